@@ -1,0 +1,138 @@
+"""Batches of one split of tar shards, for training and for evaluation, without Lightning."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from places.data import plan
+from places.data.decode import (
+    NUM_CROP_UNIFORMS,
+    Pixels,
+    ResizeMode,
+    decode_eval_crop,
+    decode_train_crop,
+)
+from places.data.manifest import Manifest
+from places.data.shards import Shards
+from places.data.stream import Batch, Sample, stream
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Who decodes how much.
+
+    Args:
+        rank: Number of this process.
+        num_ranks: Number of processes that share each batch.
+        num_threads: Decoding threads of this process.
+        pin_memory: See `places.data.stream.stream`.
+    """
+
+    rank: int = 0
+    num_ranks: int = 1
+    num_threads: int = 2
+    pin_memory: bool = False
+
+
+@dataclass(frozen=True)
+class TrainCrop:
+    """How training pictures are cut: see the arguments of `Places365`."""
+
+    image_size: int
+    scale: tuple[float, float]
+    ratio: tuple[float, float]
+    flip: bool
+
+
+@dataclass(frozen=True)
+class EvalCrop:
+    """How evaluation pictures are cut: see the arguments of `Places365`."""
+
+    image_size: int
+    resize_size: int
+    resize_mode: ResizeMode
+
+
+def train_batches(
+    manifest: Manifest,
+    shards: Shards,
+    crop: TrainCrop,
+    workers: Workers,
+    *,
+    batch_size: int,
+    seed: int,
+    epoch: int,
+    first_step: int = 0,
+    shuffle_window: int | None = None,
+) -> Iterator[Batch]:
+    """Yield this process's share of the batches of one training epoch, from `first_step` on.
+
+    Order, crops and flips depend on `seed`, `epoch` and the sample alone.
+    """
+
+    def open_batch(ids: plan.Ids) -> Callable[[int, Pixels], Sample]:
+        labels = shards.labels[ids].tolist()
+        # The last number decides the flip, the others the crop.
+        numbers = plan.uniforms(ids, NUM_CROP_UNIFORMS + 1, seed, epoch, _CROP_STREAM).tolist()
+
+        def load(row: int, pixels: Pixels) -> Sample:
+            key, jpeg = shards.read(int(ids[row]))
+            decode_train_crop(jpeg, numbers[row], pixels, crop.scale, crop.ratio)
+            return Sample(key, labels[row], crop.flip and numbers[row][-1] < 0.5)
+
+        return load
+
+    order = plan.train_order(
+        [shard.num_samples for shard in manifest.shards],
+        seed=seed,
+        epoch=epoch,
+        shuffle_window=shuffle_window,
+    )
+    ids = (
+        plan.train_batch(order, batch_size, step, rank=workers.rank, num_ranks=workers.num_ranks)
+        for step in range(first_step, manifest.num_samples // batch_size)
+    )
+    return _stream(ids, open_batch, crop.image_size, workers)
+
+
+def eval_batches(
+    manifest: Manifest, shards: Shards, crop: EvalCrop, workers: Workers, *, batch_size: int
+) -> Iterator[Batch]:
+    """Yield this process's share of the batches that cover a split exactly once."""
+
+    def open_batch(ids: plan.Ids) -> Callable[[int, Pixels], Sample]:
+        def load(row: int, pixels: Pixels) -> Sample:
+            sample = int(ids[row])
+            key, jpeg = shards.read(sample)
+            decode_eval_crop(jpeg, pixels, crop.resize_size, crop.resize_mode)
+            return Sample(key, int(shards.labels[sample]))
+
+        return load
+
+    ids = eval_ids(manifest.num_samples, batch_size, workers)
+    return _stream(ids, open_batch, crop.image_size, workers)
+
+
+def eval_ids(num_samples: int, batch_size: int, workers: Workers) -> Iterator[plan.Ids]:
+    """Yield the ids that one process evaluates, batch by batch."""
+    for step in range(plan.num_eval_batches(num_samples, batch_size)):
+        yield plan.eval_batch(
+            num_samples, batch_size, step, rank=workers.rank, num_ranks=workers.num_ranks
+        )
+
+
+_CROP_STREAM = 3  # keeps the numbers of crops apart from those that plan.train_order hashes
+
+
+def _stream(
+    ids: Iterable[plan.Ids],
+    open_batch: Callable[[plan.Ids], Callable[[int, Pixels], Sample]],
+    image_size: int,
+    workers: Workers,
+) -> Iterator[Batch]:
+    return stream(
+        ids,
+        open_batch,
+        image_size=image_size,
+        num_threads=workers.num_threads,
+        pin_memory=workers.pin_memory,
+    )

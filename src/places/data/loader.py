@@ -1,0 +1,78 @@
+"""Between the data modules and Lightning: sized lazy loaders and who decodes what."""
+
+import os
+from collections.abc import Callable, Iterator
+
+from lightning.pytorch import LightningDataModule, Trainer
+
+from places.data.batches import Workers
+from places.data.stream import Batch
+from places.errors import ConfigError
+
+
+class Loader:
+    """A sized iterable of batches.
+
+    Lightning iterates over a loader once only to see whether that is possible, and asks for the
+    length on every process. So the length is known beforehand, and `batches` must start no work
+    before its first batch is asked for, as a generator does.
+
+    Args:
+        num_batches: Number of batches of a whole epoch, equal on all processes.
+        batches: Starts an epoch.
+    """
+
+    def __init__(self, num_batches: int, batches: Callable[[], Iterator[Batch]]) -> None:
+        self._num_batches = num_batches
+        self._batches = batches
+
+    def __len__(self) -> int:
+        """Return the number of batches of a whole epoch."""
+        return self._num_batches
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Start an epoch, or go on with one that was interrupted."""
+        return self._batches()
+
+
+def check_batch_size(batch_size: int, num_ranks: int) -> None:
+    """Refuse a global batch size that cannot be shared equally by all processes.
+
+    Raises:
+        ConfigError: The message names the nearest sizes that can.
+    """
+    if batch_size < 1 or batch_size % num_ranks:
+        lower = max(num_ranks, batch_size // num_ranks * num_ranks)
+        raise ConfigError(
+            f"data.batch_size {batch_size} cannot be shared equally by {num_ranks} processes",
+            "it is the number of pictures per step over all processes",
+            f"nearest:  {lower}, {lower + num_ranks}",
+        )
+
+
+def workers_of(data: LightningDataModule, num_threads: int | None) -> Workers:
+    """Return who decodes how much under the trainer of a data module.
+
+    Args:
+        data: The data module.
+        num_threads: Decoding threads per process; `None` gives each its share of the node's cores.
+    """
+    trainer = attached_trainer(data)
+    num_cores = len(os.sched_getaffinity(0))
+    return Workers(
+        rank=trainer.global_rank,
+        num_ranks=trainer.world_size,
+        num_threads=num_threads or max(1, num_cores // trainer.num_devices),
+        pin_memory=trainer.strategy.root_device.type == "cuda",
+    )
+
+
+def attached_trainer(data: LightningDataModule) -> Trainer:
+    """Return the trainer that runs a data module.
+
+    Raises:
+        RuntimeError: There is none; a programmer's mistake.
+    """
+    if data.trainer is None:
+        raise RuntimeError(f"{type(data).__name__} is used without a Trainer")
+    return data.trainer
