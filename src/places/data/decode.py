@@ -22,7 +22,8 @@ from places.errors import DataError
 Pixels = npt.NDArray[np.uint8]  # (height, width, 3), RGB
 ResizeMode = Literal["short_side", "squash"]
 
-MAX_PIXELS = 100_000_000  # larger pictures are refused: a small file can claim to be gigantic
+# Pillow's limit. Larger pictures are refused: a small file can claim to be gigantic.
+MAX_PIXELS = 89_478_485
 NUM_CROP_TRIES = 10  # as torchvision.transforms.RandomResizedCrop
 NUM_CROP_UNIFORMS = 4 * NUM_CROP_TRIES
 
@@ -95,11 +96,10 @@ def decode_train_crop(
         min_width=math.ceil(width * size / crop_width),
         min_height=math.ceil(height * size / crop_height),
     )
-    if pixels.shape[1] != width:
-        x_scale, y_scale = pixels.shape[1] / width, pixels.shape[0] / height
-        left, crop_width = int(left * x_scale), max(1, round(crop_width * x_scale))
-        top, crop_height = int(top * y_scale), max(1, round(crop_height * y_scale))
-    crop = pixels[top : top + crop_height, left : left + crop_width]
+    x_scale, y_scale = pixels.shape[1] / width, pixels.shape[0] / height
+    columns = slice(round(left * x_scale), math.ceil((left + crop_width) * x_scale))
+    rows = slice(round(top * y_scale), math.ceil((top + crop_height) * y_scale))
+    crop = pixels[rows, columns]
     shrinks = crop.shape[0] > size or crop.shape[1] > size
     cv2.resize(
         crop, (size, size), dst=out, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
@@ -195,7 +195,9 @@ def decode_file(path: Path) -> Pixels:
                 white = Image.new("RGBA", image.size, "white")
                 image = Image.alpha_composite(white, image.convert("RGBA"))
             return np.asarray(image.convert("RGB"))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise DataError(f"picture of more than {MAX_PIXELS:,} pixels") from error
+    except (OSError, ValueError, SyntaxError) as error:
         # Pillow raises SyntaxError for broken PNG chunks.
         raise DataError(f"not a readable picture: {error}") from error
 

@@ -7,10 +7,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from places.data.manifest import Manifest, load_index, read_key
+from places.data.manifest import BLOCK_BYTES, Manifest, load_index, read_key, read_size_bytes
 from places.errors import DataError
-
-_HEADER_BYTES = 512
 
 
 class Shards:
@@ -46,18 +44,18 @@ class Shards:
         try:
             # The tar header lies right before the picture: one read brings both, and proves the
             # place.
-            start = offset - _HEADER_BYTES
-            block = os.pread(self._file(shard, path), _HEADER_BYTES + size_bytes, start)
+            start = offset - BLOCK_BYTES
+            block = os.pread(self._file(shard, path), BLOCK_BYTES + size_bytes, start)
         except OSError as error:
             raise DataError(f"cannot read {path}: {error.strerror}") from error
-        header = block[:_HEADER_BYTES]
-        if len(block) < _HEADER_BYTES + size_bytes or _size_bytes(header) != size_bytes:
+        header = block[:BLOCK_BYTES]
+        if len(block) < BLOCK_BYTES + size_bytes or read_size_bytes(header) != size_bytes:
             raise DataError(
                 f"{path} does not hold sample {sample} at byte {offset:,} as its index says",
                 "it was cut or replaced",
                 f"check it:  places verify {path.parent}",
             )
-        return read_key(header), block[_HEADER_BYTES:]
+        return read_key(header), block[BLOCK_BYTES:]
 
     def close(self) -> None:
         """Close the shards that were opened; reading opens them again."""
@@ -74,10 +72,3 @@ class Shards:
                     self._files[shard] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
                 file = self._files[shard]
         return file
-
-
-def _size_bytes(header: bytes) -> int:
-    try:
-        return int(header[124:136].rstrip(b"\0 ") or b"0", 8)
-    except ValueError:
-        return -1

@@ -1,0 +1,1 @@
+"""What happens around the stages: files, figures, checkpoints. Never inside a step."""

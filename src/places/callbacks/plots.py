@@ -1,0 +1,51 @@
+"""Pictures of a run: learning curves after `fit`, the confusion matrix after `fit` and `test`."""
+
+import csv
+from pathlib import Path
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from places.callbacks.rows import run_folder
+from places.categories import load_categories
+from places.classifier import SceneClassifier
+from places.figures import confusion_figure, curves_figure, save_figure
+
+
+class Plots(Callback):
+    """Draws `curves.png` from `metrics.csv`, and `confusion.png` from the last evaluation."""
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draw the curves and the confusion matrix of the last validation."""
+        folder = run_folder(trainer)
+        if not trainer.is_global_zero:
+            return
+        for logger in trainer.loggers:
+            logger.save()
+        figure = curves_figure(read_metrics(folder / "metrics.csv"))
+        if figure is not None:
+            save_figure(figure, folder / "curves.png")
+        self._draw_confusion(pl_module, folder)
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draw the confusion matrix."""
+        folder = run_folder(trainer)
+        if trainer.is_global_zero:
+            self._draw_confusion(pl_module, folder)
+
+    def _draw_confusion(self, pl_module: LightningModule, folder: Path) -> None:
+        if isinstance(pl_module, SceneClassifier) and pl_module.evaluation.count:
+            figure = confusion_figure(pl_module.evaluation.confusion, load_categories())
+            save_figure(figure, folder / "confusion.png")
+
+
+def read_metrics(path: Path) -> dict[str, list[tuple[int, float]]]:
+    """Return (step, value) pairs by the name of the metric from Lightning's `metrics.csv`."""
+    metrics: dict[str, list[tuple[int, float]]] = {}
+    if not path.is_file():
+        return metrics
+    with path.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            for name, value in row.items():
+                if value and name not in ("step", "epoch"):
+                    metrics.setdefault(name, []).append((int(row["step"]), float(value)))
+    return metrics

@@ -1,0 +1,47 @@
+"""What a run says about itself: its resolved config, in its folder and in its checkpoints."""
+
+from importlib.metadata import version
+from typing import Any
+
+import yaml
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.cli import SaveConfigCallback
+
+from places.categories import load_categories
+from places.data.places365 import Places365
+
+CHECKPOINT_KEY = "places"
+_FORMAT_VERSION = 1
+
+
+class RunRecord(SaveConfigCallback):
+    """Writes `config.yaml`, and makes checkpoints usable without their recipe.
+
+    All that is needed for that goes into each checkpoint under the key `places`.
+
+    Attributes:
+        recipe: Name of the recipe, which names the folders of later runs.
+    """
+
+    recipe: str = ""
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Add the resolved config, the categories, the digest of the data and the versions."""
+        data = trainer.datamodule  # type: ignore[attr-defined]  # set by the trainer, not declared
+        manifest = data.manifests.get("train") if isinstance(data, Places365) else None
+        checkpoint[CHECKPOINT_KEY] = {
+            "version": _FORMAT_VERSION,
+            "recipe": self.recipe,
+            "config": self.resolved_config(),
+            "categories": list(load_categories()),
+            "manifest_digest": manifest.digest if manifest else None,
+            "versions": {name: version(name) for name in ("places", "torch", "lightning")},
+        }
+
+    def resolved_config(self) -> dict[str, Any]:
+        """Return the resolved config as plain values."""
+        text = self.parser.dump(self.config, skip_none=False)
+        config: dict[str, Any] = yaml.safe_load(text)
+        return config

@@ -1,0 +1,106 @@
+"""Arrays in, figures out. Nothing here knows of trainers or of files, but for `save_figure`."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.figure import Figure
+from PIL import Image, ImageOps
+
+_MAX_NAMED_CLASSES = 40  # more names than these cannot be read beside a matrix
+_THUMBNAIL_SIZE = 192
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG, complete or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    figure.savefig(partial, format="png", dpi=120)
+    partial.replace(path)
+
+
+def curves_figure(metrics: Mapping[str, Sequence[tuple[int, float]]]) -> Figure | None:
+    """Draw loss and accuracy over the steps of a run.
+
+    Args:
+        metrics: (step, value) pairs of "train/loss", "val/loss", "train/top1", "val/top1",
+            "val/top5"; those that are missing are left out.
+
+    Returns:
+        The figure, or `None` if there is nothing to draw.
+    """
+    panels = {
+        "loss (nats)": ("train/loss", "val/loss"),
+        "accuracy": ("train/top1", "val/top1", "val/top5"),
+    }
+    if not any(name in metrics for names in panels.values() for name in names):
+        return None
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    for axes, (title, names) in zip(figure.subplots(1, 2), panels.items(), strict=True):
+        for name in names:
+            if metrics.get(name):
+                steps, values = zip(*metrics[name], strict=True)
+                marker = "o" if name.startswith("val") else None
+                axes.plot(steps, values, label=name, marker=marker, markersize=3)
+        axes.set_title(title)
+        axes.set_xlabel("step")
+        axes.grid(alpha=0.3)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend()
+    return figure
+
+
+def confusion_figure(confusion: npt.NDArray[np.int64], categories: Sequence[str]) -> Figure:
+    """Draw a confusion matrix as shares of each true class.
+
+    Args:
+        confusion: `(C, C)` counts by true class (row) and predicted class (column). Classes that
+            neither occur nor are predicted are left out.
+        categories: The `C` names.
+    """
+    used = np.flatnonzero(confusion.sum(axis=0) + confusion.sum(axis=1)).tolist()
+    counts = confusion[np.ix_(used, used)]
+    shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
+    size = min(14.0, 4.5 + 0.3 * len(used))
+    figure = Figure(figsize=(size, size - 0.5), layout="constrained")
+    axes = figure.subplots()
+    image = axes.imshow(shares, vmin=0, vmax=1, cmap="Blues", interpolation="nearest")
+    figure.colorbar(image, ax=axes, shrink=0.8, label="share of the true class")
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
+    accuracy = np.trace(confusion) / max(1, confusion.sum())
+    axes.set_title(f"{confusion.sum():,} pictures, top-1 {accuracy:.2%}")
+    if len(used) <= _MAX_NAMED_CLASSES:
+        names = [categories[label] for label in used]
+        axes.set_xticks(range(len(used)), names, rotation=90)
+        axes.set_yticks(range(len(used)), names)
+    return figure
+
+
+def contact_sheet(pictures: Sequence[tuple[str, str]], num_columns: int = 6) -> Figure | None:
+    """Draw picture files in a grid, each with a line of text below.
+
+    Args:
+        pictures: Path and text of each; files that are not there (such as the keys of a shard) are
+            left out.
+        num_columns: Pictures per row.
+
+    Returns:
+        The figure, or `None` if no file is there.
+    """
+    files = [(Path(path), text) for path, text in pictures if Path(path).is_file()]
+    if not files:
+        return None
+    num_rows = -(-len(files) // num_columns)
+    figure = Figure(figsize=(2 * num_columns, 2.2 * num_rows), layout="constrained")
+    for place, axes in enumerate(figure.subplots(num_rows, num_columns, squeeze=False).flat):
+        axes.axis("off")
+        if place < len(files):
+            path, text = files[place]
+            with Image.open(path) as image:
+                image.draft("RGB", (_THUMBNAIL_SIZE, _THUMBNAIL_SIZE))
+                upright: Image.Image = ImageOps.exif_transpose(image)
+                axes.imshow(ImageOps.contain(upright.convert("RGB"), (_THUMBNAIL_SIZE,) * 2))
+            axes.set_title(text, fontsize=8, y=-0.12, parse_math=False)
+    return figure

@@ -1,0 +1,96 @@
+"""Scores from exact sums: each picture counted once, added over all processes, divided once."""
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+NUM_BINS = 15  # of the calibration error, as in Guo et al. 2017, arXiv 1706.04599
+
+# Losses and confidences are summed as integer multiples of these: integers add up to the same sum
+# in any order, so any number of processes gives the same score to the last bit.
+_LOSS_UNIT = 2.0**-20
+_CONFIDENCE_UNIT = 2.0**-30
+
+
+class EvaluationSums:
+    """The sums of one evaluation, all of them in one int64 tensor.
+
+    Args:
+        num_classes: Number of classes.
+        device: Where the sums live; that of the logits.
+
+    Attributes:
+        sums: `(C * C + C + 2 * NUM_BINS + 3,)` int64. Sums of several processes may be added.
+    """
+
+    def __init__(self, num_classes: int, device: torch.device | str = "cpu") -> None:
+        self._parts = [num_classes**2, num_classes, NUM_BINS, NUM_BINS, 1, 1, 1]
+        self.num_classes = num_classes
+        self.sums = torch.zeros(sum(self._parts), dtype=torch.int64, device=device)
+
+    def update(self, logits: Tensor, labels: Tensor, weight: Tensor) -> None:
+        """Add one batch. Does not wait for the device.
+
+        Args:
+            logits: `(N, C)` floating point, unnormalised.
+            labels: `(N,)` int64 in 0..C-1; ignored where the weight is 0.
+            weight: `(N,)`, 0 or 1: whether the picture counts.
+        """
+        confusion, top5, bin_confidence, bin_hits, loss, count, not_finite = self._split()
+        logits, one = logits.float(), weight.to(torch.int64)
+        labels = torch.where(one > 0, labels, 0)
+        best = logits.topk(min(5, self.num_classes), dim=1).indices
+        confusion.index_add_(0, labels * self.num_classes + best[:, 0], one)
+        top5.index_add_(0, labels, one * (best == labels[:, None]).any(dim=1))
+        confidence = logits.softmax(dim=1).amax(dim=1)
+        bins = (confidence * NUM_BINS).ceil().nan_to_num(1).long().clamp(1, NUM_BINS) - 1
+        bin_confidence.index_add_(0, bins, one * _to_units(confidence, _CONFIDENCE_UNIT))
+        bin_hits.index_add_(0, bins, one * (best[:, 0] == labels))
+        losses = F.cross_entropy(logits, labels, reduction="none")
+        loss += (one * _to_units(losses, _LOSS_UNIT)).sum()
+        count += one.sum()
+        not_finite += (one * ~losses.isfinite()).sum()
+
+    @property
+    def count(self) -> int:
+        """Number of pictures scored."""
+        return int(self._split()[5])
+
+    @property
+    def confusion(self) -> npt.NDArray[np.int64]:
+        """`(C, C)` int64: pictures by true class (row) and predicted class (column)."""
+        confusion = self._split()[0].cpu().numpy()
+        return confusion.reshape(self.num_classes, self.num_classes)
+
+    def compute(self) -> dict[str, float]:
+        """Return the scores; accuracies and the calibration error lie in 0..1.
+
+        `top1`, `top5`: part of the pictures whose class is the first, among the first five.
+        `mean_class_accuracy`: mean of the top-1 accuracies of the classes that occur.
+        `loss`: mean cross-entropy in nats; not a number if any picture's is not finite.
+        `calibration_error`: expected difference of confidence and accuracy, 15 bins.
+        """
+        parts = [part.cpu().numpy().astype(np.float64) for part in self._split()]
+        _, top5, bin_confidence, bin_hits, loss, count, not_finite = parts
+        num = max(1.0, float(count[0]))
+        per_class = self.confusion.sum(axis=1)
+        hits = self.confusion.diagonal()
+        occurs = per_class > 0
+        class_accuracy = hits[occurs] / per_class[occurs]
+        gaps = np.abs(bin_confidence * _CONFIDENCE_UNIT - bin_hits)
+        return {
+            "top1": float(hits.sum() / num),
+            "top5": float(top5.sum() / num),
+            "mean_class_accuracy": float(class_accuracy.mean()) if occurs.any() else 0.0,
+            "loss": float("nan") if not_finite[0] else float(loss[0] * _LOSS_UNIT / num),
+            "calibration_error": float(gaps.sum() / num),
+        }
+
+    def _split(self) -> tuple[Tensor, ...]:
+        return torch.split(self.sums, self._parts)
+
+
+def _to_units(values: Tensor, unit: float) -> Tensor:
+    return (values.nan_to_num(0, 0, 0).double() / unit).round().to(torch.int64)

@@ -1,0 +1,81 @@
+"""Recipes: where a name leads to, and what a nested config looks like as flat keys."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from places.categories import nearest
+from places.errors import ConfigError
+
+_FLAGS = ("-c", "--config")
+
+
+def recipe_folders() -> list[Path]:
+    """Return where bare names are looked for: `configs` here, then the recipes shipped."""
+    package = Path(__file__).parent
+    # In a source checkout the recipes lie beside `src`; in a wheel they lie inside the package.
+    shipped = (
+        package / "configs" if (package / "configs").is_dir() else package.parents[1] / "configs"
+    )
+    return [Path("configs"), shipped]
+
+
+def find_recipe(name: str) -> Path:
+    """Return the file of a recipe: that path, else the first of `recipe_folders` that has it.
+
+    Raises:
+        ConfigError: There is none; the message lists the nearest names.
+    """
+    for candidate in (Path(name), *(folder / name for folder in recipe_folders())):
+        for path in (candidate, candidate.with_name(candidate.name + ".yaml")):
+            if path.is_file():
+                return path
+    names = sorted(
+        {
+            path.relative_to(folder).as_posix()
+            for folder in recipe_folders()
+            for path in folder.rglob("*.yaml")
+        }
+    )
+    folders = ", ".join(map(str, recipe_folders()))
+    raise ConfigError(
+        f"no recipe {name!r}",
+        f"looked for:  {name}, and in {folders}",
+        f"nearest:     {nearest(name, names)}",
+    )
+
+
+def find_recipes(words: Sequence[str]) -> tuple[list[Path], list[str]]:
+    """Replace the recipes in a command line by their files.
+
+    Returns:
+        The files in their order, and the command line with them.
+    """
+    files, args, is_recipe = [], [], False
+    for word in words:
+        flag, equals, name = word.partition("=")
+        if is_recipe or (flag in _FLAGS and equals):
+            path = find_recipe(word if is_recipe else name)
+            files.append(path)
+            args.append(str(path) if is_recipe else f"{flag}={path}")
+            is_recipe = False
+        else:
+            args.append(word)
+            is_recipe = word in _FLAGS
+    return files, args
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the leaves of nested mappings by their dotted keys; lists are leaves."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping) and value:
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def as_typed(key: str) -> str:
+    """Return a flat key of a resolved config as one types it: without `init_args`."""
+    return ".".join(part for part in key.split(".") if part != "init_args")

@@ -1,0 +1,45 @@
+"""Where runs live: `runs/<recipe>/<number>`, each number taken once."""
+
+from pathlib import Path
+
+from places.errors import CheckpointError
+
+RUNS = Path("runs")
+BEST_CHECKPOINT = Path("checkpoints/best.ckpt")
+
+
+def claim_run_folder(root: Path, recipe: str) -> Path:
+    """Make and return the folder of a new run, `root/recipe/<number>`.
+
+    The number is one more than the highest so far. Of two processes that start at the same moment
+    each gets its own.
+    """
+    parent = root / recipe
+    parent.mkdir(parents=True, exist_ok=True)
+    number = max((int(path.name) for path in parent.iterdir() if path.name.isdecimal()), default=-1)
+    while True:
+        number += 1
+        try:
+            (parent / str(number)).mkdir()
+        except FileExistsError:
+            continue
+        return parent / str(number)
+
+
+def find_checkpoint(path: Path) -> Path:
+    """Return the checkpoint that a file or a folder of a run stands for: of a folder its best one.
+
+    Raises:
+        CheckpointError: There is none; the message names those that there are.
+    """
+    if path.is_file():
+        return path
+    if (path / BEST_CHECKPOINT).is_file():
+        return path / BEST_CHECKPOINT
+    found = sorted(RUNS.glob(f"*/*/{BEST_CHECKPOINT}"), key=lambda file: file.stat().st_mtime)
+    raise CheckpointError(
+        f"no checkpoint at {path}",
+        f"newest of {RUNS}/:  {found[-1]}"
+        if found
+        else "train one:  places fit --config demo.yaml",
+    )

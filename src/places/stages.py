@@ -1,0 +1,171 @@
+"""fit, validate, test and predict: LightningCLI with flat recipes."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from jsonargparse import Namespace, dict_to_namespace
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities import rank_zero_only
+
+from places.callbacks.plots import Plots
+from places.callbacks.predictions import Predictions
+from places.callbacks.record import RunRecord
+from places.callbacks.results import Results
+from places.callbacks.submission import Submission
+from places.checkpoints import defaults_from, load_record
+from places.errors import ConfigError
+from places.parser import PlacesParser
+from places.recipes import find_recipes
+from places.runs import RUNS, claim_run_folder, find_checkpoint
+
+_MODEL = "places.classifier.SceneClassifier"
+_DATA = "places.data.places365.Places365"
+_STAGES = ("fit", "validate", "test", "predict")
+
+
+class PlacesCLI(LightningCLI):
+    """LightningCLI with `SceneClassifier` and `Places365` as its defaults.
+
+    Values are taken from flags, then from files, then from the checkpoint, then from defaults.
+
+    Args:
+        words: The command line after `places`.
+    """
+
+    def __init__(self, words: Sequence[str]) -> None:
+        recipes, args = find_recipes(words)
+        self.recipe = recipes[0].stem if recipes else ""
+        super().__init__(
+            LightningModule,
+            LightningDataModule,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            save_config_callback=RunRecord,
+            save_config_kwargs={"overwrite": True},
+            trainer_defaults={
+                "callbacks": [Plots(), Results(), Submission(), Predictions()],
+                "default_root_dir": str(RUNS),
+                "num_sanity_val_steps": 0,
+                "use_distributed_sampler": False,
+            },
+            seed_everything_default=0,
+            # argparse would take --trainer.max_epoch for --trainer.max_epochs.
+            parser_kwargs={"allow_abbrev": False, **{s: {"allow_abbrev": False} for s in _STAGES}},
+            parser_class=PlacesParser,
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,
+            args=args,
+        )
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add our defaults, our checkpoints and our flags."""
+        parser.set_defaults({"model": {"class_path": _MODEL}, "data": {"class_path": _DATA}})
+        parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
+        parser.add_lightning_class_args(ModelCheckpoint, "resume")
+        common = {"auto_insert_metric_name": False, "enable_version_counter": False}
+        best = {"filename": "best", "monitor": "val/top1", "mode": "max"}
+        last = {"filename": "last", "save_on_train_epoch_end": False}
+        parser.set_defaults({f"checkpoint.{key}": value for key, value in (common | best).items()})
+        parser.set_defaults({f"resume.{key}": value for key, value in (common | last).items()})
+        parser.add_argument(
+            "--random_weights",
+            type=bool,
+            default=False,
+            help="Score a network that was never trained, for benchmarks.",
+        )
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """Parse, and again with the checkpoint's config as defaults if a checkpoint is given."""
+        self.config = parser.parse_args(args)  # type: ignore[arg-type]  # never a Namespace here
+        stage = self.config.subcommand
+        if self.config[stage].ckpt_path is None:
+            return
+        checkpoint = find_checkpoint(Path(self.config[stage].ckpt_path))
+        record = load_record(checkpoint)
+        self.recipe = self.recipe or record["recipe"]
+        defaults = defaults_from(record["config"], self.config[stage].data.class_path)
+        self._parser(stage).set_defaults(defaults)
+        self.config = parser.parse_args(args)  # type: ignore[arg-type]  # never a Namespace here
+        self.config[stage].ckpt_path = str(checkpoint)
+
+    def before_instantiate_classes(self) -> None:
+        """Refuse to score random weights, and give the run its folder."""
+        stage, config = str(self.subcommand), self.config[str(self.subcommand)]
+        weights = config.ckpt_path or config.model.init_args.get("weights")
+        if stage != "fit" and not (weights or config.random_weights):
+            raise ConfigError(
+                f"{stage} needs a trained network: no --ckpt_path and no --model.weights",
+                f"give a run:      places {stage} --ckpt_path runs/demo/0",
+                "for benchmarks:  --random_weights true",
+            )
+        if not config.trainer.fast_dev_run:
+            self._give_folder(config, self.recipe or stage)
+
+    def instantiate_trainer(self, **kwargs: object) -> Trainer:
+        """Tell the record of the run which recipe it is."""
+        trainer = super().instantiate_trainer(**kwargs)
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]  # set, not declared
+            if isinstance(callback, RunRecord):
+                callback.recipe = self.recipe
+        return trainer
+
+    def _give_folder(self, config: Namespace, recipe: str) -> None:
+        root = Path(config.trainer.default_root_dir)
+        # Only the first process makes a folder; Lightning tells the others where it is.
+        folder = str(rank_zero_only(claim_run_folder)(root, recipe) or root)
+        config.trainer.default_root_dir = folder
+        logger = config.trainer.logger
+        if logger is False:
+            return
+        others = (
+            logger if isinstance(logger, list) else [logger] if logger not in (None, True) else []
+        )
+        for other in others:
+            if other.init_args.get("save_dir") in (None, "."):
+                other.init_args.save_dir = folder
+        csv_logger = dict_to_namespace(
+            {
+                "class_path": "lightning.pytorch.loggers.CSVLogger",
+                "init_args": {"save_dir": folder, "name": "", "version": ""},
+            }
+        )
+        # First, since Lightning calls the first logger's folder the folder of the run.
+        config.trainer.logger = [csv_logger, *others]
+
+
+def main(words: Sequence[str]) -> None:
+    """Run one of the four stages.
+
+    Args:
+        words: The command line after `places`.
+    """
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    torch.set_float32_matmul_precision("high")
+    try:
+        PlacesCLI(words)
+    except MisconfigurationException as error:
+        raise ConfigError(str(error).partition("\n")[0]) from error
+
+
+def resolve(words: Sequence[str]) -> dict[str, Any]:
+    """Return the config that a command line leads to, with all defaults, and run nothing."""
+    cli = _ResolvingCLI(words)
+    config: dict[str, Any] = yaml.safe_load(cli.parser.dump(cli.config, skip_none=False))
+    resolved: dict[str, Any] = config[words[0]]
+    return resolved
+
+
+class _ResolvingCLI(PlacesCLI):
+    def before_instantiate_classes(self) -> None:
+        pass
+
+    def instantiate_classes(self) -> None:
+        self.subcommand = None  # nothing is built, so there is nothing to run

@@ -1,0 +1,143 @@
+import io
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision.transforms import CenterCrop, RandomResizedCrop, Resize
+
+from places.data import decode, plan
+from places.errors import DataError
+
+
+def _picture(width: int, height: int, seed: int = 0) -> Image.Image:
+    noise = np.random.default_rng(seed).integers(0, 256, (9, 7, 3), dtype=np.uint8)
+    return Image.fromarray(noise).resize((width, height), Image.Resampling.BICUBIC)
+
+
+def _jpeg(image: Image.Image, quality: int = 90) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=quality)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_pixels_equal_pillow(mode: str) -> None:
+    jpeg = _jpeg(_picture(61, 47).convert(mode))
+    expected = np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB"))
+    assert np.array_equal(decode.decode_jpeg(jpeg), expected)
+
+
+@pytest.mark.parametrize(("width", "height"), [(256, 256), (683, 512), (512, 700), (300, 256)])
+def test_evaluation_pixels_equal_torchvision(width: int, height: int) -> None:
+    jpeg = _jpeg(_picture(width, height))
+    image = Image.open(io.BytesIO(jpeg)).convert("RGB")
+    out = np.empty((224, 224, 3), dtype=np.uint8)
+    decode.decode_eval_crop(jpeg, out, 256, "short_side")
+    assert np.array_equal(out, np.asarray(CenterCrop(224)(Resize(256)(image))))
+    decode.decode_eval_crop(jpeg, out, 256, "squash")
+    assert np.array_equal(out, np.asarray(CenterCrop(224)(Resize((256, 256))(image))))
+
+
+def test_crops_are_distributed_as_torchvisions() -> None:
+    numbers = plan.uniforms(np.arange(4000, dtype=np.int64), decode.NUM_CROP_UNIFORMS, 1)
+    scale, ratio = (0.08, 1.0), (3 / 4, 4 / 3)
+    ours = np.array([decode.crop_box(256, 200, row, scale, ratio) for row in numbers.tolist()])
+    torch.manual_seed(0)
+    empty = torch.empty(3, 200, 256)
+    theirs = np.array(
+        [RandomResizedCrop.get_params(empty, list(scale), list(ratio)) for _ in range(4000)]
+    )
+    # torchvision gives top, left, height, width. Standard error of these means is about 1 pixel.
+    assert ours.mean(axis=0) == pytest.approx(theirs.mean(axis=0)[[1, 0, 3, 2]], abs=4)
+    assert ours.std(axis=0) == pytest.approx(theirs.std(axis=0)[[1, 0, 3, 2]], abs=3)
+    assert (ours[:, 0] + ours[:, 2]).max() <= 256
+    assert (ours[:, 1] + ours[:, 3]).max() <= 200
+
+
+def test_a_picture_too_long_for_any_try_gives_its_central_part() -> None:
+    numbers = [0.99] * decode.NUM_CROP_UNIFORMS
+    box = decode.crop_box(1000, 10, numbers, (0.9, 1.0), (3 / 4, 4 / 3))
+    assert box == ((1000 - 13) // 2, 0, 13, 10)
+    box = decode.crop_box(10, 1000, numbers, (0.9, 1.0), (3 / 4, 4 / 3))
+    assert box == (0, (1000 - 13) // 2, 10, 13)
+
+
+@pytest.mark.parametrize(("size", "bound"), [(32, 5), (224, 1)])
+def test_training_crops_are_close_to_pillows(size: int, bound: float) -> None:
+    jpeg = _jpeg(_picture(640, 512))
+    numbers = plan.uniforms(np.arange(20, dtype=np.int64), decode.NUM_CROP_UNIFORMS, 2).tolist()
+    image = Image.open(io.BytesIO(jpeg)).convert("RGB")
+    out = np.empty((size, size, 3), dtype=np.uint8)
+    differences = []
+    for row in numbers:
+        decode.decode_train_crop(jpeg, row, out, (0.08, 1.0), (3 / 4, 4 / 3))
+        left, top, width, height = decode.crop_box(640, 512, row, (0.08, 1.0), (3 / 4, 4 / 3))
+        box = (left, top, left + width, top + height)
+        expected = image.resize((size, size), Image.Resampling.BILINEAR, box=box)
+        differences.append(np.abs(out.astype(int) - np.asarray(expected).astype(int)).mean())
+    assert np.mean(differences) < bound
+
+
+@pytest.mark.parametrize("cut", [0, 3, 100, -200])
+def test_a_damaged_jpeg_is_an_error(cut: int) -> None:
+    with pytest.raises(DataError, match="damaged JPEG"):
+        decode.decode_jpeg(_jpeg(_picture(64, 64))[:cut])
+
+
+def test_a_gigantic_picture_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
+    jpeg = bytearray(_jpeg(_picture(64, 64)))
+    frame = jpeg.index(b"\xff\xc0") + 5
+    jpeg[frame : frame + 4] = b"\xea\x60\xea\x60"
+    with pytest.raises(DataError, match="picture of 60000 x 60000 pixels; at most 89,478,485"):
+        decode.decode_jpeg(bytes(jpeg))
+    (tmp_path / "bomb.jpg").write_bytes(jpeg)
+    with pytest.raises(DataError, match="picture of more than 89,478,485 pixels"):
+        decode.decode_file(tmp_path / "bomb.jpg")
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_files_are_turned_upright(tmp_path: Path, orientation: int) -> None:
+    turned = {
+        1: None,
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }[orientation]
+    upright = _picture(60, 40)
+    stored = upright if turned is None else upright.transpose(turned)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored.save(tmp_path / "picture.png", exif=exif)
+    assert np.array_equal(decode.decode_file(tmp_path / "picture.png"), np.asarray(upright))
+
+
+def test_transparent_and_16_bit_files_become_what_one_sees(tmp_path: Path) -> None:
+    Image.new("RGBA", (4, 4), (255, 0, 0, 0)).save(tmp_path / "clear.png")
+    assert (decode.decode_file(tmp_path / "clear.png") == 255).all()
+    deep = np.full((4, 4), 0x80FF, dtype=np.uint16)
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    assert (decode.decode_file(tmp_path / "deep.png") == 0x80).all()
+
+
+@pytest.mark.parametrize("content", [b"", b"no picture", b"\x89PNG\r\n\x1a\n broken"])
+def test_a_file_that_is_no_picture_is_an_error(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "file.png").write_bytes(content)
+    with pytest.raises(DataError, match="not a readable picture"):
+        decode.decode_file(tmp_path / "file.png")
+
+
+def test_reduced_decoding_is_never_smaller_than_asked() -> None:
+    jpeg = _jpeg(_picture(800, 600))
+    for minimum in range(50, 600, 37):
+        pixels = decode.decode_jpeg(jpeg, min_width=minimum, min_height=minimum)
+        assert min(pixels.shape[:2]) >= minimum
+        assert pixels.shape[1] / 800 == pytest.approx(pixels.shape[0] / 600, rel=0.02)
+        reduction = 800 / pixels.shape[1]
+        assert reduction >= min(600 / minimum, 8) / 2 or math.isclose(reduction, 1)
