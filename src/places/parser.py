@@ -3,69 +3,105 @@
 import difflib
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
-import yaml
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser
+from torch.optim import SGD, AdamW
 
+from places.classifier import SceneClassifier
 from places.data.image_files import ImageFiles
+from places.data.places365 import Places365
 from places.errors import ConfigError
-from places.models import VGG
-from places.recipes import as_typed, flatten
+from places.models import VGG, ResNet
 
 _UNKNOWN_OPTION = [
     re.compile(r"unrecognized arguments: -*(?P<name>[^\s=]+)"),
     re.compile(r"does not accept option '(?P<name>[^']+)'"),
     re.compile(r"Option '(?P<name>[^']+)' is not accepted"),
 ]
-# Classes that the defaults do not name, with where their arguments go.
-_OTHER_CLASSES = {"data.": ImageFiles, "model.net.": VGG}
+_WRONG_VALUE = re.compile(r'Parser key "(?P<name>[^"]+)":')
+# Where the arguments of which classes go, for suggestions.
+_CLASSES: dict[str, tuple[type, ...]] = {
+    "trainer.": (Trainer,),
+    "model.": (SceneClassifier,),
+    "model.net.": (ResNet, VGG),
+    "model.optimizer.": (SGD, AdamW),
+    "data.": (Places365, ImageFiles),
+    "checkpoint.": (ModelCheckpoint,),
+    "resume.": (ModelCheckpoint,),
+}
+_FLAGS = ("config", "ckpt_path", "random_weights", "seed_everything", "weights_only", "verbose")
+
+
+class Refused(SystemExit):
+    """What was typed is not accepted.
+
+    Not an ordinary exception: jsonargparse would take one from a class inside a class for a reason
+    to try something else, and would report that instead.
+
+    Args:
+        name: The option in question, or an empty string.
+        error: What to tell the user.
+    """
+
+    def __init__(self, name: str, error: ConfigError) -> None:
+        super().__init__(2)
+        self.name = name
+        self.error = error
 
 
 class PlacesParser(LightningArgumentParser):
-    """A parser that raises `ConfigError` instead of printing how everything is used."""
+    """A parser that says in a few lines what is wrong, instead of how everything is used."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Raise the error that the command line shows.
+        """Refuse what was typed.
 
         Args:
             message: What argparse or jsonargparse found.
             ex: The exception behind it, if any.
 
         Raises:
-            ConfigError: Always.
+            Refused: Always.
         """
         for pattern in _UNKNOWN_OPTION:
             if found := pattern.search(message):
-                name = found["name"]
-                raise ConfigError(f"no option {name!r}", *self._suggest(name)) from ex
+                error = ConfigError(f"no option {found['name']!r}", *_suggest(found["name"]))
+                raise Refused(found["name"], error) from ex
         lines = [line.strip(" -") for line in message.splitlines() if line.strip(" -")]
-        lines[0] = re.sub(r"^Parser key \"(.+)\":$", r"wrong value for \1", lines[0])
-        raise ConfigError(lines[0], *lines[1:3]) from ex
+        found = _WRONG_VALUE.match(lines[0])
+        if found:
+            lines[0] = f"wrong value for {found['name']}"
+        raise Refused(found["name"] if found else "", ConfigError(lines[0], *lines[1:3])) from ex
 
-    def _suggest(self, name: str) -> list[str]:
-        names = sorted(set(self._known_names()))
-        last = name.rpartition(".")[2]
-        # A name inside a class comes without the way to it, so last parts are compared as well.
-        nearest = difflib.get_close_matches(name, names, n=2, cutoff=0.75) or [
-            known
-            for part in difflib.get_close_matches(
-                last, {known.rpartition(".")[2] for known in names}, n=1, cutoff=0.6
-            )
-            for known in names
-            if known.rpartition(".")[2] == part
-        ]
-        command = self.prog.split()[-1]
-        hints = [f"nearest:      {', '.join(nearest[:3])}"] if nearest else []
-        return [*hints, f"all options:  places {command} --help"]
 
-    def _known_names(self) -> Iterator[str]:
-        parsers = [self, *getattr(self, "_subcommand_parsers", {}).values()]
-        for parser in parsers:
-            defaults = yaml.safe_load(parser.dump(parser.get_defaults(), skip_validation=True))
-            for key in flatten(defaults or {}):
-                yield as_typed(key)
-        for prefix, kind in _OTHER_CLASSES.items():
-            for parameter in inspect.signature(kind).parameters:
-                yield prefix + parameter
+def locate(name: str, words: Sequence[str], recipes: Sequence[Path]) -> str | None:
+    """Return where an option was given: as which flag, or in which line of which recipe."""
+    for word in words:
+        flag = word.partition("=")[0].lstrip("-")
+        if word.startswith("--") and (flag == name or flag.endswith(f".{name}")):
+            return f"--{flag}"
+    key = re.compile(rf"\b{re.escape(name.rpartition('.')[2])}\s*:")
+    for recipe in recipes:
+        for number, line in enumerate(recipe.read_text(encoding="utf-8").splitlines(), 1):
+            if key.search(line.partition("#")[0]):
+                return f"{recipe}, line {number}"
+    return None
+
+
+def _suggest(name: str) -> list[str]:
+    names = [*_FLAGS]
+    for prefix, kinds in _CLASSES.items():
+        for kind in kinds:
+            names += [f"{prefix}{parameter}" for parameter in inspect.signature(kind).parameters]
+    # A name inside a class comes without the way to it, so last parts are compared as well.
+    last_parts = {known.rpartition(".")[2] for known in names}
+    near_parts = difflib.get_close_matches(name.rpartition(".")[2], last_parts, n=1, cutoff=0.6)
+    nearest = difflib.get_close_matches(name, names, n=2, cutoff=0.8) or [
+        known for known in names if known.rpartition(".")[2] in near_parts
+    ]
+    hints = [f"nearest:      {', '.join(dict.fromkeys(nearest[:3]))}"] if nearest else []
+    return [*hints, "all options:  add --help"]

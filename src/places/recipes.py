@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from places.categories import nearest
 from places.errors import ConfigError
 
@@ -56,6 +58,7 @@ def find_recipes(words: Sequence[str]) -> tuple[list[Path], list[str]]:
         flag, equals, name = word.partition("=")
         if is_recipe or (flag in _FLAGS and equals):
             path = find_recipe(word if is_recipe else name)
+            _check_syntax(path)
             files.append(path)
             args.append(str(path) if is_recipe else f"{flag}={path}")
             is_recipe = False
@@ -63,6 +66,16 @@ def find_recipes(words: Sequence[str]) -> tuple[list[Path], list[str]]:
             args.append(word)
             is_recipe = word in _FLAGS
     return files, args
+
+
+def _check_syntax(path: Path) -> None:
+    try:
+        yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or str(error)
+        raise ConfigError(f"{path}{line} is not valid YAML: {problem}") from error
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """fit, validate, test and predict: LightningCLI with flat recipes."""
 
 import logging
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,13 +22,18 @@ from places.callbacks.results import Results
 from places.callbacks.submission import Submission
 from places.checkpoints import defaults_from, load_record
 from places.errors import ConfigError
-from places.parser import PlacesParser
+from places.parser import PlacesParser, Refused, locate
 from places.recipes import find_recipes
 from places.runs import RUNS, claim_run_folder, find_checkpoint
 
 _MODEL = "places.classifier.SceneClassifier"
 _DATA = "places.data.places365.Places365"
 _STAGES = ("fit", "validate", "test", "predict")
+# Warnings that no user can do anything about.
+_NOISE = (
+    r".*isinstance\(treespec, LeafSpec\)",  # lightning 2.6.6 with torch 2.14
+    r"The dirpath has changed from",  # every stage has a run folder of its own
+)
 
 
 class PlacesCLI(LightningCLI):
@@ -40,38 +46,49 @@ class PlacesCLI(LightningCLI):
     """
 
     def __init__(self, words: Sequence[str]) -> None:
-        recipes, args = find_recipes(words)
-        self.recipe = recipes[0].stem if recipes else ""
-        super().__init__(
-            LightningModule,
-            LightningDataModule,
-            subclass_mode_model=True,
-            subclass_mode_data=True,
-            save_config_callback=RunRecord,
-            save_config_kwargs={"overwrite": True},
-            trainer_defaults={
-                "callbacks": [Plots(), Results(), Submission(), Predictions()],
-                "default_root_dir": str(RUNS),
-                "num_sanity_val_steps": 0,
-                "use_distributed_sampler": False,
-            },
-            seed_everything_default=0,
-            # argparse would take --trainer.max_epoch for --trainer.max_epochs.
-            parser_kwargs={"allow_abbrev": False, **{s: {"allow_abbrev": False} for s in _STAGES}},
-            parser_class=PlacesParser,
-            auto_configure_optimizers=False,
-            load_from_checkpoint_support=False,
-            args=args,
-        )
+        self._recipes, args = find_recipes(words)
+        self.recipe = self._recipes[0].stem if self._recipes else ""
+        self.folder: Path | None = None
+        self._stage_parsers: dict[str, LightningArgumentParser] = {}
+        try:
+            super().__init__(
+                LightningModule,
+                LightningDataModule,
+                subclass_mode_model=True,
+                subclass_mode_data=True,
+                save_config_callback=RunRecord,
+                save_config_kwargs={"overwrite": True},
+                trainer_defaults={
+                    "callbacks": [Plots(), Results(), Submission(), Predictions()],
+                    "default_root_dir": str(RUNS),
+                    "num_sanity_val_steps": 0,
+                    "use_distributed_sampler": False,
+                },
+                seed_everything_default=0,
+                # argparse would take --trainer.max_epoch for --trainer.max_epochs.
+                parser_kwargs={
+                    "allow_abbrev": False,
+                    **{s: {"allow_abbrev": False} for s in _STAGES},
+                },
+                parser_class=PlacesParser,
+                auto_configure_optimizers=False,
+                load_from_checkpoint_support=False,
+                args=args,
+            )
+        except BaseException:
+            self._remove_empty_folder()
+            raise
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add our defaults, our checkpoints and our flags."""
+        # Lightning calls this for each subcommand, in their order.
+        self._stage_parsers[list(self.subcommands())[len(self._stage_parsers)]] = parser
         parser.set_defaults({"model": {"class_path": _MODEL}, "data": {"class_path": _DATA}})
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
         parser.add_lightning_class_args(ModelCheckpoint, "resume")
         common = {"auto_insert_metric_name": False, "enable_version_counter": False}
         best = {"filename": "best", "monitor": "val/top1", "mode": "max"}
-        last = {"filename": "last", "save_on_train_epoch_end": False}
+        last = {"filename": "last", "save_on_train_epoch_end": True}
         parser.set_defaults({f"checkpoint.{key}": value for key, value in (common | best).items()})
         parser.set_defaults({f"resume.{key}": value for key, value in (common | last).items()})
         parser.add_argument(
@@ -83,7 +100,8 @@ class PlacesCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parse, and again with the checkpoint's config as defaults if a checkpoint is given."""
-        self.config = parser.parse_args(args)  # type: ignore[arg-type]  # never a Namespace here
+        words = list(args) if isinstance(args, list) else []  # what __init__ gave
+        self.config = self._parse(parser, words)
         stage = self.config.subcommand
         if self.config[stage].ckpt_path is None:
             return
@@ -91,9 +109,18 @@ class PlacesCLI(LightningCLI):
         record = load_record(checkpoint)
         self.recipe = self.recipe or record["recipe"]
         defaults = defaults_from(record["config"], self.config[stage].data.class_path)
-        self._parser(stage).set_defaults(defaults)
-        self.config = parser.parse_args(args)  # type: ignore[arg-type]  # never a Namespace here
+        self._stage_parsers[stage].set_defaults(defaults)
+        self.config = self._parse(parser, words)
         self.config[stage].ckpt_path = str(checkpoint)
+
+    def _parse(self, parser: LightningArgumentParser, words: list[str]) -> Namespace:
+        try:
+            return parser.parse_args(words)
+        except Refused as refused:
+            place = locate(refused.name, words, self._recipes) if refused.name else None
+            error = refused.error
+            hints = [f"given in:     {place}", *error.hint] if place else error.hint
+            raise ConfigError(error.message, *hints) from refused
 
     def before_instantiate_classes(self) -> None:
         """Refuse to score random weights, and give the run its folder."""
@@ -106,21 +133,30 @@ class PlacesCLI(LightningCLI):
                 "for benchmarks:  --random_weights true",
             )
         if not config.trainer.fast_dev_run:
+            # What is recorded is what was asked for, so that it can be asked for again.
+            self._asked = config.clone()
             self._give_folder(config, self.recipe or stage)
 
     def instantiate_trainer(self, **kwargs: object) -> Trainer:
-        """Tell the record of the run which recipe it is."""
+        """Tell the record of the run what was asked for."""
         trainer = super().instantiate_trainer(**kwargs)
         for callback in trainer.callbacks:  # type: ignore[attr-defined]  # set, not declared
             if isinstance(callback, RunRecord):
                 callback.recipe = self.recipe
+                callback.config = self._asked
         return trainer
+
+    def _remove_empty_folder(self) -> None:
+        # A run that failed before it began leaves no number behind.
+        if self.folder is not None and self.folder.is_dir() and not any(self.folder.iterdir()):
+            self.folder.rmdir()
 
     def _give_folder(self, config: Namespace, recipe: str) -> None:
         root = Path(config.trainer.default_root_dir)
         # Only the first process makes a folder; Lightning tells the others where it is.
         folder = str(rank_zero_only(claim_run_folder)(root, recipe) or root)
         config.trainer.default_root_dir = folder
+        self.folder = Path(folder)
         logger = config.trainer.logger
         if logger is False:
             return
@@ -146,8 +182,7 @@ def main(words: Sequence[str]) -> None:
     Args:
         words: The command line after `places`.
     """
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    _quieten()
     torch.set_float32_matmul_precision("high")
     try:
         PlacesCLI(words)
@@ -157,8 +192,9 @@ def main(words: Sequence[str]) -> None:
 
 def resolve(words: Sequence[str]) -> dict[str, Any]:
     """Return the config that a command line leads to, with all defaults, and run nothing."""
+    _quieten()
     cli = _ResolvingCLI(words)
-    config: dict[str, Any] = yaml.safe_load(cli.parser.dump(cli.config, skip_none=False))
+    config: dict[str, Any] = yaml.safe_load(cli.parser.dump(cli.config, skip_unset=False))
     resolved: dict[str, Any] = config[words[0]]
     return resolved
 
@@ -169,3 +205,10 @@ class _ResolvingCLI(PlacesCLI):
 
     def instantiate_classes(self) -> None:
         self.subcommand = None  # nothing is built, so there is nothing to run
+
+
+def _quieten() -> None:
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for message in _NOISE:
+        warnings.filterwarnings("ignore", message)

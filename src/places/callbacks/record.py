@@ -6,6 +6,7 @@ from typing import Any
 import yaml
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import SaveConfigCallback
+from lightning.pytorch.loggers import WandbLogger
 
 from places.categories import load_categories
 from places.data.places365 import Places365
@@ -25,6 +26,12 @@ class RunRecord(SaveConfigCallback):
 
     recipe: str = ""
 
+    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Give the config to Weights & Biases too, which shows it beside the run."""
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                logger.log_hyperparams(self.resolved_config())
+
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
@@ -42,6 +49,6 @@ class RunRecord(SaveConfigCallback):
 
     def resolved_config(self) -> dict[str, Any]:
         """Return the resolved config as plain values."""
-        text = self.parser.dump(self.config, skip_none=False)
+        text = self.parser.dump(self.config, skip_unset=False)
         config: dict[str, Any] = yaml.safe_load(text)
         return config

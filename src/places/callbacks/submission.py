@@ -80,8 +80,8 @@ def check_complete(names: list[str], num_expected: int) -> None:
     """
     if len(set(names)) != num_expected or len(names) != num_expected:
         raise DataError(
-            f"{len(names):,} pictures with {len(set(names)):,} names were classified, but the split "
-            f"has {num_expected:,}",
+            f"{len(names):,} pictures with {len(set(names)):,} names were classified, "
+            f"but the split has {num_expected:,}",
             f"no {FILE_NAME} was written: the test server takes exactly one line for each",
             f"of {NUM_GUESSES} labels; leave out  --trainer.limit_test_batches",
         )

@@ -1,0 +1,8 @@
+"""`python -m places` is `places`."""
+
+import sys
+
+from places.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,141 @@
+"""`places config`: resolved recipes, shown or compared."""
+
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from places.options import ToolParser
+from places.recipes import as_typed, flatten
+
+_STAGES = ("fit", "validate", "test", "predict")
+ABSENT = object()
+_MASK = "********"
+_SECRET = re.compile(r"api_key|token|password|secret", re.IGNORECASE)
+
+
+def main(words: Sequence[str]) -> int:
+    """Run `places config show` or `places config diff`.
+
+    Args:
+        words: The command line after `places`.
+
+    Returns:
+        0; for `diff` 1 if the recipes differ.
+
+    Raises:
+        ConfigError: A recipe is missing or invalid, or the command line is.
+    """
+    parser = _parser()
+    options = parser.parse_intermixed_args(words[1:])
+    num_expected = {"show": 1, "diff": 2}[options.action]
+    if len(options.recipe) != num_expected:
+        parser.error(
+            f"{options.action} takes {num_expected} recipes, {len(options.recipe)} were given"
+        )
+    configs = [resolve_recipe(name, options.stage) for name in options.recipe]
+    if options.action == "show":
+        sys.stdout.write(yaml.safe_dump(_masked(configs[0]), sort_keys=False))
+        return 0
+    changes = compare(*configs)
+    console = Console(soft_wrap=not sys.stdout.isatty(), highlight=False)
+    if changes:
+        console.print(change_table(changes, *options.recipe))
+    else:
+        console.print(" and ".join(options.recipe), "resolve to the same config", markup=False)
+    return 1 if changes else 0
+
+
+def resolve_recipe(name: str, stage: str) -> dict[str, Any]:
+    """Return the config that a stage would run with, all defaults included.
+
+    Args:
+        name: A recipe, or several joined by `+`, of which later ones win.
+        stage: "fit", "validate", "test" or "predict".
+
+    Raises:
+        ConfigError: The recipe is missing or invalid.
+    """
+    # Needs the real parser, hence torch: imported when it is clear that there is something to do.
+    from places.stages import resolve
+
+    flags = [word for part in name.split("+") for word in ("--config", part)]
+    return resolve([stage, *flags])
+
+
+def compare(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Return the keys whose values differ, each with both values, classes before their arguments.
+
+    A key that only one side has is paired with `ABSENT`: that is not the same as null. Values of
+    different types differ (`true` and `1`), but for whole numbers and floats of the same value.
+    """
+    left, right = flatten(before), flatten(after)
+    keys = [*right, *(key for key in left if key not in right)]
+    changed = [key for key in keys if not _same(left.get(key, ABSENT), right.get(key, ABSENT))]
+    return {
+        key: (left.get(key, ABSENT), right.get(key, ABSENT)) for key in sorted(changed, key=_order)
+    }
+
+
+def change_table(changes: Mapping[str, tuple[Any, Any]], before: str, after: str) -> Table:
+    """Return changes as a table for the terminal."""
+    table = Table(title=f"{before} -> {after}: {len(changes)} changed", title_justify="left")
+    table.add_column("key", overflow="fold")
+    table.add_column("before", overflow="fold")
+    table.add_column("after", overflow="fold")
+    for key, (left, right) in changes.items():
+        table.add_row(as_typed(key), _text(key, left), _text(key, right))
+    return table
+
+
+def _order(key: str) -> tuple[str, int, str]:
+    # A class stands directly before its arguments.
+    parent, _, last = key.rpartition(".")
+    scope = parent.removesuffix(".init_args") if parent.endswith("init_args") else parent
+    return scope, last != "class_path", key
+
+
+def _same(left: object, right: object) -> bool:
+    if isinstance(left, bool) != isinstance(right, bool):
+        return False
+    if isinstance(left, list) and isinstance(right, list):
+        return len(left) == len(right) and all(map(_same, left, right))
+    return left == right
+
+
+def _text(key: str, value: object) -> str:
+    if value is ABSENT:
+        return "-"
+    if _SECRET.search(key) and value is not None:
+        return _MASK
+    text = yaml.safe_dump(value, default_flow_style=True, width=1000)
+    return text.removesuffix("\n").removesuffix("\n...")
+
+
+def _masked(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: _masked(value)
+        if isinstance(value, Mapping)
+        else (_MASK if _SECRET.search(key) and value is not None else value)
+        for key, value in config.items()
+    }
+
+
+def _parser() -> ToolParser:
+    parser = ToolParser(
+        "places config",
+        "Show a recipe with all its defaults, or compare two. `diff` exits with 0 if they are the "
+        "same, 1 if they differ, 2 for an error.",
+    )
+    parser.add_argument("action", choices=("show", "diff"), help="what to do")
+    parser.add_argument(
+        "recipe",
+        nargs="+",
+        help="one recipe for show, two for diff; layers: base.yaml+overlay.yaml",
+    )
+    parser.add_argument("--stage", choices=_STAGES, default="fit", help="the stage to resolve for")
+    return parser

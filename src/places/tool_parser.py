@@ -1,0 +1,86 @@
+"""The command line of a plain function: signature and docstring are its interface."""
+
+import difflib
+import inspect
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from jsonargparse import ActionYesNo, ArgumentParser
+
+from places.errors import ConfigError
+
+
+class ToolParser(ArgumentParser):
+    """A parser that says in one to four lines what is wrong with what was typed."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Refuse what was typed.
+
+        Raises:
+            ConfigError: Always.
+        """
+        raise ConfigError(*self._explain(message), f"all options:  {self.prog} --help") from ex
+
+    def _explain(self, message: str) -> list[str]:
+        if unknown := re.search(r"unrecognized arguments: (\S+)", message):
+            names = [name for action in self._actions for name in action.option_strings]
+            nearest = difflib.get_close_matches(unknown[1].partition("=")[0], names, n=2)
+            hints = [f"nearest:      {', '.join(nearest)}"] if nearest else []
+            return [f"no option {unknown[1]}", *hints]
+        if missing := re.search(r"arguments are required: (.+)", message):
+            return [f"missing:  {missing[1]}"]
+        key = re.search(r'Parser key "([^"]+)"', message)
+        value = re.search(r"(?:Given|Got) value: (.*)", message)
+        if key and value:
+            kind = re.search(r"Literal\[([^\]]+)\]|<class '(\w+)'>", message)
+            hints = [f"takes:        {kind[1] or kind[2]}"] if kind else []
+            return [f"wrong value for {key[1]}: {value[1]}", *hints]
+        return [message.splitlines()[0]]
+
+
+def run_tool(
+    function: Callable[..., int], words: Sequence[str], positional: str, many: bool = False
+) -> int:
+    """Call a function with what was typed.
+
+    Args:
+        function: The tool; its docstring is the help. Options with a default of `True` or `False`
+            become flags: `--decode`, `--no-decode`.
+        words: The command line after `places`, the tool's own name first.
+        positional: The parameter that is given without its name, one path or more.
+        many: Whether it takes several paths.
+
+    Returns:
+        What the function returns: the exit status.
+
+    Raises:
+        ConfigError: What was typed is not accepted.
+    """
+    doc = inspect.getdoc(function) or ""
+    texts = dict(re.findall(r"^    (\w+): (.+(?:\n {8}.+)*)", doc, flags=re.MULTILINE))
+    parameters = inspect.signature(function).parameters
+    flags = [name for name, parameter in parameters.items() if isinstance(parameter.default, bool)]
+    parser = ToolParser(
+        prog=f"places {words[0]}", description=doc.partition("\n\nArgs:")[0], allow_abbrev=False
+    )
+    help_text = " ".join(texts[positional].split())
+    parser.add_argument(positional, type=Path, nargs="+" if many else None, help=help_text)
+    parser.add_function_arguments(function, as_group=False, skip={positional, *flags})
+    for name in flags:
+        parser.add_argument(
+            f"--{name}",
+            action=ActionYesNo,
+            default=parameters[name].default,
+            help=" ".join(texts[name].split()),
+        )
+    typed = [_with_underscores(word) for word in words[1:]]
+    return function(**vars(parser.parse_args(typed)))
+
+
+def _with_underscores(word: str) -> str:
+    if not word.startswith("--"):
+        return word
+    name, equals, value = word[2:].partition("=")
+    return f"--{name.replace('-', '_')}{equals}{value}"

@@ -1,0 +1,32 @@
+"""What all tests share: a working folder of their own and a small packed sample."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+# One decoding or drawing process beside the test is enough, and keeps the memory of CI low.
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+os.environ.setdefault("WANDB_MODE", "offline")
+os.environ.setdefault("WANDB_SILENT", "true")
+
+SAMPLE_SIZES = {"--num_train": "96", "--num_val": "36", "--num_test": "26"}
+
+
+@pytest.fixture(autouse=True)
+def working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Run every test in a folder of its own, so that `runs/` and the like land there."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The synthetic sample, small, drawn and packed by the command; not to be written to."""
+    from places.cli import main
+
+    root = tmp_path_factory.mktemp("sample")
+    sizes = [word for pair in SAMPLE_SIZES.items() for word in pair]
+    assert main(["sample", "--root", str(root), *sizes]) == 0
+    yield root
