@@ -1,7 +1,6 @@
 """What all tests share: a working folder of their own and a small packed sample."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,11 +21,11 @@ def working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="session")
-def sample(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The synthetic sample, small, drawn and packed by the command; not to be written to."""
     from places.cli import main
 
     root = tmp_path_factory.mktemp("sample")
     sizes = [word for pair in SAMPLE_SIZES.items() for word in pair]
     assert main(["sample", "--root", str(root), *sizes]) == 0
-    yield root
+    return root

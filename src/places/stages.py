@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 import yaml
-from jsonargparse import Namespace, dict_to_namespace
+from jsonargparse import Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
@@ -33,6 +33,8 @@ _STAGES = ("fit", "validate", "test", "predict")
 _NOISE = (
     r".*isinstance\(treespec, LeafSpec\)",  # lightning 2.6.6 with torch 2.14
     r"The dirpath has changed from",  # every stage has a run folder of its own
+    r"It is recommended to use .*sync_dist",  # scores come from sums that are reduced already
+    r"Experiment logs directory .* is not empty",  # W&B may write into it before the CSV logger
 )
 
 
@@ -87,10 +89,12 @@ class PlacesCLI(LightningCLI):
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
         parser.add_lightning_class_args(ModelCheckpoint, "resume")
         common = {"auto_insert_metric_name": False, "enable_version_counter": False}
-        best = {"filename": "best", "monitor": "val/top1", "mode": "max"}
-        last = {"filename": "last", "save_on_train_epoch_end": True}
-        parser.set_defaults({f"checkpoint.{key}": value for key, value in (common | best).items()})
-        parser.set_defaults({f"resume.{key}": value for key, value in (common | last).items()})
+        best = {"filename": "best", "monitor": "val/top1", "mode": "max"} | common
+        last = {"filename": "last"} | common
+        # The best is judged after a validation, the last is kept whether there was one or not.
+        best["save_on_train_epoch_end"], last["save_on_train_epoch_end"] = False, True
+        parser.set_defaults({f"checkpoint.{key}": value for key, value in best.items()})
+        parser.set_defaults({f"resume.{key}": value for key, value in last.items()})
         parser.add_argument(
             "--random_weights",
             type=bool,
@@ -100,6 +104,8 @@ class PlacesCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parse, and again with the checkpoint's config as defaults if a checkpoint is given."""
+        # Our own table of scores says more than Lightning's.
+        self._stage_parsers["test"].set_defaults(verbose=False)
         words = list(args) if isinstance(args, list) else []  # what __init__ gave
         self.config = self._parse(parser, words)
         stage = self.config.subcommand
@@ -135,7 +141,8 @@ class PlacesCLI(LightningCLI):
         if not config.trainer.fast_dev_run:
             # What is recorded is what was asked for, so that it can be asked for again.
             self._asked = config.clone()
-            self._give_folder(config, self.recipe or stage)
+            self.recipe = self.recipe or stage
+            self._give_folder(config, self.recipe)
 
     def instantiate_trainer(self, **kwargs: object) -> Trainer:
         """Tell the record of the run what was asked for."""
@@ -166,11 +173,9 @@ class PlacesCLI(LightningCLI):
         for other in others:
             if other.init_args.get("save_dir") in (None, "."):
                 other.init_args.save_dir = folder
-        csv_logger = dict_to_namespace(
-            {
-                "class_path": "lightning.pytorch.loggers.CSVLogger",
-                "init_args": {"save_dir": folder, "name": "", "version": ""},
-            }
+        csv_logger = Namespace(  # type: ignore[no-untyped-call]  # jsonargparse leaves it untyped
+            class_path="lightning.pytorch.loggers.CSVLogger",
+            init_args={"save_dir": folder, "name": "", "version": ""},
         )
         # First, since Lightning calls the first logger's folder the folder of the run.
         config.trainer.logger = [csv_logger, *others]

@@ -34,6 +34,16 @@ class Loader:
         """Start an epoch, or go on with one that was interrupted."""
         return self._batches()
 
+    def state_dict(self) -> dict[str, int]:
+        """Return nothing: the data module keeps the position, which Lightning restores earlier.
+
+        That there is such a method tells Lightning that the position is not lost.
+        """
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Do nothing, see `state_dict`."""
+
 
 def check_batch_size(batch_size: int, num_ranks: int) -> None:
     """Refuse a global batch size that cannot be shared equally by all processes.

@@ -1,0 +1,55 @@
+"""VGG: torchvision's network behind a constructor that a recipe can call with a depth."""
+
+from typing import Literal
+
+import torchvision
+from torchvision.models.vgg import make_layers
+
+# Convolutions in each of the five stages: columns A, B, D and E of table 1 of the paper.
+_CONVOLUTIONS = {
+    11: (1, 1, 2, 2, 2),
+    13: (2, 2, 2, 2, 2),
+    16: (2, 2, 3, 3, 3),
+    19: (2, 2, 4, 4, 4),
+}
+_CHANNELS = (64, 128, 256, 512, 512)
+
+
+class VGG(torchvision.models.VGG):  # type: ignore[misc]  # torchvision ships no types
+    """Plain deep network of Simonyan & Zisserman 2014.
+
+    Paper: "Very Deep Convolutional Networks for Large-Scale Image Recognition", arXiv 1409.1556.
+    Names and shapes of the weights are torchvision's.
+
+    Takes images `(N, 3, H, W)`, float, normalised, H and W of 32 or more (224 in the paper), and
+    returns logits `(N, num_classes)`. Parameters at 365 classes: 130.3 M, 130.5 M, 135.8 M and
+    141.1 M for the depths in rising order; 121.0 M of them are in the three linear layers.
+
+    Args:
+        num_classes: Number of categories, the width of the last layer `classifier.6`.
+        depth: Number of layers with weights.
+        batch_norm: Normalise after each convolution. The paper came before batch normalisation and
+            has none; without it the deep ones are hard to train from scratch.
+        dropout: Probability of dropping a unit after each of the first two linear layers.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        depth: Literal[11, 13, 16, 19] = 16,
+        batch_norm: bool = True,
+        dropout: float = 0.5,
+    ) -> None:
+        if depth not in _CONVOLUTIONS:
+            depths = ", ".join(map(str, _CONVOLUTIONS))
+            raise ValueError(f"depth must be one of {depths}, not {depth}")
+        features = make_layers(_layers(depth), batch_norm=batch_norm)
+        super().__init__(features, num_classes, dropout=dropout)
+
+
+def _layers(depth: int) -> list[str | int]:
+    """Return torchvision's list for a depth: channels of each convolution, "M" for pooling."""
+    layers: list[str | int] = []
+    for channels, num_convolutions in zip(_CHANNELS, _CONVOLUTIONS[depth], strict=True):
+        layers += [channels] * num_convolutions + ["M"]
+    return layers

@@ -1,0 +1,158 @@
+"""Load a file of weights into a network: every tensor finds its place, or the file is refused."""
+
+import importlib
+import pickle
+import re
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from places.errors import CheckpointError
+
+# Layers that only wrap a network (DataParallel, torch.compile) and leave a part in the keys.
+_WRAPPERS = frozenset({"module", "_orig_mod"})
+
+
+def load_weights(net: nn.Module, path: Path, *, replace_head: bool = False) -> None:
+    """Copy the weights of a file into `net`, in place and complete.
+
+    Reads state dicts as torchvision and `torch.save` write them, the official Places365 files
+    (`*.pth.tar`, a dict with `state_dict`), the checkpoints of `places`, and `*.safetensors`.
+    Nothing in the file is executed.
+
+    Args:
+        net: The network to fill. Its head is its last `nn.Linear`.
+        path: The file to read.
+        replace_head: Keep the head as `net` has it and load the rest, whatever head the file holds.
+
+    Raises:
+        CheckpointError: The file is missing or unreadable, holds a pickled network instead of
+            weights, was made for another number of classes, or its tensors differ from those of
+            `net` in name or shape.
+    """
+    own = net.state_dict()
+    weights = _find_weights(_read(path), path, own)
+    head = _find_head(net)
+    head_keys = {key for key in own if head is not None and key.startswith(f"{head}.")}
+    if replace_head:
+        if head is None:
+            raise ValueError(f"{type(net).__name__} has no nn.Linear, so no head to keep")
+        weights = {key: value for key, value in weights.items() if key not in head_keys}
+        weights |= {key: own[key] for key in head_keys}
+    elif head is not None:
+        _check_num_classes(weights, own, f"{head}.weight", path)
+    # PyTorch before 0.4.1 did not count batches; the count only matters where momentum is None.
+    old = {key for key in own.keys() - weights.keys() if key.endswith(".num_batches_tracked")}
+    weights |= {key: own[key] for key in old}
+    _check_tensors(weights, own, path, type(net).__name__)
+    net.load_state_dict(weights)
+
+
+def _read(path: Path) -> object:
+    if not path.is_file():
+        raise CheckpointError(f"no file of weights at {path}")
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path)
+    try:
+        return _read_pickle(path)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, UnicodeDecodeError) as error:
+        found = re.search(r"GLOBAL (\S+) was not an allowed global", str(error))
+        if found:
+            raise CheckpointError(
+                f"{path} is not a plain file of weights: it holds a pickled {found[1]}",
+                "opening it would run code from the file, so it is refused",
+                "where it was made, save the weights alone:  torch.save(net.state_dict(), path)",
+            ) from error
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise CheckpointError(
+            f"{path} cannot be read as weights ({path.stat().st_size:,} bytes)", reason
+        ) from error
+
+
+def _read_pickle(path: Path) -> object:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except UnicodeDecodeError:
+        # Python 2 stored text as bytes, of which UTF-8 knows only some; Latin-1 takes them all.
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="pickle_load_args only works")
+            return torch.load(path, map_location="cpu", weights_only=True, encoding="latin1")
+
+
+def _read_safetensors(path: Path) -> object:
+    try:
+        load_file = importlib.import_module("safetensors.torch").load_file
+        broken: type[Exception] = importlib.import_module("safetensors").SafetensorError
+    except ImportError as error:
+        raise CheckpointError(
+            f"reading {path} needs the package safetensors", "install it:  pip install safetensors"
+        ) from error
+    try:
+        return load_file(path)
+    except broken as error:
+        raise CheckpointError(f"{path} cannot be read as weights", str(error)) from error
+
+
+def _find_weights(loaded: object, path: Path, own: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors of a loaded file under the names that the network uses."""
+    found = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else loaded
+    if not isinstance(found, dict) or not found:
+        kind = type(found).__name__
+        raise CheckpointError(f"{path} holds no weights by name, but a {kind}: {found!s:.60}")
+    if isinstance(loaded, dict) and "pytorch-lightning_version" in loaded:
+        # The rest belongs to the training around the network, such as sums of metrics.
+        found = {key[4:]: value for key, value in found.items() if key.startswith("net.")}
+        if not found:
+            raise CheckpointError(f"{path} is a Lightning checkpoint without a part named 'net'")
+    other = [str(key) for key, value in found.items() if not isinstance(value, Tensor)]
+    if other:
+        raise CheckpointError(f"{path} holds other things than tensors: {_some(other)}")
+    return {key if key in own else _unwrapped(str(key)): value for key, value in found.items()}
+
+
+def _unwrapped(key: str) -> str:
+    # Official VGG and AlexNet files wrap only the convolutions: `features.module.0.weight`.
+    return ".".join(part for part in key.split(".") if part not in _WRAPPERS)
+
+
+def _find_head(net: nn.Module) -> str | None:
+    linear = [name for name, module in net.named_modules() if isinstance(module, nn.Linear)]
+    return linear[-1] if linear else None
+
+
+def _check_num_classes(
+    weights: dict[str, Tensor], own: dict[str, Tensor], key: str, path: Path
+) -> None:
+    if key not in weights or weights[key].ndim != 2:
+        return
+    (found, found_inputs), (wanted, wanted_inputs) = weights[key].shape, own[key].shape
+    if found != wanted and found_inputs == wanted_inputs:
+        raise CheckpointError(
+            f"{path} classifies {found} classes, the network {wanted}",
+            "to load all but the last layer and train that afresh:  replace_head: true",
+        )
+
+
+def _check_tensors(
+    weights: dict[str, Tensor], own: dict[str, Tensor], path: Path, name: str
+) -> None:
+    missing = [key for key in own if key not in weights]
+    unexpected = [key for key in weights if key not in own]
+    shapes = [
+        f"{key} {tuple(weights[key].shape)} instead of {tuple(own[key].shape)}"
+        for key in own
+        if key in weights and weights[key].shape != own[key].shape
+    ]
+    wrong = {"missing": missing, "unexpected": unexpected, "of another shape": shapes}
+    lines = [f"{len(keys)} {what}: {_some(keys)}" for what, keys in wrong.items() if keys]
+    if lines:
+        raise CheckpointError(
+            f"{path} does not fit the network {name}", *lines, "is it the same network and depth?"
+        )
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

@@ -1,0 +1,248 @@
+import csv
+import io
+import json
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tests.integration.stages import FIT, load_weights, read_config, run
+from tests.networks import Tiny
+from torchvision.transforms import CenterCrop, Compose, Normalize, Resize, ToTensor
+
+from places.categories import load_categories
+
+# What the recipe asks for, with torchvision and Pillow only.
+TRANSFORM = Compose(
+    [
+        Resize(36),
+        CenterCrop(32),
+        ToTensor(),
+        Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    ]
+)
+
+
+@pytest.fixture(scope="module")
+def trained(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run of two epochs."""
+    root = tmp_path_factory.mktemp("trained")
+    words = ["--data.root", sample, "--trainer.max_epochs", 2, "--trainer.default_root_dir", root]
+    assert run("fit", *words) == 0
+    return root / "fit" / "0"
+
+
+@pytest.fixture(scope="module")
+def reference(trained: Path) -> Tiny:
+    """The best network of that run, loaded by hand."""
+    net = Tiny(365)
+    weights = load_weights(trained / "checkpoints" / "best.ckpt")
+    net.load_state_dict({key.removeprefix("net."): value for key, value in weights.items()})
+    return net.eval()
+
+
+def _read_shards(root: Path, split: str) -> Iterator[tuple[str, Image.Image, int]]:
+    for path in sorted(root.glob(f"{split}-*.tar")):
+        with tarfile.open(path) as tar:
+            files = {member.name: tar.extractfile(member) for member in tar}
+            content = {name: file.read() for name, file in files.items() if file is not None}
+        for name, jpeg in content.items():
+            if name.endswith(".jpg"):
+                key = name.removesuffix(".jpg")
+                label = int(content.get(f"{key}.cls", b"-1"))
+                yield key, Image.open(io.BytesIO(jpeg)).convert("RGB"), label
+
+
+def test_fit_leaves_its_files_in_the_folder_of_the_run(trained: Path, sample: Path) -> None:
+    files = {path.relative_to(trained).as_posix() for path in trained.rglob("*") if path.is_file()}
+    assert files == {
+        "checkpoints/best.ckpt",
+        "checkpoints/last.ckpt",
+        "config.yaml",
+        "metrics.csv",
+        "curves.png",
+        "confusion.png",
+    }
+    config = read_config(trained)
+    assert config["data"]["init_args"]["root"] == str(sample)
+    assert config["trainer"]["logger"] is None, "what was asked for, not what it became"
+    with (trained / "metrics.csv").open() as file:
+        names = next(csv.reader(file))
+    assert {"train/loss", "train/top1", "val/top1", "val/top5", "val/loss"} <= set(names)
+
+
+def test_a_checkpoint_knows_its_config_and_categories(trained: Path) -> None:
+    checkpoint = torch.load(trained / "checkpoints" / "best.ckpt", weights_only=True)
+    record = checkpoint["places"]
+    assert record["categories"] == list(load_categories())
+    assert record["config"]["model"]["init_args"]["net"]["class_path"] == "tests.networks.Tiny"
+    assert len(record["manifest_digest"]) == 64
+
+
+def test_test_scores_what_a_loop_by_hand_scores(
+    trained: Path, reference: Tiny, sample: Path, tmp_path: Path
+) -> None:
+    assert run("test", "--ckpt_path", trained) == 0
+    (folder,) = (tmp_path / "runs" / "fit").iterdir()
+    result = json.loads((folder / "result.json").read_text())
+    images, labels = [], []
+    for _, image, label in _read_shards(sample, "val"):
+        images.append(TRANSFORM(image))
+        labels.append(label)
+    with torch.inference_mode():
+        logits = reference(torch.stack(images))
+    target = torch.tensor(labels)
+    top5 = logits.topk(5).indices == target[:, None]
+    assert result["num_images"] == result["data"]["num_images"] == len(labels) == 36
+    assert result["scores"]["top1"] == pytest.approx(float(top5[:, 0].float().mean()))
+    assert result["scores"]["top5"] == pytest.approx(float(top5.any(1).float().mean()))
+    loss = torch.nn.functional.cross_entropy(logits, target)
+    assert result["scores"]["loss"] == pytest.approx(float(loss), abs=1e-4)
+    assert result["data"]["synthetic"] is True
+    assert len(result["checkpoint"]["sha256"]) == 64
+    assert result["config"]["data"]["init_args"]["image_size"] == 32
+    assert (folder / "confusion.png").is_file()
+
+
+def test_an_incomplete_test_publishes_no_score(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("test", "--ckpt_path", trained, "--trainer.limit_test_batches", 1) == 0
+    assert "no result.json: 16 pictures were scored, the split has 36" in capsys.readouterr().err
+    assert not list(tmp_path.rglob("result.json"))
+
+
+def test_the_unlabelled_split_gives_the_official_submission(
+    trained: Path, reference: Tiny, sample: Path, tmp_path: Path
+) -> None:
+    assert run("test", "--ckpt_path", trained, "--data.test_split", "test") == 0
+    (file,) = tmp_path.rglob("submission.txt")
+    lines = file.read_text().split("\n")
+    names, images = [], []
+    for key, image, label in _read_shards(sample, "test"):
+        assert label == -1
+        names.append(f"{key}.jpg")
+        images.append(TRANSFORM(image))
+    with torch.inference_mode():
+        best = reference(torch.stack(images)).topk(5).indices.tolist()
+    expected = [" ".join([name, *map(str, five)]) for name, five in zip(names, best, strict=True)]
+    assert names[0] == "Places365_test_00000001.jpg"
+    assert lines == sorted(expected)
+    assert not list(tmp_path.rglob("result.json"))
+
+
+def test_an_incomplete_submission_is_refused(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--data.test_split", "test", "--trainer.limit_test_batches", 1]
+    assert run("test", "--ckpt_path", trained, *words) == 2
+    assert "16 pictures with 16 names were classified" in capsys.readouterr().err
+    assert not list(tmp_path.rglob("submission.txt"))
+
+
+def test_predict_writes_a_row_for_every_picture(
+    trained: Path, reference: Tiny, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos = tmp_path / "photos"
+    (photos / "more, and \N{SNOWMAN}").mkdir(parents=True)
+    noise = np.random.default_rng(0)
+    for name in ("b.png", "a.jpg", "more, and \N{SNOWMAN}/c.webp"):
+        pixels = noise.integers(0, 256, (50, 70, 3), dtype=np.uint8)
+        Image.fromarray(pixels).resize((140, 100)).save(photos / name)
+    (photos / "empty.jpg").write_bytes(b"")
+    (photos / "notes.txt").write_text("no picture")
+    words = ["--data", "ImageFiles", "--data.images", photos, "--data.batch_size", 2]
+    assert run("predict", "--ckpt_path", trained, *words) == 0
+    (file,) = tmp_path.rglob("predictions.csv")
+    with file.open(newline="") as opened:
+        rows = list(csv.DictReader(opened))
+    paths = [str(photos / name) for name in ("a.jpg", "b.png", "empty.jpg")]
+    assert [row["path"] for row in rows] == [*paths, str(photos / "more, and \N{SNOWMAN}/c.webp")]
+    assert rows[2]["error"].startswith("not a readable picture")
+    assert rows[2]["category_1"] == ""
+    names = load_categories()
+    for row in (rows[0], rows[1], rows[3]):
+        image = Image.open(row["path"]).convert("RGB")
+        with torch.inference_mode():
+            best = reference(TRANSFORM(image)[None]).softmax(1)[0].topk(5)
+        assert [row[f"category_{k}"] for k in range(1, 6)] == [names[i] for i in best.indices]
+        shown = [float(row[f"probability_{k}"]) for k in range(1, 6)]
+        assert shown == pytest.approx(best.values.tolist(), abs=1e-4)
+        assert row["error"] == ""
+    assert "4 pictures, 1 unreadable" in capsys.readouterr().err
+    assert file.with_suffix(".png").is_file()
+    assert not [path for path in file.parent.iterdir() if path.name.startswith(".")]
+
+
+def test_predict_runs_on_shards_too(trained: Path, tmp_path: Path) -> None:
+    assert run("predict", "--ckpt_path", trained) == 0
+    (file,) = tmp_path.rglob("predictions.csv")
+    with file.open(newline="") as opened:
+        keys = [row["path"] for row in csv.DictReader(opened)]
+    assert keys == [f"Places365_test_{number:08d}" for number in range(1, 27)]
+
+
+def test_validate_uses_the_checkpoints_recipe(
+    trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("validate", "--ckpt_path", trained) == 0
+    assert "val/top1" in capsys.readouterr().out
+
+
+def test_nothing_is_written_outside_the_runs(trained: Path, tmp_path: Path) -> None:
+    assert run("validate", "--ckpt_path", trained) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["runs"]
+
+
+def test_flags_win_over_the_checkpoint(trained: Path, tmp_path: Path) -> None:
+    assert run("test", "--ckpt_path", trained, "--data.batch_size", 5) == 0
+    config = read_config(tmp_path / "runs" / "fit" / "0")
+    assert config["data"]["init_args"]["batch_size"] == 5
+    assert config["data"]["init_args"]["resize_size"] == 36
+
+
+@pytest.mark.parametrize("stage", ["validate", "test", "predict"])
+def test_random_weights_are_refused(
+    stage: str, sample: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert run(stage, "--data.root", sample) == 2
+    error = capsys.readouterr().err
+    assert f"places: error: {stage} needs a trained network" in error
+    assert "--random_weights true" in error
+    assert not list(tmp_path.iterdir())
+
+
+def test_random_weights_can_be_asked_for(sample: Path, tmp_path: Path) -> None:
+    words = ["--data.root", str(sample), "--random_weights", "true", *FIT[:10]]
+    assert run("test", *words) == 0
+    assert json.loads(next(tmp_path.rglob("result.json")).read_text())["checkpoint"] is None
+
+
+def test_training_starts_from_given_weights(trained: Path, sample: Path, tmp_path: Path) -> None:
+    best = trained / "checkpoints" / "best.ckpt"
+    words = ["--data.root", sample, "--model.optimizer.lr", 0, "--trainer.max_steps", 1]
+    assert run("fit", "--model.weights", best, *words) == 0
+    (last,) = tmp_path.rglob("last.ckpt")
+    before, after = load_weights(best), load_weights(last)
+    assert torch.equal(before["net.0.weight"], after["net.0.weight"])
+    # The second run's checkpoint stands alone: the file it started from may be gone.
+    assert run("test", "--ckpt_path", last) == 0
+
+
+def test_the_same_seed_gives_the_same_weights(sample: Path, tmp_path: Path) -> None:
+    for threads in (1, 3):
+        words = ["--data.root", sample, "--trainer.max_epochs", 1, "--data.num_threads", threads]
+        assert run("fit", *words) == 0
+    first, second = (load_weights(path) for path in sorted(tmp_path.rglob("last.ckpt")))
+    assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_wandb_keeps_an_offline_run_in_the_folder_of_the_run(sample: Path, tmp_path: Path) -> None:
+    pytest.importorskip("wandb")
+    words = ["--data.root", sample, "--trainer.max_epochs", 1]
+    assert run("fit", "--config", "overlays/wandb.yaml", *words) == 0
+    assert len(list((tmp_path / "runs" / "wandb" / "0" / "wandb").rglob("*.wandb"))) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["runs"]

@@ -1,0 +1,61 @@
+import pytest
+import torch
+import torchvision
+from torch import nn
+
+from places.models import VGG
+
+CASES = [(depth, batch_norm) for depth in (11, 13, 16, 19) for batch_norm in (False, True)]
+
+
+def name_of(depth: int, batch_norm: bool) -> str:
+    return f"vgg{depth}{'_bn' * batch_norm}"
+
+
+@pytest.mark.parametrize(("depth", "batch_norm"), CASES)
+def test_vgg_has_the_published_number_of_parameters(depth: int, batch_norm: bool) -> None:
+    weights = getattr(torchvision.models, f"VGG{depth}{'_BN' * batch_norm}_Weights")
+    with torch.device("meta"):
+        net = VGG(1000, depth, batch_norm)  # type: ignore[arg-type]  # parametrize widens it
+    num_parameters = sum(parameter.numel() for parameter in net.parameters())
+    assert num_parameters == weights.IMAGENET1K_V1.meta["num_params"]
+
+
+@pytest.mark.parametrize(("depth", "batch_norm"), CASES)
+def test_vgg_names_its_weights_as_torchvision_does(depth: int, batch_norm: bool) -> None:
+    with torch.device("meta"):
+        ours = VGG(7, depth, batch_norm).state_dict()  # type: ignore[arg-type]  # as above
+        theirs = getattr(torchvision.models, name_of(depth, batch_norm))(num_classes=7)
+    assert [(key, value.shape) for key, value in ours.items()] == [
+        (key, value.shape) for key, value in theirs.state_dict().items()
+    ]
+
+
+def test_vgg_with_torchvision_weights_gives_the_same_logits() -> None:
+    # Built without memory first: the random start of 120 million weights takes seconds.
+    with torch.device("meta"):
+        theirs = torchvision.models.vgg11_bn(num_classes=5)
+        ours = VGG(5, 11)
+    theirs.to_empty(device="cpu").eval()
+    for tensor in (*theirs.parameters(), *theirs.buffers()):
+        if tensor.is_floating_point():
+            nn.init.uniform_(tensor, 0, 0.05)
+    ours.to_empty(device="cpu").eval()
+    ours.load_state_dict(theirs.state_dict())
+    images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        logits = ours(images)
+        assert torch.equal(logits, theirs(images))
+    assert logits.shape == (2, 5)
+    assert logits.isfinite().all()
+
+
+def test_vgg_drops_with_the_probability_asked_for() -> None:
+    with torch.device("meta"):
+        net = VGG(5, 11, dropout=0.25)
+    assert [module.p for module in net.modules() if isinstance(module, nn.Dropout)] == [0.25, 0.25]
+
+
+def test_vgg_of_another_depth_names_the_possible_ones() -> None:
+    with pytest.raises(ValueError, match="one of 11, 13, 16, 19, not 12"):
+        VGG(365, 12)  # type: ignore[arg-type]  # the mistake under test
