@@ -21,7 +21,7 @@ from places.callbacks.record import RunRecord
 from places.callbacks.results import Results
 from places.callbacks.submission import Submission
 from places.checkpoints import defaults_from, load_record
-from places.errors import ConfigError
+from places.errors import ConfigError, PlacesError
 from places.parser import PlacesParser, Refused, locate
 from places.recipes import find_recipes
 from places.runs import RUNS, claim_run_folder, find_checkpoint
@@ -193,6 +193,9 @@ def main(words: Sequence[str]) -> None:
         PlacesCLI(words)
     except MisconfigurationException as error:
         raise ConfigError(str(error).partition("\n")[0]) from error
+    except ValueError as error:
+        # jsonargparse wraps what the constructors of our classes raise.
+        raise _mistake_behind(error) or error from error
 
 
 def resolve(words: Sequence[str]) -> dict[str, Any]:
@@ -210,6 +213,12 @@ class _ResolvingCLI(PlacesCLI):
 
     def instantiate_classes(self) -> None:
         self.subcommand = None  # nothing is built, so there is nothing to run
+
+
+def _mistake_behind(error: BaseException | None) -> PlacesError | None:
+    while error is not None and not isinstance(error, PlacesError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def _quieten() -> None:

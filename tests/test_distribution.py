@@ -1,0 +1,87 @@
+"""The files around the package: pinned requirements, the Makefile, the summary of a run."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[1]
+
+
+def pins() -> dict[str, str]:
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    pairs = (line.split("==") for line in lines if line and not line.startswith("#"))
+    return {canonicalize_name(name): version for name, version in pairs}
+
+
+def test_requirements_pin_a_release_that_pyproject_admits_of_each_package_it_names() -> None:
+    table = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    project, groups = table["project"], table["dependency-groups"]
+    wanted = [
+        *project["dependencies"],
+        *project["optional-dependencies"]["wandb"],
+        *groups["dev"],
+        *groups["docs"],
+        *table["build-system"]["requires"],
+    ]
+    pinned = pins()
+    for requirement in map(Requirement, wanted):
+        version = pinned[canonicalize_name(requirement.name)]
+        assert requirement.specifier.contains(version), f"{requirement} is pinned at {version}"
+
+
+def test_requirements_pin_each_package_once_and_nothing_but_releases() -> None:
+    text = (ROOT / "requirements.txt").read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.]+", line) for line in lines)
+    assert len(pins()) == len(lines)
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+def test_make_alone_lists_every_target_with_what_it_does() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = re.findall(r"^\.PHONY: (.+)$", makefile, flags=re.MULTILINE)[0].split()
+    listed = subprocess.run(["make"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    assert re.findall(r"^  make (\w+) +\w", listed, flags=re.MULTILINE) == targets
+
+
+def summary(runs: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "scripts" / "summary.py"), str(runs)]
+    return subprocess.run(command, check=False, capture_output=True, text=True)
+
+
+def test_the_summary_names_the_newest_scores_and_files(tmp_path: Path) -> None:
+    fit, test, predict = (tmp_path / "demo" / str(number) for number in range(3))
+    for folder in (fit, test, predict):
+        folder.mkdir(parents=True)
+    (fit / "curves.png").touch()
+    result = {
+        "scores": {"top1": 0.9125, "top5": 1.0},
+        "num_images": 1600,
+        "data": {"split": "val", "synthetic": True},
+    }
+    (test / "result.json").write_text(json.dumps(result), encoding="utf-8")
+    rows = "path,category_1,error\na.jpg,beach,\nb.jpg,,cut off\n"
+    (predict / "predictions.csv").write_text(rows, encoding="utf-8")
+    lines = summary(tmp_path).stdout.splitlines()
+    assert (
+        lines[1] == "Scored 1,600 synthetic pictures of the split val: top-1 91.25%, top-5 100.00%"
+    )
+    assert lines[2] == "Classified 2 pictures, 1 of them unreadable"
+    assert [line.split()[0] for line in lines[4:]] == [
+        str(fit / "curves.png"),
+        str(test / "result.json"),
+        str(predict / "predictions.csv"),
+    ]
+
+
+def test_the_summary_of_no_runs_says_so(tmp_path: Path) -> None:
+    done = summary(tmp_path)
+    assert (done.returncode, done.stderr) == (1, f"no finished run in {tmp_path}\n")

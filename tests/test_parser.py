@@ -1,0 +1,101 @@
+from pathlib import Path
+
+import pytest
+
+from places.cli import main
+
+
+def _error(capsys: pytest.CaptureFixture[str], *words: str) -> list[str]:
+    assert main(["fit", *words]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) <= 4, "an error has at most four lines"
+    assert lines[0].startswith("places: error: ")
+    return lines
+
+
+@pytest.mark.parametrize(
+    ("flag", "nearest"),
+    [
+        ("--trainer.max_epoch=3", "trainer.max_epochs"),
+        ("--data.bach_size=3", "data.batch_size"),
+        ("--model.label_smoothin=0.1", "model.label_smoothing"),
+        ("--model.net.dept=18", "model.net.depth"),
+        ("--model.optimizer.momentun=0.1", "model.optimizer.momentum"),
+        ("--random_weight=true", "random_weights"),
+        ("--modle.net=VGG", "model.net"),
+    ],
+)
+def test_a_mistyped_flag_is_refused_with_the_nearest(
+    capsys: pytest.CaptureFixture[str], flag: str, nearest: str
+) -> None:
+    lines = _error(capsys, flag)
+    assert "no option" in lines[0]
+    assert f"given in:     {flag.partition('=')[0]}" in lines[1]
+    assert lines[2].startswith(f"  nearest:      {nearest}")
+
+
+@pytest.mark.parametrize(
+    ("text", "nearest"),
+    [
+        ("trainer:\n  max_epoch: 3\n", "trainer.max_epochs"),
+        ("data:\n  # batch_sise: 8\n  batch_sise: 3\n", "data.batch_size"),
+        (
+            "model:\n  net:\n    class_path: places.models.VGG\n    init_args: {dropuot: 0.1}\n",
+            "dropout",
+        ),
+    ],
+)
+def test_a_mistyped_key_is_refused_with_file_line_and_the_nearest(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, text: str, nearest: str
+) -> None:
+    (tmp_path / "recipe.yaml").write_text(text)
+    lines = _error(capsys, "--config", "recipe.yaml")
+    assert lines[1] == f"  given in:     recipe.yaml, line {len(text.splitlines())}"
+    assert nearest in lines[2]
+
+
+@pytest.mark.parametrize(
+    ("flag", "expected"),
+    [
+        ("--data.batch_size=many", "Expected a <class 'int'>. Got value: many"),
+        ("--model.net.depth=19", "Got value: 19"),
+        ("--model.optimizer=SDG", "SDG"),
+        ("--model.weights=nowhere.pth", "no file of weights at nowhere.pth"),
+        ("--data.image_size=300", "data.image_size 300 is larger than data.resize_size 256"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_the_value(
+    capsys: pytest.CaptureFixture[str], flag: str, expected: str
+) -> None:
+    assert any(expected in line for line in _error(capsys, flag))
+
+
+def test_missing_shards_say_how_to_make_them(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = _error(capsys, "--data.root", "nowhere", "--trainer.max_epochs", "1")
+    assert lines[0] == "places: error: no shards for split 'train' in nowhere"
+    assert lines[2].endswith("places pack train_256_places365standard.tar --root nowhere")
+    assert not list(Path("runs").rglob("*/*")), "a run that never began leaves no folder"
+
+
+def test_a_foreign_checkpoint_is_explained(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    import torch
+
+    torch.save({"state_dict": {}}, tmp_path / "foreign.ckpt")
+    lines = _error(capsys, "--ckpt_path", "foreign.ckpt")
+    assert "foreign.ckpt was not written by places" in lines[0]
+    (tmp_path / "broken.ckpt").write_bytes(b"PK broken")
+    assert "cannot read checkpoint broken.ckpt" in _error(capsys, "--ckpt_path", "broken.ckpt")[0]
+    assert "no checkpoint at nowhere.ckpt" in _error(capsys, "--ckpt_path", "nowhere.ckpt")[0]
+
+
+def test_help_of_a_stage_explains_every_option_of_ours(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fit", "--help"]) == 0
+    assert "--random_weights" in capsys.readouterr().out
+    for group in ("places.classifier.SceneClassifier", "places.data.places365.Places365"):
+        side = "model" if "classifier" in group else "data"
+        assert main(["fit", f"--{side}.help", group]) == 0
+        output = " ".join(capsys.readouterr().out.split())
+        assert "help not found" not in output
+        assert "--data.batch_size" in output or "--model.label_smoothing" in output
