@@ -1,0 +1,69 @@
+# make train and make test do all the set-up they need; make help lists the rest.
+PYTHON ?= python3
+VENV ?= .venv
+CONFIG ?= demo.yaml
+ARCHIVES ?=
+DATA ?= $(if $(ARCHIVES),data/places,$(SAMPLE))
+PICTURES ?= $(DATA)/pictures
+
+SAMPLE := data/sample
+INSTALLED := $(VENV)/installed
+PLACES := $(VENV)/bin/places
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help install data train test lint format type docs docker clean
+
+help: ## list the targets and the variables
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@echo 'variables: CONFIG=$(CONFIG) DATA=$(DATA) ARCHIVES=$(ARCHIVES) PYTHON=$(PYTHON) VENV=$(VENV)'
+
+install: $(INSTALLED) ## make .venv with the pinned packages and this project (once)
+
+$(INSTALLED): requirements.txt pyproject.toml scripts/install.sh
+	@sh scripts/install.sh '$(PYTHON)' '$(VENV)'
+	@touch $@
+
+ifdef ARCHIVES
+data: install ## pack the official archives (ARCHIVES=folder), or draw and pack a sample
+	$(PLACES) pack $(wildcard $(ARCHIVES)/*.tar) --root $(DATA)
+else
+data: install $(SAMPLE)/train.json
+endif
+
+$(SAMPLE)/train.json: | $(INSTALLED)
+	$(PLACES) sample --root $(SAMPLE)
+
+# The sample is made only where it is the data; other data must be there already.
+train: install $(if $(filter $(SAMPLE),$(DATA)),data) ## train, test and predict (CONFIG=recipe DATA=folder)
+	$(PLACES) fit --config $(CONFIG) --data.root $(DATA)
+	best=$$(ls -t runs/*/*/checkpoints/best.ckpt | head -n 1) && \
+	$(PLACES) test --ckpt_path "$$best" && \
+	if [ -d '$(PICTURES)' ]; then \
+		$(PLACES) predict --data ImageFiles --data.images '$(PICTURES)' --ckpt_path "$$best"; \
+	fi
+	@$(VENV)/bin/python scripts/summary.py runs
+
+test: lint type ## check style and types, run all tests, show branch coverage
+	$(VENV)/bin/pytest --cov
+
+lint: install ## check style and format
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+
+format: install ## format, and correct what can be corrected
+	$(VENV)/bin/ruff format
+	$(VENV)/bin/ruff check --fix
+
+type: install ## check types
+	$(VENV)/bin/mypy
+
+docs: install ## build the documentation into site/; a broken link is an error
+	$(VENV)/bin/mkdocs build --strict
+
+docker: ## build the container image places
+	docker build --tag places .
+
+clean: ## delete caches and built files; keeps .venv, data and runs
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage htmlcov site dist
+	find src tests scripts -name __pycache__ -prune -exec rm -rf {} +
