@@ -75,7 +75,7 @@ def test_trouble_is_2(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["config", "diff", "demo.yaml"]) == 2
     assert "diff takes 2 recipes, 1 were given" in capsys.readouterr().err
     assert main(["config", "sow", "demo.yaml"]) == 2
-    assert "invalid choice: 'sow'" in capsys.readouterr().err
+    assert "config has no action 'sow'" in capsys.readouterr().err
 
 
 def test_secrets_are_not_printed() -> None:

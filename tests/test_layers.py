@@ -10,7 +10,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "places"
 # From the bottom up; a module may import from lower layers and from its own.
 LAYERS = [
     {"__init__", "errors"},
-    {"categories", "options", "recipes", "runs"},
+    {"categories", "tool_parser", "recipes", "runs"},
     {"data", "models", "figures", "sample"},
     {"metrics", "schedules"},
     {"classifier"},

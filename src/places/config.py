@@ -3,18 +3,24 @@
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import yaml
 from rich.console import Console
 from rich.table import Table
 
-from places.options import ToolParser
+from places.errors import ConfigError
 from places.recipes import as_typed, flatten
+from places.tool_parser import run_tool
 
-_STAGES = ("fit", "validate", "test", "predict")
+Stage = Literal["fit", "validate", "test", "predict"]
+
 ABSENT = object()
 _MASK = "********"
+_HELP = """\
+usage: places config show RECIPE [--stage STAGE]    print a recipe with all its defaults
+       places config diff A B [--stage STAGE]       compare two recipes; exits as diff does"""
 _SECRET = re.compile(r"api_key|token|password|secret", re.IGNORECASE)
 
 
@@ -30,32 +36,64 @@ def main(words: Sequence[str]) -> int:
     Raises:
         ConfigError: A recipe is missing or invalid, or the command line is.
     """
-    parser = _parser()
-    options = parser.parse_intermixed_args(words[1:])
-    num_expected = {"show": 1, "diff": 2}[options.action]
-    if len(options.recipe) != num_expected:
-        parser.error(
-            f"{options.action} takes {num_expected} recipes, {len(options.recipe)} were given"
-        )
-    configs = [resolve_recipe(name, options.stage) for name in options.recipe]
-    if options.action == "show":
-        sys.stdout.write(yaml.safe_dump(_masked(configs[0]), sort_keys=False))
+    action = words[1] if len(words) > 1 else "--help"
+    if action in ("-h", "--help"):
+        print(_HELP)
         return 0
-    changes = compare(*configs)
+    if action == "show":
+        return run_tool(show, ["config show", *words[2:]], positional="recipe")
+    if action == "diff":
+        return run_tool(diff, ["config diff", *words[2:]], positional="recipes", many=True)
+    raise ConfigError(f"config has no action {action!r}", "actions:  show, diff")
+
+
+def show(recipe: Path, stage: Stage = "fit") -> int:
+    """Print a recipe with all its defaults as YAML.
+
+    Args:
+        recipe: A recipe; several layers are joined by +, as in base.yaml+overlay.yaml.
+        stage: The stage to resolve it for.
+
+    Returns:
+        0.
+    """
+    config = _masked(resolve_recipe(str(recipe), stage))
+    sys.stdout.write(yaml.safe_dump(config, sort_keys=False))
+    return 0
+
+
+def diff(recipes: list[Path], stage: Stage = "fit") -> int:
+    """Compare two recipes with all their defaults, and exit as diff does: 0 same, 1 different.
+
+    Args:
+        recipes: The recipe before and the one after; layers are joined by +, as in
+            base.yaml+overlay.yaml.
+        stage: The stage to resolve them for.
+
+    Returns:
+        1 if any key differs, else 0.
+
+    Raises:
+        ConfigError: Not two recipes are given, or one is missing or invalid.
+    """
+    if len(recipes) != 2:
+        raise ConfigError(f"diff takes 2 recipes, {len(recipes)} were given")
+    before, after = map(str, recipes)
+    changes = compare(resolve_recipe(before, stage), resolve_recipe(after, stage))
     console = Console(soft_wrap=not sys.stdout.isatty(), highlight=False)
     if changes:
-        console.print(change_table(changes, *options.recipe))
+        console.print(change_table(changes, before, after))
     else:
-        console.print(" and ".join(options.recipe), "resolve to the same config", markup=False)
+        console.print(f"{before} and {after} resolve to the same config", markup=False)
     return 1 if changes else 0
 
 
-def resolve_recipe(name: str, stage: str) -> dict[str, Any]:
+def resolve_recipe(name: str, stage: Stage) -> dict[str, Any]:
     """Return the config that a stage would run with, all defaults included.
 
     Args:
         name: A recipe, or several joined by `+`, of which later ones win.
-        stage: "fit", "validate", "test" or "predict".
+        stage: The stage.
 
     Raises:
         ConfigError: The recipe is missing or invalid.
@@ -123,19 +161,3 @@ def _masked(config: Mapping[str, Any]) -> dict[str, Any]:
         else (_MASK if _SECRET.search(key) and value is not None else value)
         for key, value in config.items()
     }
-
-
-def _parser() -> ToolParser:
-    parser = ToolParser(
-        "places config",
-        "Show a recipe with all its defaults, or compare two. `diff` exits with 0 if they are the "
-        "same, 1 if they differ, 2 for an error.",
-    )
-    parser.add_argument("action", choices=("show", "diff"), help="what to do")
-    parser.add_argument(
-        "recipe",
-        nargs="+",
-        help="one recipe for show, two for diff; layers: base.yaml+overlay.yaml",
-    )
-    parser.add_argument("--stage", choices=_STAGES, default="fit", help="the stage to resolve for")
-    return parser

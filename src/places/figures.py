@@ -102,5 +102,5 @@ def contact_sheet(pictures: Sequence[tuple[str, str]], num_columns: int = 6) -> 
                 image.draft("RGB", (_THUMBNAIL_SIZE, _THUMBNAIL_SIZE))
                 upright: Image.Image = ImageOps.exif_transpose(image)
                 axes.imshow(ImageOps.contain(upright.convert("RGB"), (_THUMBNAIL_SIZE,) * 2))
-            axes.set_title(text, fontsize=8, y=-0.12, parse_math=False)
+            axes.set_title(text, fontsize=8, parse_math=False)
     return figure

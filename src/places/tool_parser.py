@@ -41,15 +41,18 @@ class ToolParser(ArgumentParser):
 
 
 def run_tool(
-    function: Callable[..., int], words: Sequence[str], positional: str, many: bool = False
+    function: Callable[..., int],
+    words: Sequence[str],
+    positional: str | None = None,
+    many: bool = False,
 ) -> int:
     """Call a function with what was typed.
 
     Args:
-        function: The tool; its docstring is the help. Options with a default of `True` or `False`
-            become flags: `--decode`, `--no-decode`.
+        function: The tool; its docstring is the help. Parameters with a default of `False` become
+            flags such as `--decode`; those with `True` can be switched off: `--no-md5`.
         words: The command line after `places`, the tool's own name first.
-        positional: The parameter that is given without its name, one path or more.
+        positional: The parameter that is given without its name, a path.
         many: Whether it takes several paths.
 
     Returns:
@@ -59,22 +62,20 @@ def run_tool(
         ConfigError: What was typed is not accepted.
     """
     doc = inspect.getdoc(function) or ""
-    texts = dict(re.findall(r"^    (\w+): (.+(?:\n {8}.+)*)", doc, flags=re.MULTILINE))
+    found = re.findall(r"^    (\w+): (.+(?:\n {8}.+)*)", doc, flags=re.MULTILINE)
+    texts = {name: " ".join(text.split()) for name, text in found}
     parameters = inspect.signature(function).parameters
-    flags = [name for name, parameter in parameters.items() if isinstance(parameter.default, bool)]
+    flags = {name: p.default for name, p in parameters.items() if isinstance(p.default, bool)}
     parser = ToolParser(
         prog=f"places {words[0]}", description=doc.partition("\n\nArgs:")[0], allow_abbrev=False
     )
-    help_text = " ".join(texts[positional].split())
-    parser.add_argument(positional, type=Path, nargs="+" if many else None, help=help_text)
-    parser.add_function_arguments(function, as_group=False, skip={positional, *flags})
-    for name in flags:
-        parser.add_argument(
-            f"--{name}",
-            action=ActionYesNo,
-            default=parameters[name].default,
-            help=" ".join(texts[name].split()),
-        )
+    if positional:
+        nargs = "+" if many else None
+        parser.add_argument(positional, type=Path, nargs=nargs, help=texts[positional])
+    parser.add_function_arguments(function, as_group=False, skip={positional or "", *flags})
+    for name, default in flags.items():
+        action = ActionYesNo if default else "store_true"
+        parser.add_argument(f"--{name}", action=action, default=default, help=texts[name])
     typed = [_with_underscores(word) for word in words[1:]]
     return function(**vars(parser.parse_args(typed)))
 
