@@ -28,10 +28,11 @@ ifdef ARCHIVES
 data: install ## pack the official archives (ARCHIVES=folder), or draw and pack a sample
 	$(PLACES) pack $(wildcard $(ARCHIVES)/*.tar) --root $(DATA)
 else
-data: install $(SAMPLE)/train.json
+data: install $(SAMPLE)/test.json
 endif
 
-$(SAMPLE)/train.json: | $(INSTALLED)
+# The manifest that is written last.
+$(SAMPLE)/test.json: | $(INSTALLED)
 	$(PLACES) sample --root $(SAMPLE)
 
 # The sample is made only where it is the data; other data must be there already.

@@ -3,8 +3,19 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
 from places.data.pack import pack
-from places.data.progress import ProgressBar
 from places.data.synthetic import write_archives
 from places.tool_parser import run_tool
 
@@ -14,6 +25,9 @@ def main(words: Sequence[str]) -> int:
 
     Args:
         words: The command line after `places`.
+
+    Returns:
+        The exit status.
     """
     return run_tool(sample, words)
 
@@ -25,20 +39,45 @@ def sample(
     num_test: int = 240,
     seed: int = 0,
 ) -> int:
-    """Draw a small synthetic Places365, in the layout of the official archives, and pack it.
+    """Draw a small synthetic Places365 in the layout of the official archives, and pack it.
 
-    The pictures are drawn by a program: they show how places works, and say nothing about how well
+    The pictures are drawn by a program. They show how places works, and say nothing about how well
     a network does on photographs.
 
     Args:
-        root: Folder for the shards; archives go to its folder `archives`, some loose pictures of
-            the test split to `pictures`.
+        root: Folder for the shards. The archives go to its folder archives, some pictures of the
+            test split to pictures.
         num_train: Training pictures, over all categories.
         num_val: Validation pictures, over all categories.
-        num_test: Test pictures, without labels.
+        num_test: Test pictures, over all categories; their labels stay unwritten.
         seed: The same seed gives the same bytes.
 
     Returns:
         0.
+
+    Raises:
+        DataError: The folder holds other data.
     """
-    ...
+    columns = (
+        TextColumn("drawing"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _RateColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("drawing", total=num_train + num_val + num_test)
+        archives = write_archives(
+            root,
+            num_train=num_train,
+            num_val=num_val,
+            num_test=num_test,
+            seed=seed,
+            progress=lambda num: bar.advance(task, num),
+        )
+    return pack(archives, root)
+
+
+class _RateColumn(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed or 0:.0f} pictures/s")

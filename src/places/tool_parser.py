@@ -26,8 +26,8 @@ class ToolParser(ArgumentParser):
     def _explain(self, message: str) -> list[str]:
         if unknown := re.search(r"unrecognized arguments: (\S+)", message):
             names = [name for action in self._actions for name in action.option_strings]
-            nearest = difflib.get_close_matches(unknown[1].partition("=")[0], names, n=2)
-            hints = [f"nearest:      {', '.join(nearest)}"] if nearest else []
+            nearest = difflib.get_close_matches(unknown[1].partition("=")[0], names, n=1)
+            hints = [f"nearest:      {nearest[0]}"] if nearest else []
             return [f"no option {unknown[1]}", *hints]
         if missing := re.search(r"arguments are required: (.+)", message):
             return [f"missing:  {missing[1]}"]

@@ -3,6 +3,7 @@ import re
 import tarfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -138,7 +139,7 @@ def test_a_damaged_index_is_named(manifest: Manifest, data: bytes) -> None:
         ("é/ü.jpg", "é/ü"),
     ],
 )
-def test_the_key_is_read_from_the_header(name: str, key: str, tar_format: int) -> None:
+def test_the_key_is_read_from_the_header(name: str, key: str, tar_format: Literal[0, 1]) -> None:
     assert read_key(tarfile.TarInfo(name).tobuf(tar_format)) == key
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.data.official import write_tar
 
 from places.data import tar_files
 from places.data.tar_files import header_of, is_header, members_of, padded
 from places.errors import DataError
-from tests.data.official import write_tar
 
 FORMATS = [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT]
 
@@ -117,7 +117,7 @@ def test_a_tar_cut_at_any_block_is_noticed(tmp_path: Path) -> None:
     end = 2 * (512 + padded(600))
     for length in [*range(0, end + 1, 256), end + 511]:
         path.write_bytes(data[:length])
-        with pytest.raises(DataError, match=f"cut.tar is cut short at byte .* of {length:,}: "):
+        with pytest.raises(DataError, match=rf"cut\.tar is cut short at byte .* of {length:,}: "):
             list(members_of(path))
     path.write_bytes(data[: end + 512])
     assert len(list(members_of(path))) == 2
@@ -128,7 +128,7 @@ def test_a_damaged_header_is_named_with_its_place(tmp_path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[1536] ^= 1
     path.write_bytes(data)
-    with pytest.raises(DataError, match="a.tar is damaged: no tar header at byte 1,536"):
+    with pytest.raises(DataError, match=r"a\.tar is damaged: no tar header at byte 1,536"):
         list(members_of(path))
 
 

@@ -121,7 +121,7 @@ def _entry(file: int, path: Path, number: int, key: str, members: list[Member]) 
     _, offset, size_bytes = jpegs[0]
     if read_key(os.pread(file, BLOCK_BYTES, offset - BLOCK_BYTES)) != key:
         raise DataError(
-            f"the name of {key!r} in {path} does not fit into one tar header",
+            f"the name of {key!r} in {path} is not in the tar header before it, but in another",
             "unpack the tars and pack the folder again",
         )
     label = NO_LABEL

@@ -68,7 +68,8 @@ def pack(
     Each official archive becomes its own split. The val archive needs the official list, as a
     source or beside it. The JPEG bytes stay untouched. The train split is shuffled by the seed, the
     others stay in the order of their names. Packing may be killed at any moment and run again.
-    Memory: 150 bytes per picture and 50 MB, whatever the size of the shards.
+    Memory: for each picture 90 bytes and twice the length of its file name, and 25 MB, whatever the
+    size of the shards.
 
     Args:
         source: Official archives and lists, other tars, or folders with one subfolder per category.

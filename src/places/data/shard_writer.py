@@ -1,6 +1,7 @@
 """Pictures into tars: where each goes, and the writing itself.
 
-The main thread fills a few buffers with headers and pictures, a second one hashes and writes them.
+The main thread fills a few buffers with headers and pictures; one thread hashes them, another one
+writes them.
 """
 
 import hashlib
@@ -64,10 +65,8 @@ def lay_out(pictures: Pictures, shard_size_bytes: int) -> Layout:
         last_end = begins[starts[-1]] + shard_size_bytes - RECORD_BYTES
         starts.append(max(int(np.searchsorted(ends, last_end, "right")), starts[-1] + 1))
     if len(starts) - 1 > _MAX_SHARDS:
-        raise DataError(
-            f"{len(starts) - 1:,} shards are more than an index can number",
-            f"at most {_MAX_SHARDS:,}: use a larger --shard_size_mb",
-        )
+        found = f"{len(starts) - 1:,} shards are more than the {_MAX_SHARDS:,} of an index"
+        raise DataError(found, "use a larger --shard_size_mb")
     index = np.empty(len(ends), SAMPLE)
     index["shard"] = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
     index["offset"] = begins - begins[starts[:-1]][index["shard"]] + BLOCK_BYTES
@@ -94,17 +93,18 @@ def write_shards(
         What was written, and the pictures whose bytes are no JPEG.
 
     Raises:
-        DataError: A source changed since it was listed, or the disk is full.
+        DataError: A source changed since it was listed.
     """
     no_jpegs = LeftOut()
     shards = []
     with ExitStack() as stack:
         read = stack.enter_context(_reader(pictures))
-        thread = stack.enter_context(ThreadPoolExecutor(1))
+        hasher = stack.enter_context(ThreadPoolExecutor(1))
+        writer = stack.enter_context(ThreadPoolExecutor(1))
         buffers = [bytearray(BUFFER_BYTES) for _ in range(NUM_BUFFERS)]
         for number, path in enumerate(paths):
             rows = pictures.rows[layout.starts[number] : layout.starts[number + 1]]
-            with _Output(path, buffers, thread, advance) as output:
+            with _Output(path, buffers, hasher, writer, advance) as output:
                 _fill(output, pictures, rows, read, no_jpegs)
                 output.add(_ZEROS[: layout.sizes_bytes[number] - output.size_bytes])
             shards.append(Shard(path.name, len(rows), output.size_bytes, output.sha256))
@@ -141,12 +141,13 @@ def _fill(
 
 
 class _Output:
-    """A file that a thread hashes and writes, from buffers that are filled again afterwards.
+    """A file that two threads hash and write, from buffers that are filled again afterwards.
 
     Args:
         path: The file.
         buffers: The buffers; one that is too small for a picture is replaced by a larger one.
-        thread: The thread.
+        hasher: The thread that hashes.
+        writer: The thread that writes.
         advance: Called with the number of bytes of each buffer.
     """
 
@@ -154,13 +155,15 @@ class _Output:
         self,
         path: Path,
         buffers: list[bytearray],
-        thread: ThreadPoolExecutor,
+        hasher: ThreadPoolExecutor,
+        writer: ThreadPoolExecutor,
         advance: Callable[[int], object],
     ) -> None:
         self.size_bytes = 0
         self.sha256 = ""
-        self._buffers, self._thread, self._advance = buffers, thread, advance
-        self._pending: list[Future[None]] = []
+        self._buffers, self._advance = buffers, advance
+        self._hasher, self._writer = hasher, writer
+        self._pending: list[tuple[Future[None], Future[None]]] = []
         self._used_bytes = 0
         self._hash = hashlib.sha256()
         self._file = path.open("wb", buffering=0)
@@ -172,9 +175,9 @@ class _Output:
         try:
             if kind is None:
                 self._flush()
-            # Also after an error: the thread must be done before the file is closed.
-            for future in self._pending:
-                future.result()
+            # Also after an error: the threads must be done before the file is closed.
+            while self._pending:
+                self._wait()
         finally:
             self._file.close()
         self.sha256 = self._hash.hexdigest()
@@ -196,15 +199,19 @@ class _Output:
 
     def _flush(self) -> None:
         filled = memoryview(self._buffers[0])[: self._used_bytes]
-        self._pending.append(self._thread.submit(self._write, filled))
+        hashed = self._hasher.submit(self._hash.update, filled)
+        self._pending.append((hashed, self._writer.submit(self._write, filled)))
         self._buffers.append(self._buffers.pop(0))
         self._advance(self._used_bytes)
         self._used_bytes = 0
         if len(self._pending) == len(self._buffers):  # the next buffer is the oldest
-            self._pending.pop(0).result()
+            self._wait()
+
+    def _wait(self) -> None:
+        for future in self._pending.pop(0):
+            future.result()
 
     def _write(self, data: memoryview) -> None:
-        self._hash.update(data)
         while data:
             data = data[self._file.write(data) or 0 :]
 

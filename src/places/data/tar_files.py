@@ -21,8 +21,8 @@ _CHUNK_BYTES = 4 << 20  # when every byte is hashed
 _WINDOW_BYTES = 64 << 10  # when only headers are read: a few pictures
 _OWNER = b"0000644\0" + b"0000000\0" * 2
 _MODIFIED = b"00000000000\0"
-_MAGIC = b"ustar\00000"
-_FIXED_SUM = sum(_OWNER) + sum(_MODIFIED) + sum(_MAGIC) + ord("0") + 8 * ord(" ")
+_REST = bytes(100) + (b"ustar\00000").ljust(255, b"\0")  # all behind the type of the member
+_FIXED_SUM = sum(_OWNER) + sum(_MODIFIED) + sum(_REST) + ord("0") + 8 * ord(" ")
 
 
 class Member(NamedTuple):
@@ -50,13 +50,16 @@ def header_of(name: bytes, size_bytes: int) -> bytes:
     Raises:
         DataError: The name does not fit into the block.
     """
-    prefix = b""
+    rest = _REST
+    checksum = _FIXED_SUM
     if len(name) > 100:
         prefix, name = split_name(name)
+        rest = _REST[:188] + prefix.ljust(167, b"\0")
+        checksum += sum(prefix)
     size = b"%011o\0" % size_bytes
-    checksum = b"%06o\0 " % (_FIXED_SUM + sum(name) + sum(prefix) + sum(size))
-    start = b"%b%b%b%b%b0" % (name.ljust(100, b"\0"), _OWNER, size, _MODIFIED, checksum)
-    return (start.ljust(257, b"\0") + _MAGIC).ljust(345, b"\0") + prefix.ljust(167, b"\0")
+    checksum += sum(name) + sum(size)
+    fields = name.ljust(100, b"\0"), _OWNER, size, _MODIFIED, checksum, rest
+    return b"%b%b%b%b%06o\0 0%b" % fields
 
 
 def split_name(name: bytes) -> tuple[bytes, bytes]:
@@ -136,7 +139,7 @@ class _Blocks:
         if position + BLOCK_BYTES > self._end:
             self._read(position)
         start = position - self._start
-        block = bytes(self._buffer[start : start + BLOCK_BYTES])
+        block = bytes(memoryview(self._buffer)[start : start + BLOCK_BYTES])
         if block == _ZEROS:
             return None
         if not is_header(block):

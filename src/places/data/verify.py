@@ -55,8 +55,8 @@ def verify(
     if not splits:
         raise DataError(
             f"no shards with a manifest in {root}",
-            f"make them:         places pack ARCHIVE --root {root}",
-            f"from elsewhere:    places verify {root} --index",
+            f"make them:       places pack ARCHIVE --root {root}",
+            f"from elsewhere:  places verify {root} --index",
         )
     status = 0
     for name in splits:
