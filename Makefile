@@ -38,7 +38,7 @@ $(SAMPLE)/test.json: | $(INSTALLED)
 # The sample is made only where it is the data; other data must be there already.
 train: install $(if $(filter $(SAMPLE),$(DATA)),data) ## train, test and predict (CONFIG=recipe DATA=folder)
 	$(PLACES) fit --config $(CONFIG) --data.root $(DATA)
-	best=$$(ls -t runs/*/*/checkpoints/best.ckpt | head -n 1) && \
+	@best=$$(ls -t runs/*/*/checkpoints/best.ckpt | head -n 1) && set -x && \
 	$(PLACES) test --ckpt_path "$$best" && \
 	if [ -d '$(PICTURES)' ]; then \
 		$(PLACES) predict --data ImageFiles --data.images '$(PICTURES)' --ckpt_path "$$best"; \

@@ -43,6 +43,7 @@ def test_a_manifest_is_read_as_it_was_saved(manifest: Manifest) -> None:
     assert load_manifest(manifest.root, "val") == manifest
     assert load_manifest(str(manifest.root), "val") == manifest
     assert manifest.num_samples == 5
+    assert manifest.summary == "5 pictures in 2 shards"
     assert manifest.shard_paths[1] == manifest.root / "val-000001.tar"
     assert [path.name for path in manifest.root.iterdir()] == ["val.json"]
 

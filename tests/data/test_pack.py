@@ -261,7 +261,8 @@ def test_a_second_run_does_nothing(
     pack([train], root, md5=False)
     assert {path: path.stat().st_mtime_ns for path in root.iterdir()} == times
     lines = capsys.readouterr().out.splitlines()
-    what = f"40 pictures in 1 shards, 0.00 GB, in {root}, drawn by places sample"
+    size_mb = load_manifest(root, "train").shards[0].size_bytes / 1e6
+    what = f"40 pictures in 1 shard, {size_mb:.1f} MB, in {root}, drawn by places sample"
     assert lines == [f"train: packed, {what}", f"train: already packed, {what}"]
 
 

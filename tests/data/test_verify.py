@@ -66,7 +66,7 @@ def test_packed_shards_are_well(
     assert places(["verify", str(root), *flags]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "train: 60 pictures in 3 shards, all is well",
-        "val: 6 pictures in 1 shards, all is well",
+        "val: 6 pictures in 1 shard, all is well",
     ]
 
 
@@ -232,7 +232,7 @@ def test_shards_from_elsewhere_are_indexed_and_checked(
     assert verify(root, index=True) == 0
     assert capsys.readouterr().out.splitlines() == [
         "train: 60 pictures in 3 shards, all is well",
-        "val: 6 pictures in 1 shards, all is well",
+        "val: 6 pictures in 1 shard, all is well",
     ]
 
 

@@ -68,6 +68,12 @@ class Manifest:
         return sum(shard.num_samples for shard in self.shards)
 
     @property
+    def summary(self) -> str:
+        """How many pictures and shards there are, in words."""
+        shards = "1 shard" if len(self.shards) == 1 else f"{len(self.shards):,} shards"
+        return f"{self.num_samples:,} pictures in {shards}"
+
+    @property
     def digest(self) -> str:
         """SHA-256 in hex of everything but `root`: equal digests mean equal data in equal order."""
         text = json.dumps(_fields(self), sort_keys=True, separators=(",", ":"))
@@ -107,11 +113,7 @@ def load_manifest(root: Path | str, split: str) -> Manifest:
 
 
 def read_fields(root: Path, split: str) -> dict[str, Any]:
-    """Read the JSON of a manifest as it is, with `packed_from`: sources and settings of the pack.
-
-    Raises:
-        DataError: There is none, it is damaged, or its version is unknown.
-    """
+    """Read the JSON of a manifest, with `packed_from`; raises as `load_manifest` does."""
     path = manifest_path(root, split)
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
@@ -201,11 +203,7 @@ def read_name(header: bytes) -> bytes:
 
 
 def read_size_bytes(header: bytes) -> int:
-    """Return a member's size from the 512 bytes of its tar header.
-
-    Raises:
-        DataError: The size is no octal number.
-    """
+    """Return a member's size from its tar header; `DataError` if it is no octal number."""
     if header[124] & 0x80:  # larger than 8 GiB: a binary number
         return int.from_bytes(header[125:136], "big")
     try:

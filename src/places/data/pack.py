@@ -221,12 +221,10 @@ def _manifest(
 
 def _report(job: _Job, done: str) -> str:
     manifest = load_manifest(job.root, job.split)
-    size_gb = sum(shard.size_bytes for shard in manifest.shards) / 1e9
+    size_mb = sum(shard.size_bytes for shard in manifest.shards) / 1e6
+    size = f"{size_mb / 1e3:,.1f} GB" if size_mb >= 1e3 else f"{size_mb:,.1f} MB"
     drawn = ", drawn by places sample" if manifest.synthetic else ""
-    return (
-        f"{job.split}: {done}, {manifest.num_samples:,} pictures in {len(manifest.shards)} shards, "
-        f"{size_gb:,.2f} GB, in {job.root}{drawn}"
-    )
+    return f"{job.split}: {done}, {manifest.summary}, {size}, in {job.root}{drawn}"
 
 
 def _left_out(pictures: Pictures) -> str:

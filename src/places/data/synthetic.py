@@ -73,7 +73,7 @@ def write_archives(
         num_val: Pictures for validation.
         num_test: Pictures for the test, without labels.
         num_processes: How many processes draw; the number of processors by default.
-        progress: Called with the number of pictures drawn so far, after each one.
+        progress: Called with the number of pictures drawn since the last call.
 
     Returns:
         The archives of train, val and test, and that of the lists.
@@ -161,9 +161,9 @@ def _drawn(pictures: Sequence[Picture], num_processes: int) -> Iterator[Iterator
 
 
 def _count(files: Iterable[bytes], progress: Callable[[int], None] | None) -> Iterator[bytes]:
-    for done, file in enumerate(files, 1):
+    for file in files:
         if progress:
-            progress(done)
+            progress(1)
         yield file
 
 

@@ -65,8 +65,7 @@ def verify(
             index_shards(root, name)
         manifest = load_manifest(root, name)
         problems = check_split(manifest, decode)
-        num_shards = len(manifest.shards)
-        print(f"{name}: {manifest.num_samples:,} pictures in {num_shards} shards, {problems}")
+        print(f"{name}: {manifest.summary}, {problems}")
         status = status or int(problems.count > 0)
     return status
 
