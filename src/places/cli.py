@@ -1,6 +1,7 @@
 """The table of commands. Imports nothing heavy: help, version and mistyped words answer at once."""
 
 import importlib
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -29,6 +30,7 @@ _EXAMPLES = """\
   places test --ckpt_path runs/demo/0/checkpoints/best.ckpt
   places predict --data ImageFiles --data.images photos --ckpt_path best.ckpt"""
 
+_EXIT_BROKEN_PIPE = 1
 _EXIT_USER_ERROR = 2
 _EXIT_INTERRUPTED = 130
 
@@ -47,7 +49,13 @@ def main(args: Sequence[str] | None = None) -> int:
     show_traceback = "--debug" in words
     words = [word for word in words if word != "--debug"]
     try:
-        return _dispatch(words)
+        status = _dispatch(words)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        # Whoever read our output has gone, as `head` does; Python would complain when it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _EXIT_BROKEN_PIPE
     except PlacesError as error:
         if show_traceback:
             traceback.print_exc()

@@ -10,8 +10,8 @@ NUM_BINS = 15  # of the calibration error, as in Guo et al. 2017, arXiv 1706.045
 
 # Losses and confidences are summed as integer multiples of these: integers add up to the same sum
 # in any order, so any number of processes gives the same score to the last bit.
-_LOSS_UNIT = 2.0**-20
-_CONFIDENCE_UNIT = 2.0**-30
+_UNIT = 2.0**-20
+_UNIT = 2.0**-30
 
 
 class EvaluationSums:
@@ -46,10 +46,10 @@ class EvaluationSums:
         top5.index_add_(0, labels, one * (best == labels[:, None]).any(dim=1))
         confidence = logits.softmax(dim=1).amax(dim=1)
         bins = (confidence * NUM_BINS).ceil().nan_to_num(1).long().clamp(1, NUM_BINS) - 1
-        bin_confidence.index_add_(0, bins, one * _to_units(confidence, _CONFIDENCE_UNIT))
+        bin_confidence.index_add_(0, bins, one * _to_units(confidence))
         bin_hits.index_add_(0, bins, one * (best[:, 0] == labels))
         losses = F.cross_entropy(logits, labels, reduction="none")
-        loss += (one * _to_units(losses, _LOSS_UNIT)).sum()
+        loss += (one * _to_units(losses)).sum()
         count += one.sum()
         not_finite += (one * ~losses.isfinite()).sum()
 
@@ -79,12 +79,12 @@ class EvaluationSums:
         hits = self.confusion.diagonal()
         occurs = per_class > 0
         class_accuracy = hits[occurs] / per_class[occurs]
-        gaps = np.abs(bin_confidence * _CONFIDENCE_UNIT - bin_hits)
+        gaps = np.abs(bin_confidence * _UNIT - bin_hits)
         return {
             "top1": float(hits.sum() / num),
             "top5": float(top5.sum() / num),
             "mean_class_accuracy": float(class_accuracy.mean()) if occurs.any() else 0.0,
-            "loss": float("nan") if not_finite[0] else float(loss[0] * _LOSS_UNIT / num),
+            "loss": float("nan") if not_finite[0] else float(loss[0] * _UNIT / num),
             "calibration_error": float(gaps.sum() / num),
         }
 
@@ -92,5 +92,5 @@ class EvaluationSums:
         return torch.split(self.sums, self._parts)
 
 
-def _to_units(values: Tensor, unit: float) -> Tensor:
-    return (values.nan_to_num(0, 0, 0).double() / unit).round().to(torch.int64)
+def _to_units(values: Tensor) -> Tensor:
+    return (values.nan_to_num(0, 0, 0).double() / _UNIT).round().to(torch.int64)

@@ -106,7 +106,8 @@ def write_shards(
             rows = pictures.rows[layout.starts[number] : layout.starts[number + 1]]
             with _Output(path, buffers, hasher, writer, advance) as output:
                 _fill(output, pictures, rows, read, no_jpegs)
-                output.add(_ZEROS[: layout.sizes_bytes[number] - output.size_bytes])
+                end = _ZEROS[: layout.sizes_bytes[number] - output.size_bytes]
+                output.take(len(end))[:] = end
             shards.append(Shard(path.name, len(rows), output.size_bytes, output.sha256))
     return shards, no_jpegs
 
@@ -118,26 +119,26 @@ def _fill(
     read: Callable[[Row, memoryview], None],
     no_jpegs: LeftOut,
 ) -> None:
-    labels = {NO_LABEL: (b"", 0)}
     for start in range(0, len(rows), _ROWS_PER_CHUNK):
         chunk: list[Row] = rows[start : start + _ROWS_PER_CHUNK].tolist()
         for row in chunk:
             _, size_bytes, folder, _, label, base = row
             key = pictures.folders[folder].key + base
-            space = padded(size_bytes)
-            view = output.take(BLOCK_BYTES + space)
+            behind = _ZEROS[: padded(size_bytes) - size_bytes] + _label_member(key, label)
+            view = output.take(BLOCK_BYTES + size_bytes + len(behind))
             view[:BLOCK_BYTES] = header_of(key + b".jpg", size_bytes)
+            view[BLOCK_BYTES + size_bytes :] = behind
             picture = view[BLOCK_BYTES : BLOCK_BYTES + size_bytes]
             read(row, picture)
-            view[BLOCK_BYTES + size_bytes :] = _ZEROS[: space - size_bytes]
             if picture[:3] != _JPEG_START:
                 no_jpegs.add(key)
-            if label != NO_LABEL:
-                if label not in labels:
-                    text = str(label).encode()
-                    labels[label] = text.ljust(BLOCK_BYTES, b"\0"), len(text)
-                block, length = labels[label]
-                output.add(header_of(key + b".cls", length) + block)
+
+
+def _label_member(key: bytes, label: int) -> bytes:
+    if label == NO_LABEL:
+        return b""
+    text = b"%d" % label
+    return header_of(key + b".cls", len(text)) + text.ljust(BLOCK_BYTES, b"\0")
 
 
 class _Output:
@@ -192,10 +193,6 @@ class _Output:
         self._used_bytes += num_bytes
         self.size_bytes += num_bytes
         return memoryview(self._buffers[0])[start : self._used_bytes]
-
-    def add(self, data: bytes) -> None:
-        """Append bytes."""
-        self.take(len(data))[:] = data
 
     def _flush(self) -> None:
         filled = memoryview(self._buffers[0])[: self._used_bytes]
