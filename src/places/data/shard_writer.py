@@ -209,8 +209,11 @@ class _Output:
             future.result()
 
     def _write(self, data: memoryview) -> None:
+        start, size_bytes = self._file.tell(), len(data)
         while data:
             data = data[self._file.write(data) or 0 :]
+        # Starts the way to the disk now; else all would wait for it at the end.
+        os.posix_fadvise(self._file.fileno(), start, size_bytes, os.POSIX_FADV_DONTNEED)
 
 
 @contextmanager
