@@ -37,6 +37,7 @@ class SceneClassifier(LightningModule):
         label_smoothing: Part of each label that is spread over all classes, in 0..1.
         num_classes: Number of classes.
         weights: File of weights to start from: a checkpoint of `places`, torchvision or CSAIL.
+        replace_head: Keep the fresh last layer when the file's has another number of classes.
         mean: Mean of the red, green and blue values of the training pictures, in 0..1.
         std: Their standard deviation, in 0..1.
         channels_last: Keep the channels last in memory, which is faster on most devices.
@@ -59,6 +60,7 @@ class SceneClassifier(LightningModule):
         label_smoothing: float = 0.0,
         num_classes: int = 365,
         weights: Path | None = None,
+        replace_head: bool = False,
         mean: tuple[float, float, float] = (0.485, 0.456, 0.406),
         std: tuple[float, float, float] = (0.229, 0.224, 0.225),
         channels_last: bool = True,
@@ -67,7 +69,7 @@ class SceneClassifier(LightningModule):
         super().__init__()
         self.net = net(num_classes)
         if weights is not None:
-            load_weights(self.net, weights)
+            load_weights(self.net, weights, replace_head=replace_head)
         self.num_classes = num_classes
         self.label_smoothing = label_smoothing
         self._optimizer = optimizer

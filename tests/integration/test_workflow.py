@@ -246,3 +246,13 @@ def test_wandb_keeps_an_offline_run_in_the_folder_of_the_run(sample: Path, tmp_p
     assert run("fit", "--config", "overlays/wandb.yaml", *words) == 0
     assert len(list((tmp_path / "runs" / "wandb" / "0" / "wandb").rglob("*.wandb"))) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]
+
+
+def test_weights_for_other_classes_keep_the_fresh_head_if_asked(
+    sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.save(Tiny(10).state_dict(), "ten.pth")
+    words = ["--data.root", sample, "--trainer.max_steps", 1, "--model.weights", "ten.pth"]
+    assert run("fit", *words) == 2
+    assert "replace_head" in capsys.readouterr().err
+    assert run("fit", *words, "--model.replace_head", "true") == 0
