@@ -1,8 +1,10 @@
 from pathlib import Path
+from typing import Optional, Union
 
 import pytest
 
 from places.cli import main
+from places.parser import PlacesParser, prefer_int
 
 
 def _error(capsys: pytest.CaptureFixture[str], *words: str) -> list[str]:
@@ -99,3 +101,15 @@ def test_help_of_a_stage_explains_every_option_of_ours(capsys: pytest.CaptureFix
         output = " ".join(capsys.readouterr().out.split())
         assert "help not found" not in output
         assert "--data.batch_size" in output or "--model.label_smoothing" in output
+
+
+def test_one_batch_is_not_all_of_them_whatever_other_libraries_wrote_first() -> None:
+    class Limited:
+        def __init__(self, batches: Optional[Union[float, int]] = None) -> None: ...  # noqa: UP007, UP045  # typing's own unions are what is remembered
+
+    prefer_int(Limited)
+    parser = PlacesParser()
+    parser.add_class_arguments(Limited, "limited")
+    for text, expected in (("1", int), ("1.0", float), ("null", type(None))):
+        value = parser.parse_args(["--limited.batches", text]).limited.batches
+        assert type(value) is expected

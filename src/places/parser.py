@@ -1,11 +1,13 @@
 """The parser of the four stages: errors of at most four lines, with the nearest valid name."""
 
 import difflib
+import functools
 import inspect
+import operator
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn, Union, get_args, get_origin
 
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
@@ -57,6 +59,20 @@ class Refused(SystemExit):
 class PlacesParser(LightningArgumentParser):
     """A parser that says in a few lines what is wrong, instead of how everything is used."""
 
+    def add_lightning_class_args(
+        self,
+        lightning_class: Any,  # noqa: ANN401  # as in Lightning, which lists a dozen types
+        nested_key: str,
+        subclass_mode: bool = False,
+        required: bool = True,
+    ) -> list[str]:
+        """Add the arguments of a class as options, see Lightning."""
+        if inspect.isclass(lightning_class):
+            prefer_int(lightning_class)
+        return super().add_lightning_class_args(
+            lightning_class, nested_key, subclass_mode, required
+        )
+
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Refuse what was typed.
 
@@ -76,6 +92,20 @@ class PlacesParser(LightningArgumentParser):
         if found:
             lines[0] = f"wrong value for {found['name']}"
         raise Refused(found["name"] if found else "", ConfigError(lines[0], *lines[1:3])) from ex
+
+
+def prefer_int(kind: type) -> None:
+    """Let `1` be a whole number where the constructor of a class takes `int | float`.
+
+    For `--trainer.limit_test_batches` 1 is one batch and 1.0 is all of them. The types are tried in
+    their order, and `typing` remembers the order that any library in the process wrote first.
+    """
+    annotations = inspect.unwrap(kind.__init__).__annotations__  # type: ignore[misc]  # of a class
+    for name, annotation in annotations.items():
+        types = get_args(annotation)
+        if get_origin(annotation) is Union and int in types and float in types:
+            rest = [type_ for type_ in types if type_ not in (int, float)]
+            annotations[name] = functools.reduce(operator.or_, rest, int | float)
 
 
 def locate(name: str, words: Sequence[str], recipes: Sequence[Path]) -> str | None:

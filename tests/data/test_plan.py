@@ -41,7 +41,9 @@ def test_the_order_is_what_the_documentation_says() -> None:
 def test_a_training_epoch_is_a_permutation(
     shard_sizes: list[int], seed: int, epoch: int, window: int | None
 ) -> None:
-    order = plan.train_order(shard_sizes, seed=seed, epoch=epoch, shuffle_window=window)
+    order = plan.train_order(
+        shard_sizes, seed=seed, epoch=epoch, batch_size=2 * (window or 1), shuffle_window=window
+    )
     assert sorted(order) == list(range(sum(shard_sizes)))
 
 
@@ -52,12 +54,40 @@ def test_two_epochs_and_two_seeds_differ(num: int, seed: int) -> None:
     assert not np.array_equal(first, plan.train_order([num], seed=seed + 1, epoch=0))
 
 
-@given(st.integers(2, 12), st.integers(1, 6), st.integers(0, 9))
-def test_shuffle_window_bounds_the_shards_in_use(num: int, window: int, epoch: int) -> None:
-    shard_sizes = [7] * num
-    order = plan.train_order(shard_sizes, seed=1, epoch=epoch, shuffle_window=window)
-    for first in range(0, len(order), 7 * window):
-        assert len(set(order[first : first + 7 * window] // 7)) <= window
+@given(st.integers(2, 40), st.sampled_from([1, 2, 4, 6]), st.integers(1, 3), st.integers(0, 9))
+def test_shuffle_window_bounds_the_shards_in_use(
+    num: int, window: int, per_lane: int, epoch: int
+) -> None:
+    batch_size = window * per_lane
+    order = plan.train_order(
+        [7] * num, seed=1, epoch=epoch, batch_size=batch_size, shuffle_window=window
+    )
+    num_steps = len(order) // batch_size
+    rows = order[: num_steps * batch_size] // 7
+    steps = np.arange(len(rows)) // batch_size
+    uses = [steps[rows == shard] for shard in range(num) if (rows == shard).any()]
+    for step in range(num_steps):
+        in_use = [use for use in uses if use[0] <= step <= use[-1]]
+        # One per lane, and one more where a lane goes on to its next shard.
+        assert len(in_use) <= 2 * window
+
+
+@given(st.lists(st.integers(20, 60), min_size=8, max_size=30), st.sampled_from([2, 4]))
+def test_with_a_window_each_node_reads_its_own_shards(
+    shard_sizes: list[int], num_nodes: int
+) -> None:
+    shards = np.repeat(np.arange(len(shard_sizes)), shard_sizes)
+    order = plan.train_order(shard_sizes, seed=1, epoch=0, batch_size=8, shuffle_window=4)
+    read = []
+    for rank in range(num_nodes):
+        batches = [
+            plan.train_batch(order, 8, step, rank=rank, num_ranks=num_nodes)
+            for step in range(len(order) // 8)
+        ]
+        read.append(set(shards[np.concatenate(batches)]))
+    num_read = sum(map(len, read))
+    # Equal batches cut the row of shards at num_nodes - 1 places, seldom between two shards.
+    assert num_read <= len(shard_sizes) + num_nodes - 1
 
 
 @given(st.integers(1, 6), st.integers(1, 8), st.integers(1, 300))
@@ -118,5 +148,5 @@ def test_eight_million_samples_for_1024_ranks_fit_in_memory() -> None:
 
 @pytest.mark.parametrize("window", [None, 2])
 def test_an_empty_shard_is_no_obstacle(window: int | None) -> None:
-    order = plan.train_order([3, 0, 4, 0], seed=0, epoch=0, shuffle_window=window)
+    order = plan.train_order([3, 0, 4, 0], seed=0, epoch=0, batch_size=2, shuffle_window=window)
     assert sorted(order) == list(range(7))

@@ -11,8 +11,7 @@ from places.data.decode import (
     decode_eval_crop,
     decode_train_crop,
 )
-from places.data.manifest import Manifest
-from places.data.shards import Shards
+from places.data.source import Source
 from places.data.stream import Batch, Sample, stream
 
 
@@ -53,8 +52,7 @@ class EvalCrop:
 
 
 def train_batches(
-    manifest: Manifest,
-    shards: Shards,
+    source: Source,
     crop: TrainCrop,
     workers: Workers,
     *,
@@ -70,51 +68,59 @@ def train_batches(
     """
 
     def open_batch(ids: plan.Ids) -> Callable[[int, Pixels], Sample]:
-        labels = shards.labels[ids].tolist()
+        entries = source.shards.entries(ids)
         # The last number decides the flip, the others the crop.
         numbers = plan.uniforms(ids, NUM_CROP_UNIFORMS + 1, seed, epoch, _CROP_STREAM).tolist()
 
         def load(row: int, pixels: Pixels) -> Sample:
-            key, jpeg = shards.read(int(ids[row]))
-            decode_train_crop(jpeg, numbers[row], pixels, crop.scale, crop.ratio)
-            return Sample(key, labels[row], crop.flip and numbers[row][-1] < 0.5)
+            def decode(jpeg: bytes) -> None:
+                decode_train_crop(jpeg, numbers[row], pixels, crop.scale, crop.ratio)
+
+            flip = crop.flip and numbers[row][-1] < 0.5
+            return source.load(int(ids[row]), entries[row], pixels, decode, flip, needs_label=True)
 
         return load
 
     order = plan.train_order(
-        [shard.num_samples for shard in manifest.shards],
+        [shard.num_samples for shard in source.manifest.shards],
         seed=seed,
         epoch=epoch,
+        batch_size=batch_size,
         shuffle_window=shuffle_window,
     )
+    num_steps = len(order) // batch_size
     ids = (
         plan.train_batch(order, batch_size, step, rank=workers.rank, num_ranks=workers.num_ranks)
-        for step in range(first_step, manifest.num_samples // batch_size)
+        for step in range(first_step, num_steps)
     )
     return _stream(ids, open_batch, crop.image_size, workers)
 
 
 def eval_batches(
-    manifest: Manifest, shards: Shards, crop: EvalCrop, workers: Workers, *, batch_size: int
+    source: Source, crop: EvalCrop, workers: Workers, *, batch_size: int, first_step: int = 0
 ) -> Iterator[Batch]:
     """Yield this process's share of the batches that cover a split exactly once."""
 
     def open_batch(ids: plan.Ids) -> Callable[[int, Pixels], Sample]:
+        entries = source.shards.entries(ids)
+
         def load(row: int, pixels: Pixels) -> Sample:
-            sample = int(ids[row])
-            key, jpeg = shards.read(sample)
-            decode_eval_crop(jpeg, pixels, crop.resize_size, crop.resize_mode)
-            return Sample(key, int(shards.labels[sample]))
+            def decode(jpeg: bytes) -> None:
+                decode_eval_crop(jpeg, pixels, crop.resize_size, crop.resize_mode)
+
+            return source.load(int(ids[row]), entries[row], pixels, decode)
 
         return load
 
-    ids = eval_ids(manifest.num_samples, batch_size, workers)
+    ids = eval_ids(source.manifest.num_samples, batch_size, workers, first_step)
     return _stream(ids, open_batch, crop.image_size, workers)
 
 
-def eval_ids(num_samples: int, batch_size: int, workers: Workers) -> Iterator[plan.Ids]:
+def eval_ids(
+    num_samples: int, batch_size: int, workers: Workers, first_step: int = 0
+) -> Iterator[plan.Ids]:
     """Yield the ids that one process evaluates, batch by batch."""
-    for step in range(plan.num_eval_batches(num_samples, batch_size)):
+    for step in range(first_step, plan.num_eval_batches(num_samples, batch_size)):
         yield plan.eval_batch(
             num_samples, batch_size, step, rank=workers.rank, num_ranks=workers.num_ranks
         )

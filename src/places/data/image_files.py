@@ -9,8 +9,9 @@ from PIL import Image
 from places.data import plan
 from places.data.batches import eval_ids
 from places.data.decode import Pixels, ResizeMode, decode_file, eval_crop
-from places.data.loader import Loader, check_batch_size, workers_of
+from places.data.loader import Loader, check_batch_size
 from places.data.stream import Sample, stream
+from places.data.workers import workers_of
 from places.errors import DataError
 
 

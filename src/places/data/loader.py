@@ -1,11 +1,7 @@
-"""Between the data modules and Lightning: sized lazy loaders and who decodes what."""
+"""Sized lazy iterables of batches, as Lightning and plain loops want them."""
 
-import os
 from collections.abc import Callable, Iterator
 
-from lightning.pytorch import LightningDataModule, Trainer
-
-from places.data.batches import Workers
 from places.data.stream import Batch
 from places.errors import ConfigError
 
@@ -58,31 +54,3 @@ def check_batch_size(batch_size: int, num_ranks: int) -> None:
             "it is the number of pictures per step over all processes",
             f"nearest:  {lower}, {lower + num_ranks}",
         )
-
-
-def workers_of(data: LightningDataModule, num_threads: int | None) -> Workers:
-    """Return who decodes how much under the trainer of a data module.
-
-    Args:
-        data: The data module.
-        num_threads: Decoding threads per process; `None` gives each its share of the node's cores.
-    """
-    trainer = attached_trainer(data)
-    num_cores = len(os.sched_getaffinity(0))
-    return Workers(
-        rank=trainer.global_rank,
-        num_ranks=trainer.world_size,
-        num_threads=num_threads or max(1, num_cores // trainer.num_devices),
-        pin_memory=trainer.strategy.root_device.type == "cuda",
-    )
-
-
-def attached_trainer(data: LightningDataModule) -> Trainer:
-    """Return the trainer that runs a data module.
-
-    Raises:
-        RuntimeError: There is none; a programmer's mistake.
-    """
-    if data.trainer is None:
-        raise RuntimeError(f"{type(data).__name__} is used without a Trainer")
-    return data.trainer

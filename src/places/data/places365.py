@@ -8,14 +8,15 @@ from lightning.pytorch import LightningDataModule
 
 from places.data import plan
 from places.data.batches import EvalCrop, TrainCrop, eval_batches, train_batches
+from places.data.damage import BadSamples, DamagePolicy
 from places.data.decode import ResizeMode
-from places.data.loader import Loader, attached_trainer, check_batch_size, workers_of
-from places.data.manifest import Manifest, load_manifest
-from places.data.shards import Shards
+from places.data.loader import Loader, check_batch_size
+from places.data.manifest import Manifest
+from places.data.position import Position
+from places.data.source import Source, check_train_order, open_source
 from places.data.stream import Batch
-from places.errors import CheckpointError, ConfigError
-
-_STATE_VERSION = 1
+from places.data.workers import attached_trainer, workers_of
+from places.errors import ConfigError
 
 
 class Places365(LightningDataModule):
@@ -35,9 +36,13 @@ class Places365(LightningDataModule):
             never published, the file for the official test server is written instead.
         predict_split: The split that `predict` runs on.
         seed: Seed of the order of the training pictures, their crops and flips.
-        shuffle_window: Number of shards that are shuffled together, for storage that wants to be
-            read in sequence; null shuffles the whole split.
+        shuffle_window: Number of shards that are read side by side, for storage that wants to be
+            read in sequence; every batch takes equal parts of them. Must divide `batch_size`. null
+            shuffles the whole split.
         num_threads: Decoding threads per process; null shares the cores among the processes.
+        bad_samples: What becomes of samples that cannot be read: "raise" stops at the first one;
+            "skip" names each once, counts it and gives it no weight.
+        max_bad_samples: With "skip", more than this in a split and process stop the run after all.
     """
 
     def __init__(
@@ -55,6 +60,8 @@ class Places365(LightningDataModule):
         seed: int = 0,
         shuffle_window: int | None = None,
         num_threads: int | None = None,
+        bad_samples: DamagePolicy = "raise",
+        max_bad_samples: int = 10,
     ) -> None:
         super().__init__()
         if image_size > resize_size:
@@ -75,10 +82,10 @@ class Places365(LightningDataModule):
         self.seed = seed
         self.shuffle_window = shuffle_window
         self.num_threads = num_threads
+        self.bad_samples: DamagePolicy = bad_samples
+        self.max_bad_samples = max_bad_samples
         self.manifests: dict[str, Manifest] = {}
-        self._shards: dict[str, Shards] = {}
-        self._epoch = 0
-        self._num_samples_consumed = 0
+        self.sources: dict[str, Source] = {}
 
     def setup(self, stage: str) -> None:
         """Open the manifests of the splits that a stage needs.
@@ -89,19 +96,19 @@ class Places365(LightningDataModule):
         """
         check_batch_size(self.batch_size, attached_trainer(self).world_size)
         for split in self._splits(stage):
-            self.manifests[split] = load_manifest(self.root, split)
-            self._shards[split] = Shards(self.manifests[split])
-        num_train = self.manifests["train"].num_samples if stage == "fit" else self.batch_size
-        if num_train < self.batch_size:
-            raise ConfigError(
-                f"data.batch_size {self.batch_size} is larger than the training split",
-                f"{self.root} has {num_train} training pictures",
+            self.sources[split] = open_source(
+                self.root, split, BadSamples(self.bad_samples, self.max_bad_samples)
             )
+            self.manifests[split] = self.sources[split].manifest
+        if stage == "fit":
+            manifest = self.manifests["train"]
+            check_train_order(manifest.num_samples, self.batch_size, self.shuffle_window)
+            self._position = Position(self.seed, manifest.digest)
 
     def teardown(self, stage: str) -> None:
         """Close the shards."""
-        for shards in self._shards.values():
-            shards.close()
+        for source in self.sources.values():
+            source.close()
 
     def train_dataloader(self) -> Loader:
         """Return the training batches: a permutation of the split in equal global batches."""
@@ -122,76 +129,44 @@ class Places365(LightningDataModule):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the position in the training data, which is the same on all processes."""
-        return {
-            "version": _STATE_VERSION,
-            "epoch": self._epoch,
-            "num_samples_consumed": self._num_samples_consumed,
-            "seed": self.seed,
-            "manifest_digest": self.manifests["train"].digest,
-        }
+        return self._position.state()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on at a saved position when training is resumed; nothing to do for other stages.
 
         Raises:
-            CheckpointError: The position was saved with other data, another seed or a batch size
-                that does not lead to it.
+            CheckpointError: See `Position.restore`.
         """
-        if "train" not in self.manifests:
-            return
-        now = self.state_dict()
-        for name in ("version", "seed", "manifest_digest"):
-            if state_dict[name] != now[name]:
-                raise CheckpointError(
-                    f"the checkpoint's training data differ: {name} was {state_dict[name]}, "
-                    f"is {now[name]}",
-                    "resume with the data and seed it was trained with,",
-                    "or start a new run from its weights:  --model.weights CHECKPOINT",
-                )
-        if state_dict["num_samples_consumed"] % self.batch_size:
-            raise CheckpointError(
-                f"no step of data.batch_size {self.batch_size} ends at the checkpoint's position, "
-                f"{state_dict['num_samples_consumed']} pictures into the epoch",
-                "resume with the batch size it was trained with",
-            )
-        self._epoch = state_dict["epoch"]
-        self._num_samples_consumed = state_dict["num_samples_consumed"]
+        if "train" in self.sources:
+            self._position.restore(state_dict, self.batch_size)
 
     def _train_batches(self) -> Iterator[Batch]:
         # A generator: this runs when the first batch is asked for. Only then the trainer's epoch is
-        # right, and a restored position that belongs to an earlier epoch shows itself as finished.
-        manifest = self.manifests["train"]
-        num_batches = manifest.num_samples // self.batch_size
-        current_epoch = attached_trainer(self).current_epoch
-        is_finished = self._num_samples_consumed >= num_batches * self.batch_size
-        if self._epoch != current_epoch or is_finished:
-            self._epoch = current_epoch + (is_finished and self._epoch == current_epoch)
-            self._num_samples_consumed = 0
-        first_step = self._num_samples_consumed // self.batch_size
+        # right.
+        num_batches = self.manifests["train"].num_samples // self.batch_size
+        epoch = attached_trainer(self).current_epoch
+        first_step = self._position.start(epoch, num_batches * self.batch_size) // self.batch_size
         batches = train_batches(
-            manifest,
-            self._shards["train"],
+            self.sources["train"],
             TrainCrop(self.image_size, self.crop_scale, self.crop_ratio, self.flip),
             workers_of(self, self.num_threads),
             batch_size=self.batch_size,
             seed=self.seed,
-            epoch=self._epoch,
+            epoch=self._position.epoch,
             first_step=first_step,
             shuffle_window=self.shuffle_window,
         )
         for step, batch in enumerate(batches, first_step):
             # Before the yield: Lightning asks for no batch after the last, so nothing runs after
             # it.
-            self._num_samples_consumed = (step + 1) * self.batch_size
+            self._position.num_samples_consumed = (step + 1) * self.batch_size
             yield batch
 
     def _eval_loader(self, split: str) -> Loader:
-        manifest = self.manifests[split]
         return Loader(
-            plan.num_eval_batches(manifest.num_samples, self.batch_size),
+            plan.num_eval_batches(self.manifests[split].num_samples, self.batch_size),
             lambda: eval_batches(
-                manifest,
-                self._shards[split],
+                self.sources[split],
                 EvalCrop(self.image_size, self.resize_size, self.resize_mode),
                 workers_of(self, self.num_threads),
                 batch_size=self.batch_size,

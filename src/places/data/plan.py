@@ -46,29 +46,53 @@ def uniforms(ids: Ids, num: int, *seed: int) -> npt.NDArray[np.float64]:
 
 
 def train_order(
-    shard_sizes: Sequence[int], *, seed: int, epoch: int, shuffle_window: int | None = None
+    shard_sizes: Sequence[int],
+    *,
+    seed: int,
+    epoch: int,
+    batch_size: int = 1,
+    shuffle_window: int | None = None,
 ) -> Ids:
     """Return the order of one training epoch: a permutation of all samples, `(num_samples,)` int64.
+
+    With a window the shards, in random order and each with its samples in random order, are laid
+    end to end and cut into `shuffle_window` equal lanes. Every batch takes the same number of
+    samples from each lane, lane by lane, so a process with a whole share of the lanes needs no
+    shards of other lanes, but for those in which a lane begins or ends.
 
     Args:
         shard_sizes: Number of samples of each shard; samples are numbered through all shards.
         seed: The seed of the run.
         epoch: The epoch, from 0; every epoch has another order.
-        shuffle_window: Number of shards that are mixed with each other. The shards themselves are
-            shuffled, then each window of them. `None` mixes all samples.
+        batch_size: Samples per step over all processes; a multiple of the window.
+        shuffle_window: Number of lanes, that is of shards that are read side by side. `None` mixes
+            all samples.
     """
     num_samples = int(np.sum(shard_sizes))
-    if shuffle_window is None or shuffle_window >= len(shard_sizes):
+    if shuffle_window is None:
         return shuffled(num_samples, hash_of(seed, epoch))
     ends = np.cumsum(shard_sizes)
-    starts = ends - shard_sizes
-    shards = shuffled(len(shard_sizes), hash_of(seed, epoch, 1))
-    windows = []
-    for first in range(0, len(shards), shuffle_window):
-        window = shards[first : first + shuffle_window]
-        ids = np.concatenate([np.arange(starts[s], ends[s], dtype=np.int64) for s in window])
-        windows.append(ids[shuffled(len(ids), hash_of(seed, epoch, 2, first))])
-    return np.concatenate(windows)
+    shards = shuffled(len(shard_sizes), hash_of(seed, epoch, 1)).tolist()
+    samples = np.concatenate(
+        [
+            ends[shard]
+            - shard_sizes[shard]
+            + _shuffled_shard(shard_sizes[shard], seed, epoch, shard)
+            for shard in shards
+        ]
+    )
+    per_lane = batch_size // shuffle_window
+    num_steps = num_samples // shuffle_window // per_lane
+    lanes = samples[: num_samples // shuffle_window * shuffle_window].reshape(shuffle_window, -1)
+    # Neighbours run in opposite directions: both read the shard between them at the same time.
+    lanes[::2] = lanes[::2, ::-1].copy()
+    batches = lanes[:, : num_steps * per_lane].reshape(shuffle_window, num_steps, per_lane)
+    rest = lanes[:, num_steps * per_lane :].ravel(), samples[lanes.size :]
+    return np.concatenate([batches.transpose(1, 0, 2).ravel(), *rest])
+
+
+def _shuffled_shard(num: int, seed: int, epoch: int, shard: int) -> Ids:
+    return shuffled(num, hash_of(seed, epoch, 2, shard))
 
 
 def train_batch(order: Ids, batch_size: int, step: int, *, rank: int, num_ranks: int) -> Ids:

@@ -1,0 +1,60 @@
+"""What becomes of samples that cannot be read: the run stops, or they are named and counted."""
+
+import logging
+import threading
+from typing import Literal
+
+from places.errors import DataError
+
+DamagePolicy = Literal["raise", "skip"]
+
+_log = logging.getLogger("places.data")
+
+
+class BadSamples:
+    """The samples of one split that could not be read. Safe to use from many threads.
+
+    Args:
+        policy: "raise" stops at the first one; "skip" names each once and goes on.
+        max_bad_samples: With "skip", more than this stop the run after all.
+    """
+
+    def __init__(self, policy: DamagePolicy = "raise", max_bad_samples: int = 10) -> None:
+        self.policy: DamagePolicy = policy
+        self.max_bad_samples = max_bad_samples
+        self._reasons: dict[int, str] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def count(self) -> int:
+        """How many different samples could not be read so far."""
+        return len(self._reasons)
+
+    def report(self, sample: int, place: str, error: DataError) -> str:
+        """Take note of a sample that cannot be read and return the reason as one line.
+
+        Args:
+            sample: Its number.
+            place: Where it lies, in words.
+            error: What is wrong with it.
+
+        Raises:
+            DataError: The policy is "raise", or there are too many.
+        """
+        reason = f"{error.message}, in {place}"
+        if self.policy == "raise":
+            go_on = "go on without it:  --data.bad_samples skip"
+            raise DataError(reason, *error.hint, go_on) from error
+        with self._lock:
+            is_new = sample not in self._reasons
+            self._reasons[sample] = reason
+            count = self.count
+        if is_new and count > self.max_bad_samples:
+            raise DataError(
+                f"{count:,} samples could not be read, the last: {reason}",
+                f"at most --data.max_bad_samples {self.max_bad_samples:,} are skipped",
+                "check the shards:  places verify ROOT --decode",
+            ) from error
+        if is_new:
+            _log.warning("skipped sample %d: %s", sample, reason)
+        return reason

@@ -1,0 +1,76 @@
+"""Where training stands in its data: the state that a checkpoint keeps, equal on all processes."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from places.errors import CheckpointError
+
+_VERSION = 1
+
+
+@dataclass
+class Position:
+    """How many samples of which epoch were trained on, over all processes.
+
+    Nothing in it depends on the number of processes, threads or the size of a batch.
+
+    Args:
+        seed: Seed of the order.
+        manifest_digest: `Manifest.digest` of the training data.
+        epoch: The epoch, from 0.
+        num_samples_consumed: Samples of that epoch that were handed out.
+        version: The version of this format.
+    """
+
+    seed: int
+    manifest_digest: str
+    epoch: int = 0
+    num_samples_consumed: int = 0
+    version: int = _VERSION
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps."""
+        return asdict(self)
+
+    def restore(self, state: dict[str, Any], batch_size: int) -> None:
+        """Go on at a saved position.
+
+        Raises:
+            CheckpointError: It was saved with other data, another seed, or a batch size that does
+                not lead to it.
+        """
+        for name, now in (
+            ("version", self.version),
+            ("seed", self.seed),
+            ("manifest_digest", self.manifest_digest),
+        ):
+            if state[name] != now:
+                raise CheckpointError(
+                    f"the checkpoint's training data differ: {name} was {state[name]}, is {now}",
+                    "resume with the data and seed it was trained with,",
+                    "or start a new run from its weights:  --model.weights CHECKPOINT",
+                )
+        if state["num_samples_consumed"] % batch_size:
+            raise CheckpointError(
+                f"no step of data.batch_size {batch_size} ends at the checkpoint's position, "
+                f"{state['num_samples_consumed']} pictures into the epoch",
+                "resume with the batch size it was trained with",
+            )
+        self.epoch = state["epoch"]
+        self.num_samples_consumed = state["num_samples_consumed"]
+
+    def start(self, current_epoch: int, num_samples: int) -> int:
+        """Move to the epoch that begins or goes on, and return how many samples are behind it.
+
+        A position in another epoch than the trainer's says nothing about this one; a finished one
+        means the next epoch, whichever of the two the trainer believes to be in.
+
+        Args:
+            current_epoch: The trainer's epoch.
+            num_samples: Samples that an epoch trains on.
+        """
+        is_finished = self.num_samples_consumed >= num_samples
+        if self.epoch != current_epoch or is_finished:
+            self.epoch = current_epoch + (is_finished and self.epoch == current_epoch)
+            self.num_samples_consumed = 0
+        return self.num_samples_consumed

@@ -1,0 +1,102 @@
+"""One split as a source of samples: opened by its folder, read sample by sample."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from places.data.damage import BadSamples
+from places.data.decode import Pixels
+from places.data.manifest import Manifest, load_manifest
+from places.data.shards import Entry, Shards
+from places.data.stream import Sample
+from places.errors import ConfigError, DataError
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the samples of a split come from.
+
+    Args:
+        manifest: What the split holds.
+        shards: Its samples.
+        bad_samples: What becomes of those that cannot be read.
+    """
+
+    manifest: Manifest
+    shards: Shards
+    bad_samples: BadSamples
+
+    def load(
+        self,
+        number: int,
+        entry: Entry,
+        pixels: Pixels,
+        decode: Callable[[bytes], None],
+        flip: bool = False,
+        needs_label: bool = False,
+    ) -> Sample:
+        """Read a sample and fill in its pixels; those of an unreadable one become black.
+
+        Args:
+            number: The sample's number in the split.
+            entry: Its row of the index.
+            pixels: Its pixels, to be filled by `decode`.
+            decode: Takes the bytes of the JPEG.
+            flip: Whether it will be mirrored.
+            needs_label: Whether a sample without a label counts as unreadable.
+
+        Raises:
+            DataError: It cannot be read, and that is not to be skipped.
+        """
+        key, label = "", entry[-1]
+        try:
+            key, jpeg = self.shards.read(entry)
+            if needs_label and label < 0:
+                raise DataError(f"{key} has no label")
+            decode(jpeg)
+        except DataError as error:
+            place = self.shards.place(entry)
+            reason = self.bad_samples.report(number, f"{key} in {place}" if key else place, error)
+            pixels[:] = 0
+            return Sample(key or f"sample {number}", label, error=reason)
+        return Sample(key, label, flip)
+
+    def close(self) -> None:
+        """Close the shards; reading opens them again."""
+        self.shards.close()
+
+
+def open_source(root: Path, split: str, bad_samples: BadSamples) -> Source:
+    """Open a split of packed data.
+
+    Args:
+        root: The folder with the shards.
+        split: "train", "val" or "test".
+        bad_samples: What becomes of samples that cannot be read.
+
+    Raises:
+        DataError: The split is missing or damaged.
+    """
+    manifest = load_manifest(root, split)
+    return Source(manifest, Shards(manifest), bad_samples)
+
+
+def check_train_order(num_samples: int, batch_size: int, shuffle_window: int | None) -> None:
+    """Refuse a batch size or window that makes no epoch.
+
+    Raises:
+        ConfigError: The message names the sizes.
+    """
+    if num_samples < batch_size:
+        raise ConfigError(
+            f"data.batch_size {batch_size} is larger than the training split",
+            f"it has {num_samples} training pictures",
+        )
+    if shuffle_window is not None and (shuffle_window < 1 or batch_size % shuffle_window):
+        divisors = [n for n in range(1, batch_size + 1) if batch_size % n == 0]
+        nearest = sorted(divisors, key=lambda n: abs(n - shuffle_window))[:2]
+        raise ConfigError(
+            f"data.shuffle_window {shuffle_window} does not divide data.batch_size {batch_size}",
+            "every batch takes equal parts of that many shards",
+            f"nearest:  {', '.join(map(str, sorted(nearest)))}",
+        )
