@@ -111,7 +111,10 @@ def test_an_incomplete_test_publishes_no_score(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run("test", "--ckpt_path", trained, "--trainer.limit_test_batches", 1) == 0
-    assert "no result.json: 16 pictures were scored, the split has 36" in capsys.readouterr().err
+    assert (
+        "no scores and no result.json: 16 pictures were scored, the split has 36"
+        in capsys.readouterr().err
+    )
     assert not list(tmp_path.rglob("result.json"))
 
 

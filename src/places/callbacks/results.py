@@ -40,14 +40,14 @@ class Results(Callback):
             return
         console = Console(stderr=True, highlight=False, soft_wrap=True)
         scores, count = pl_module.evaluation.compute(), pl_module.evaluation.count
-        console.print(score_table(scores, count, manifest))
         if count != manifest.num_samples:
             console.print(
-                f"no {FILE_NAME}: {count:,} pictures were scored, the split has "
+                f"no scores and no {FILE_NAME}: {count:,} pictures were scored, the split has "
                 f"{manifest.num_samples:,}",
                 markup=False,
             )
             return
+        console.print(score_table(scores, count, manifest))
         result = describe_result(scores, count, manifest, folder, trainer.ckpt_path)
         write_text(folder / FILE_NAME, json.dumps(result, indent=2) + "\n")
         console.print(f"scores: {folder / FILE_NAME}", markup=False)

@@ -47,7 +47,7 @@ class Submission(Callback):
         labels = outputs["label"].tolist()
         first = first_position(trainer, batch_idx, len(batch["key"]))
         for row, key in enumerate(batch["key"]):
-            if key:
+            if key and not batch["error"][row]:
                 self._rows.write(first + row, [key, labels[row]])
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

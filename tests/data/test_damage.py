@@ -1,0 +1,206 @@
+"""What happens to a run when its shards are damaged, in every way we know of."""
+
+import io
+import logging
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.data.official import jpeg, write_tar
+from tests.integration.stages import run
+
+import places.data
+from places.data.damage import DamagePolicy
+from places.data.indexing import index_shards
+from places.data.loader import Loader
+from places.errors import DataError
+
+NUM = 24
+
+
+def _encoded(mode: str, file_format: str = "JPEG") -> bytes:
+    rng = np.random.default_rng(len(mode))
+    if mode == "I;16":
+        image = Image.fromarray(rng.integers(0, 2**16, (40, 40), dtype=np.uint16))
+    else:
+        image = Image.fromarray(rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)).convert(mode)
+    file = io.BytesIO()
+    image.save(file, file_format)
+    return file.getvalue()
+
+
+def _root(folder: Path, pictures: Mapping[int, bytes], split: str = "val") -> Path:
+    """Pack good pictures, but for some, and index them."""
+    files = {}
+    for number in range(NUM):
+        files[f"{number:03d}.jpg"] = pictures.get(number, jpeg(number, 40))
+        files[f"{number:03d}.cls"] = str(number).encode()
+    write_tar(folder / f"{split}-000000.tar", files)
+    index_shards(folder, split)
+    return folder
+
+
+def _open(
+    root: Path,
+    batch_size: int = 8,
+    bad_samples: DamagePolicy = "raise",
+    max_bad_samples: int = 10,
+    image_size: int = 32,
+) -> Loader:
+    return places.data.open(
+        root,
+        "val",
+        batch_size,
+        image_size=image_size,
+        resize_size=40,
+        num_threads=2,
+        bad_samples=bad_samples,
+        max_bad_samples=max_bad_samples,
+    )
+
+
+@pytest.mark.parametrize("mode", ["L", "CMYK"])
+def test_grayscale_and_cmyk_are_no_damage(tmp_path: Path, mode: str) -> None:
+    data = _encoded(mode)
+    batches = list(_open(_root(tmp_path, {3: data}), image_size=40))
+    expected = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+    assert np.array_equal(batches[0]["image"][3].permute(1, 2, 0).numpy(), expected)
+    assert sum(float(batch["weight"].sum()) for batch in batches) == NUM
+
+
+DAMAGED = {
+    "empty": b"",
+    "16-bit PNG": _encoded("I;16", "PNG"),
+    "cut header": jpeg(1, 40)[:9],
+    "no picture": b"\xff\xd8\xff" + bytes(500),
+    "cut in two": jpeg(1, 40)[: len(jpeg(1, 40)) // 2],
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGED)
+def test_a_damaged_picture_stops_the_run_by_its_name(tmp_path: Path, kind: str) -> None:
+    root = _root(tmp_path, {13: DAMAGED[kind]})
+    with pytest.raises(DataError) as raised:
+        list(_open(root))
+    text = str(raised.value)
+    assert "013 in" in text
+    assert "val-000000.tar at byte" in text
+    assert "--data.bad_samples skip" in text
+
+
+@pytest.mark.parametrize("kind", DAMAGED)
+def test_skipped_pictures_are_named_once_and_weigh_nothing(
+    tmp_path: Path, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    loader = _open(_root(tmp_path, {13: DAMAGED[kind]}), bad_samples="skip")
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            batches = list(loader)
+            weights = np.concatenate([batch["weight"].numpy() for batch in batches])
+            assert np.flatnonzero(weights == 0).tolist() == [13]
+            assert [batch["key"][5] for batch in batches] == ["005", "013", "021"]
+            assert not batches[1]["image"][5].any()
+            assert "013" in batches[1]["error"][5]
+    assert len(caplog.messages) == 1
+    assert "skipped sample 13" in caplog.messages[0]
+
+
+def test_too_many_bad_samples_stop_the_run_after_all(tmp_path: Path) -> None:
+    root = _root(tmp_path, dict.fromkeys([2, 5, 17], b"nothing"))
+    assert len(list(_open(root, bad_samples="skip", max_bad_samples=3))) == 3
+    with pytest.raises(DataError, match="3 samples could not be read") as raised:
+        list(_open(root, bad_samples="skip", max_bad_samples=2))
+    assert "--data.max_bad_samples 2" in str(raised.value)
+
+
+def test_a_cut_shard_is_noticed_when_it_is_opened(tmp_path: Path) -> None:
+    root = _root(tmp_path, {})
+    os.truncate(root / "val-000000.tar", 15_000)
+    with pytest.raises(
+        DataError, match=r"val-000000\.tar was cut or replaced: it has 15,000 bytes"
+    ):
+        list(_open(root))
+
+
+def test_a_shard_that_is_cut_under_a_running_job_is_noticed(tmp_path: Path) -> None:
+    root = _root(tmp_path, {})
+    batches = iter(_open(root, batch_size=1))
+    next(batches)
+    os.truncate(root / "val-000000.tar", 15_000)
+    with pytest.raises(DataError, match="was cut or replaced: at byte"):
+        list(batches)
+
+
+def test_a_job_goes_on_with_the_shard_it_opened_when_that_is_replaced(tmp_path: Path) -> None:
+    root, other = _root(tmp_path / "a", {}), _root(tmp_path / "b", {20: jpeg(99, 40)})
+    expected = [batch["image"].clone() for batch in _open(root, batch_size=1)]
+    batches = iter(_open(root, batch_size=1))
+    next(batches)
+    shutil.move(other / "val-000000.tar", root / "val-000000.tar")
+    assert all(batch["image"].equal(expected[i]) for i, batch in enumerate(batches, 1))
+
+
+def test_other_contents_of_the_same_size_are_noticed(tmp_path: Path) -> None:
+    root = _root(tmp_path, {})
+    tar = root / "val-000000.tar"
+    data = tar.read_bytes()
+    tar.write_bytes(bytes(512) + data[:-512])  # every picture lies one block later
+    with pytest.raises(DataError, match="was cut or replaced"):
+        list(_open(root))
+
+
+def test_training_needs_labels(tmp_path: Path) -> None:
+    files = {f"{number:03d}.jpg": jpeg(number, 40) for number in range(NUM)}
+    write_tar(tmp_path / "train-000000.tar", files)
+    index_shards(tmp_path, "train")
+    with pytest.raises(DataError, match="has no label"):
+        list(places.data.open(tmp_path, "train", 8, image_size=32))
+
+
+def _sample_with_damage(sample: Path, folder: Path, split: str) -> Path:
+    """A copy of the packed sample in which one picture of a split is overwritten."""
+    shutil.copytree(sample, folder, ignore=shutil.ignore_patterns("archives", "pictures"))
+    index = np.load(folder / f"{split}.index.npy")
+    with (folder / f"{split}-000000.tar").open("r+b") as tar:
+        tar.seek(int(index["offset"][7]))
+        tar.write(bytes(int(index["size_bytes"][7])))
+    return folder
+
+
+def test_fit_stops_at_a_damaged_picture(
+    sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = _sample_with_damage(sample, tmp_path / "data", "train")
+    assert run("fit", "--data.root", root, "--trainer.max_epochs", 1) == 2
+    error = capsys.readouterr().err
+    assert "places: error: damaged JPEG" in error
+    assert "train-000000.tar at byte" in error
+    assert "Traceback" not in error
+
+
+def test_no_score_is_published_when_pictures_were_skipped(
+    sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = _sample_with_damage(sample, tmp_path / "data", "val")
+    skip = ["--data.bad_samples", "skip", "--data.root", root]
+    assert run("fit", *skip, "--trainer.max_epochs", 1) == 0
+    assert run("test", *skip, "--ckpt_path", "runs/fit/0") == 0
+    error = capsys.readouterr().err
+    assert "no scores and no result.json: 35 pictures were scored, the split has 36" in error
+    assert not list(tmp_path.rglob("result.json"))
+
+
+def test_no_submission_is_written_when_pictures_were_skipped(
+    sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = _sample_with_damage(sample, tmp_path / "data", "test")
+    words = ["--data.bad_samples", "skip", "--data.root", root, "--random_weights", "true"]
+    assert (
+        run("test", *words, "--data.test_split", "test", "--model.net", "tests.networks.Tiny") == 2
+    )
+    assert "25 pictures with 25 names were classified" in capsys.readouterr().err
+    assert not list(tmp_path.rglob("submission.txt"))
