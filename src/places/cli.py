@@ -23,6 +23,7 @@ COMMANDS = {
     "pack": ("places.data.pack:main", "turn archives or labelled folders into tar shards"),
     "verify": ("places.data.verify:main", "check shards against their manifest"),
     "config": ("places.config:main", "show or compare resolved recipes"),
+    "bench": ("places.bench.command:main", "measure the loader"),
 }
 _EXAMPLES = """\
   places sample --root data/sample

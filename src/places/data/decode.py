@@ -88,7 +88,20 @@ def decode_train_crop(
     Raises:
         DataError: The JPEG is damaged.
     """
-    size = out.shape[0]
+    resize_crop(decode_for_crop(jpeg, uniforms, out.shape[0], scale, ratio), out)
+
+
+def decode_for_crop(
+    jpeg: bytes,
+    uniforms: Sequence[float],
+    size: int,
+    scale: tuple[float, float],
+    ratio: tuple[float, float],
+) -> Pixels:
+    """Return the random crop of a JPEG, decoded as small as a crop of `size` pixels allows.
+
+    The pixels are valid until the thread's next call; see `decode_train_crop` for the arguments.
+    """
     width, height = _jpeg_size(jpeg)
     left, top, crop_width, crop_height = crop_box(width, height, uniforms, scale, ratio)
     pixels = decode_jpeg(
@@ -99,11 +112,14 @@ def decode_train_crop(
     x_scale, y_scale = pixels.shape[1] / width, pixels.shape[0] / height
     columns = slice(round(left * x_scale), math.ceil((left + crop_width) * x_scale))
     rows = slice(round(top * y_scale), math.ceil((top + crop_height) * y_scale))
-    crop = pixels[rows, columns]
-    shrinks = crop.shape[0] > size or crop.shape[1] > size
-    cv2.resize(
-        crop, (size, size), dst=out, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    )
+    return pixels[rows, columns]
+
+
+def resize_crop(crop: Pixels, out: Pixels) -> None:
+    """Resize a crop into `out`, `(size, size, 3)` uint8, contiguous."""
+    shrinks = crop.shape[0] > out.shape[0] or crop.shape[1] > out.shape[1]
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    cv2.resize(crop, out.shape[1::-1], dst=out, interpolation=interpolation)
 
 
 def decode_eval_crop(jpeg: bytes, out: Pixels, resize_size: int, mode: ResizeMode) -> None:

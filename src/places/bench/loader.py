@@ -1,0 +1,153 @@
+"""`places bench loader`: how fast pictures come from shards, and where the time goes."""
+
+import math
+import os
+import statistics
+import time
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import cv2
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from places.data import plan
+from places.data.batches import TrainCrop, Workers, train_batches
+from places.data.damage import BadSamples
+from places.data.decode import NUM_CROP_UNIFORMS, decode_for_crop, resize_crop
+from places.data.source import Source, check_train_order, open_source
+
+_CROP = TrainCrop(image_size=224, scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3), flip=True)
+_NUM_SAMPLES_TIMED = 1000  # alone, in one thread
+
+
+class ThreadTime(NamedTuple):
+    """What one picture costs one thread that does nothing else, in seconds."""
+
+    read_s: float
+    decode_s: float
+    resize_s: float
+
+
+def bench_loader(
+    root: Path,
+    split: Literal["train", "val", "test"] = "train",
+    batch_size: int = 256,
+    image_size: int = 224,
+    num_threads: int | None = None,
+    num_batches: int = 20,
+    runs: int = 3,
+    shuffle_window: int | None = None,
+    gpu_images_per_s: float = 2500.0,
+) -> int:
+    """Measure how fast training pictures come from shards, with nothing that uses them.
+
+    Prints pictures and megabytes per second, where the threads spend their time, and how many
+    threads one GPU needs. The batches are those of `places fit`, each run from the start of another
+    epoch. Files that the system keeps in memory cost no waiting for a disk: to measure a disk take
+    a split larger than the memory.
+
+    Args:
+        root: Folder with the shards.
+        split: The split to read.
+        batch_size: Pictures per batch.
+        image_size: Height and width of the crops in pixels.
+        num_threads: Decoding threads; null takes as many as there are cores.
+        num_batches: Batches per run; fewer if the split has fewer.
+        runs: How often to measure; the median is shown.
+        shuffle_window: Shards that are read side by side; null reads the whole split in random
+            order.
+        gpu_images_per_s: Pictures that one GPU trains on per second, for the number of threads.
+
+    Returns:
+        The exit status: 0.
+
+    Raises:
+        DataError: The split is missing or damaged.
+        ConfigError: The sizes do not suit each other.
+    """
+    source = open_source(root, split, BadSamples())
+    check_train_order(source.manifest.num_samples, batch_size, shuffle_window)
+    num_threads = num_threads or len(os.sched_getaffinity(0))
+    crop = TrainCrop(image_size, _CROP.scale, _CROP.ratio, _CROP.flip)
+    num_batches = min(num_batches, source.manifest.num_samples // batch_size)
+
+    def run_once(epoch: int) -> float:
+        batches = train_batches(
+            source,
+            crop,
+            Workers(num_threads=num_threads),
+            batch_size=batch_size,
+            seed=0,
+            epoch=epoch,
+            shuffle_window=shuffle_window,
+        )
+        start_s = time.perf_counter()
+        for _ in zip(range(num_batches), batches, strict=False):
+            pass
+        return time.perf_counter() - start_s
+
+    console = Console(stderr=True)
+    run_once(epoch=0)  # fills caches and starts what starts only once
+    steps = track(range(1, runs + 1), "measuring", console=console, transient=True)
+    images_per_s = [num_batches * batch_size / run_once(epoch) for epoch in steps]
+    thread_time, mean_bytes = time_parts(source, crop)
+    source.close()
+    table = _table(images_per_s, thread_time, mean_bytes, num_threads)
+    table.title = f"{split}: {source.manifest.summary}, crops of {image_size} pixels"
+    out = Console(highlight=False, soft_wrap=True)
+    out.print(table)
+    num_needed = math.ceil(gpu_images_per_s * num_threads / statistics.median(images_per_s))
+    threads = "1 such thread" if num_needed == 1 else f"{num_needed} such threads"
+    out.print(f"a GPU that trains on {gpu_images_per_s:,.0f} pictures/s needs {threads}")
+    return 0
+
+
+def time_parts(source: Source, crop: TrainCrop) -> tuple[ThreadTime, float]:
+    """Measure reading, decoding and resizing one after the other in this thread.
+
+    Returns:
+        The means per picture, and the mean size of a JPEG in bytes.
+    """
+    cv2.setNumThreads(0)
+    num = min(_NUM_SAMPLES_TIMED, source.manifest.num_samples)
+    ids = plan.shuffled(source.manifest.num_samples, 1)[:num]
+    numbers = plan.uniforms(ids, NUM_CROP_UNIFORMS, 1).tolist()
+    out = np.empty((crop.image_size, crop.image_size, 3), np.uint8)
+    spent_s = np.zeros(3)
+    entries = source.shards.entries(ids)
+    for entry, uniforms in zip(entries, numbers, strict=True):
+        times_s = [time.perf_counter()]
+        _, jpeg = source.shards.read(entry)
+        times_s.append(time.perf_counter())
+        pixels = decode_for_crop(jpeg, uniforms, crop.image_size, crop.scale, crop.ratio)
+        times_s.append(time.perf_counter())
+        resize_crop(pixels, out)
+        times_s.append(time.perf_counter())
+        spent_s += np.diff(times_s)
+    mean_bytes = statistics.fmean(size_bytes for _, size_bytes, _, _ in entries)
+    return ThreadTime(*(spent_s / num).tolist()), mean_bytes
+
+
+def _table(
+    images_per_s: list[float], thread_time: ThreadTime, mean_bytes: float, num_threads: int
+) -> Table:
+    median = statistics.median(images_per_s)
+    table = Table(title_justify="left")
+    table.add_column("what")
+    table.add_column("value", justify="right")
+    table.add_column("of the threads' time", justify="right")
+    low, high = min(images_per_s), max(images_per_s)
+    table.add_row(f"pictures/s, {num_threads} threads", f"{median:,.0f}", "")
+    table.add_row(f"lowest and highest of {len(images_per_s)}", f"{low:,.0f}, {high:,.0f}", "")
+    table.add_row(
+        f"MB/s of JPEGs ({mean_bytes:,.0f} bytes each)", f"{median * mean_bytes / 1e6:,.1f}"
+    )
+    spent_s = num_threads / median  # of all threads, for one picture
+    for name, part_s in zip(("read", "decode", "resize"), thread_time, strict=True):
+        table.add_row(name, f"{part_s * 1e6:,.0f} us", f"{part_s / spent_s:.0%}")
+    rest_s = spent_s - sum(thread_time)
+    table.add_row("wait, plan and batch", f"{rest_s * 1e6:,.0f} us", f"{rest_s / spent_s:.0%}")
+    return table

@@ -1,0 +1,31 @@
+import re
+from pathlib import Path
+
+import pytest
+
+from places.cli import main
+
+
+def test_the_loader_is_measured(sample: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--batch_size", "16", "--image_size", "64", "--num_batches", "3", "--runs", "2"]
+    assert main(["bench", "loader", str(sample), *words, "--gpu_images_per_s", "1"]) == 0
+    text = capsys.readouterr().out
+    assert "train: 96 pictures in 1 shard, crops of 64 pixels" in text
+    shares = [int(share) for share in re.findall(r"(-?\d+)%", text)]
+    assert len(shares) == 4
+    assert sum(shares) == pytest.approx(100, abs=2)  # each is rounded
+    assert "a GPU that trains on 1 pictures/s needs 1 such thread\n" in text
+
+
+def test_a_batch_that_is_too_large_is_refused(
+    sample: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["bench", "loader", str(sample), "--batch_size", "97"]) == 2
+    assert "data.batch_size 97 is larger" in capsys.readouterr().err
+
+
+def test_the_parts_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench"]) == 0
+    assert "places bench loader ROOT" in capsys.readouterr().out
+    assert main(["bench", "loder"]) == 2
+    assert "parts:  loader" in capsys.readouterr().err
