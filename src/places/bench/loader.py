@@ -15,7 +15,6 @@ from rich.table import Table
 
 from places.data import plan
 from places.data.batches import TrainCrop, Workers, train_batches
-from places.data.damage import BadSamples
 from places.data.decode import NUM_CROP_UNIFORMS, decode_for_crop, resize_crop
 from places.data.source import Source, check_train_order, open_source
 
@@ -68,7 +67,7 @@ def bench_loader(
         DataError: The split is missing or damaged.
         ConfigError: The sizes do not suit each other.
     """
-    source = open_source(root, split, BadSamples())
+    source = open_source(root, split)
     check_train_order(source.manifest.num_samples, batch_size, shuffle_window)
     num_threads = num_threads or len(os.sched_getaffinity(0))
     crop = TrainCrop(image_size, _CROP.scale, _CROP.ratio, _CROP.flip)

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 from places.data import plan
 from places.data.decode import (
     NUM_CROP_UNIFORMS,
@@ -24,12 +26,21 @@ class Workers:
         num_ranks: Number of processes that share each batch.
         num_threads: Decoding threads of this process.
         pin_memory: See `places.data.stream.stream`.
+        num_ranks_per_node: Processes that share a machine, and its cache of remote shards.
     """
 
     rank: int = 0
     num_ranks: int = 1
     num_threads: int = 2
     pin_memory: bool = False
+    num_ranks_per_node: int = 1
+
+    def share_of_node(self, ids: plan.Ids, batch_size: int) -> tuple[plan.Ids, int]:
+        """Return what all processes of this node read of an epoch, and how much in each step."""
+        ids = ids[: len(ids) // batch_size * batch_size].reshape(-1, batch_size)
+        width = batch_size // self.num_ranks * self.num_ranks_per_node
+        first = self.rank // self.num_ranks_per_node * width
+        return ids[:, first : first + width].ravel(), width
 
 
 @dataclass(frozen=True)
@@ -88,12 +99,13 @@ def train_batches(
         batch_size=batch_size,
         shuffle_window=shuffle_window,
     )
-    num_steps = len(order) // batch_size
     ids = (
         plan.train_batch(order, batch_size, step, rank=workers.rank, num_ranks=workers.num_ranks)
-        for step in range(first_step, num_steps)
+        for step in range(first_step, len(order) // batch_size)
     )
-    return _stream(ids, open_batch, crop.image_size, workers)
+    source.shards.follow(*workers.share_of_node(order, batch_size), first_step)
+    batches = _stream(ids, open_batch, crop.image_size, workers)
+    yield from _followed(source, batches, first_step)
 
 
 def eval_batches(
@@ -112,8 +124,12 @@ def eval_batches(
 
         return load
 
-    ids = eval_ids(source.manifest.num_samples, batch_size, workers, first_step)
-    return _stream(ids, open_batch, crop.image_size, workers)
+    num_samples = source.manifest.num_samples
+    rows = np.arange(plan.num_eval_batches(num_samples, batch_size) * batch_size)
+    order = np.minimum(rows, num_samples - 1)
+    source.shards.follow(*workers.share_of_node(order, batch_size), first_step)
+    ids = eval_ids(num_samples, batch_size, workers, first_step)
+    yield from _followed(source, _stream(ids, open_batch, crop.image_size, workers), first_step)
 
 
 def eval_ids(
@@ -124,6 +140,12 @@ def eval_ids(
         yield plan.eval_batch(
             num_samples, batch_size, step, rank=workers.rank, num_ranks=workers.num_ranks
         )
+
+
+def _followed(source: Source, batches: Iterator[Batch], first_step: int) -> Iterator[Batch]:
+    for step, batch in enumerate(batches, first_step):
+        source.shards.advance(step)
+        yield batch
 
 
 _CROP_STREAM = 3  # keeps the numbers of crops apart from those that plan.train_order hashes

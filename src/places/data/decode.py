@@ -27,6 +27,10 @@ MAX_PIXELS = 89_478_485
 NUM_CROP_TRIES = 10  # as torchvision.transforms.RandomResizedCrop
 NUM_CROP_UNIFORMS = 4 * NUM_CROP_TRIES
 
+# Above this factor a picture is shrunk by averaging. Below it (256-pixel pictures to 224), it would
+# cost a tenth of the loader's speed and bring the pixels 0.3 levels nearer to Pillow's.
+_MOST_LINEAR = 1.15
+
 _local = threading.local()
 
 
@@ -117,7 +121,7 @@ def decode_for_crop(
 
 def resize_crop(crop: Pixels, out: Pixels) -> None:
     """Resize a crop into `out`, `(size, size, 3)` uint8, contiguous."""
-    shrinks = crop.shape[0] > out.shape[0] or crop.shape[1] > out.shape[1]
+    shrinks = max(crop.shape[0], crop.shape[1]) > _MOST_LINEAR * out.shape[0]
     interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     cv2.resize(crop, out.shape[1::-1], dst=out, interpolation=interpolation)
 

@@ -8,7 +8,7 @@ from places.data.batches import EvalCrop, TrainCrop, Workers, eval_batches, trai
 from places.data.damage import BadSamples, DamagePolicy
 from places.data.decode import ResizeMode
 from places.data.loader import Loader, check_batch_size
-from places.data.source import check_train_order, open_source
+from places.data.source import Cache, check_train_order, open_source
 
 
 def open(  # used as places.data.open
@@ -33,6 +33,8 @@ def open(  # used as places.data.open
     pin_memory: bool = False,
     bad_samples: DamagePolicy = "raise",
     max_bad_samples: int = 10,
+    cache_folder: Path = Path("data/cache"),
+    cache_size_gb: float = 50.0,
 ) -> Loader:
     """Open a packed split and return the batches of one epoch.
 
@@ -41,7 +43,7 @@ def open(  # used as places.data.open
     of them a training loop should mirror, and rows of `weight` 0 do not count.
 
     Args:
-        root: Folder with the shards.
+        root: Folder or URL with the shards.
         split: "train", "val" or "test".
         batch_size: Pictures per step over all processes.
         train: Shuffled random crops, or each picture once in order; by default as the split says.
@@ -61,13 +63,17 @@ def open(  # used as places.data.open
         pin_memory: Allocate page-locked memory for copies to a GPU.
         bad_samples: See `Places365`.
         max_bad_samples: See `Places365`.
+        cache_folder: See `Places365`.
+        cache_size_gb: See `Places365`.
 
     Raises:
         DataError: The split is missing or damaged.
         ConfigError: The sizes do not suit each other.
     """
     check_batch_size(batch_size, num_ranks)
-    source = open_source(Path(root), split, BadSamples(bad_samples, max_bad_samples))
+    source = open_source(
+        root, split, BadSamples(bad_samples, max_bad_samples), Cache(cache_folder, cache_size_gb)
+    )
     num_threads = num_threads or len(os.sched_getaffinity(0))
     workers = Workers(rank, num_ranks, num_threads, pin_memory)
     num_samples = source.manifest.num_samples

@@ -13,7 +13,7 @@ from places.data.decode import ResizeMode
 from places.data.loader import Loader, check_batch_size
 from places.data.manifest import Manifest
 from places.data.position import Position
-from places.data.source import Source, check_train_order, open_source
+from places.data.source import Cache, Source, check_train_order, open_source
 from places.data.stream import Batch
 from places.data.workers import attached_trainer, workers_of
 from places.errors import ConfigError
@@ -23,7 +23,7 @@ class Places365(LightningDataModule):
     """Places365 in WebDataset shards, as written by `places pack`.
 
     Args:
-        root: Folder with the shards and their manifests.
+        root: Folder with the shards and their manifests, or its URL: https://, s3://, gs://.
         batch_size: Pictures per step over all processes. Each process gets an equal share.
         image_size: Height and width of the network's input in pixels.
         resize_size: Short side of an evaluation picture before its centre is cut out, in pixels.
@@ -43,11 +43,13 @@ class Places365(LightningDataModule):
         bad_samples: What becomes of samples that cannot be read: "raise" stops at the first one;
             "skip" names each once, counts it and gives it no weight.
         max_bad_samples: With "skip", more than this in a split and process stop the run after all.
+        cache_folder: Folder of this machine for shards from a URL, shared by processes and runs.
+        cache_size_gb: Size of that folder at most, in GB; a fifth of it is for evaluation.
     """
 
     def __init__(
         self,
-        root: Path = Path("data/places"),
+        root: str = "data/places",
         batch_size: int = 256,
         image_size: int = 224,
         resize_size: int = 256,
@@ -62,6 +64,8 @@ class Places365(LightningDataModule):
         num_threads: int | None = None,
         bad_samples: DamagePolicy = "raise",
         max_bad_samples: int = 10,
+        cache_folder: Path = Path("data/cache"),
+        cache_size_gb: float = 50.0,
     ) -> None:
         super().__init__()
         if image_size > resize_size:
@@ -84,6 +88,8 @@ class Places365(LightningDataModule):
         self.num_threads = num_threads
         self.bad_samples: DamagePolicy = bad_samples
         self.max_bad_samples = max_bad_samples
+        self.cache_folder = cache_folder
+        self.cache_size_gb = cache_size_gb
         self.manifests: dict[str, Manifest] = {}
         self.sources: dict[str, Source] = {}
 
@@ -97,7 +103,10 @@ class Places365(LightningDataModule):
         check_batch_size(self.batch_size, attached_trainer(self).world_size)
         for split in self._splits(stage):
             self.sources[split] = open_source(
-                self.root, split, BadSamples(self.bad_samples, self.max_bad_samples)
+                self.root,
+                split,
+                BadSamples(self.bad_samples, self.max_bad_samples),
+                Cache(self.cache_folder, self.cache_size_gb),
             )
             self.manifests[split] = self.sources[split].manifest
         if stage == "fit":

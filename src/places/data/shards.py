@@ -3,11 +3,11 @@
 import os
 import resource
 import threading
-from collections.abc import Mapping
-from typing import Protocol
 
 from places.data.manifest import BLOCK_BYTES, Manifest, load_index, read_key, read_size_bytes
 from places.data.plan import Ids
+from places.data.prefetch import ShardCache
+from places.data.uses import shard_uses
 from places.errors import DataError
 
 Entry = tuple[int, int, int, int]  # a row of the index: offset, size in bytes, shard, label
@@ -15,26 +15,20 @@ Entry = tuple[int, int, int, int]  # a row of the index: offset, size in bytes, 
 _SPARE_FILES = 256  # what else a process may have open
 
 
-class Opener(Protocol):
-    """Opens shards that do not lie in the manifest's folder yet, see `remote.ShardCache`."""
-
-    def open(self, shard: int) -> int:
-        """Return a new file descriptor of a shard."""
-
-
 class Shards:
     """The samples of one split, numbered as in the index. Safe to use from many threads.
 
     Args:
         manifest: What the split holds.
-        opener: Opens the shards; by default they are files in the manifest's folder.
+        cache: Fetches the shards; by default they are files in the manifest's folder.
     """
 
-    def __init__(self, manifest: Manifest, opener: Opener | None = None) -> None:
+    def __init__(self, manifest: Manifest, cache: ShardCache | None = None) -> None:
         self._shards = manifest.shards
         self._paths = manifest.shard_paths
         self._index = load_index(manifest)
-        self._opener = opener
+        self._cache = cache
+        self._last_steps: dict[int, int] = {}
         self._files: dict[int, int] = {}
         self._lock = threading.Lock()
         _allow_open_files(len(self._shards))
@@ -44,11 +38,6 @@ class Shards:
         # One fancy indexing for a whole batch: a row at a time costs 20 times as much.
         entries: list[Entry] = self._index[samples].tolist()
         return entries
-
-    def shards_of(self, samples: Ids) -> Ids:
-        """Return the number of the shard that each sample lies in."""
-        shards: Ids = self._index["shard"][samples].astype("int64")
-        return shards
 
     def read(self, entry: Entry) -> tuple[str, bytes]:
         """Return the key and the JPEG bytes of a sample.
@@ -73,11 +62,27 @@ class Shards:
         """Return in words where a sample lies."""
         return f"{self._paths[entry[2]]} at byte {entry[0]:,}"
 
-    def close_finished(self, last_steps: Mapping[int, int], step: int) -> None:
-        """Close the shards that are not read any more after a step, see `remote.ShardUses`."""
-        with self._lock:
-            for shard in [shard for shard in self._files if last_steps.get(shard, -1) <= step]:
-                os.close(self._files.pop(shard))
+    def follow(self, samples: Ids, batch_size: int, first_step: int) -> None:
+        """Fetch remote shards ahead, in the order of an epoch; nothing to do for local ones.
+
+        Args:
+            samples: What all processes of this node read in the epoch, in the order of reading.
+            batch_size: How many of them each step reads.
+            first_step: The step to begin with.
+        """
+        if self._cache:
+            uses = shard_uses(self._index["shard"][samples], batch_size)
+            self._last_steps = dict(zip(uses.shards.tolist(), uses.last_step.tolist(), strict=True))
+            self._cache.follow(uses, first_step)
+
+    def advance(self, step: int) -> None:
+        """Note that all samples up to and including a step were read."""
+        if self._cache:
+            with self._lock:
+                for shard in list(self._files):
+                    if self._last_steps.get(shard, -1) <= step:
+                        os.close(self._files.pop(shard))
+            self._cache.advance(step)
 
     def close(self) -> None:
         """Close the shards that were opened; reading opens them again."""
@@ -85,6 +90,8 @@ class Shards:
             for file in self._files.values():
                 os.close(file)
             self._files.clear()
+        if self._cache:
+            self._cache.close()
 
     def _file(self, shard: int) -> int:
         file = self._files.get(shard)
@@ -96,8 +103,8 @@ class Shards:
         return file
 
     def _open(self, shard: int) -> int:
-        if self._opener:
-            return self._opener.open(shard)
+        if self._cache:
+            return self._cache.open(shard)
         file = os.open(self._paths[shard], os.O_RDONLY | os.O_CLOEXEC)
         size_bytes = os.fstat(file).st_size
         if size_bytes != self._shards[shard].size_bytes:

@@ -7,9 +7,12 @@ from pathlib import Path
 from places.data.damage import BadSamples
 from places.data.decode import Pixels
 from places.data.manifest import Manifest, load_manifest
+from places.data.remote import ShardCache, fetch_manifest, is_url
 from places.data.shards import Entry, Shards
 from places.data.stream import Sample
 from places.errors import ConfigError, DataError
+
+_TRAIN_SHARE = 0.8  # of the cache
 
 
 @dataclass(frozen=True)
@@ -66,19 +69,41 @@ class Source:
         self.shards.close()
 
 
-def open_source(root: Path, split: str, bad_samples: BadSamples) -> Source:
+@dataclass(frozen=True)
+class Cache:
+    """Where remote shards are kept: see the arguments of `Places365`."""
+
+    folder: Path = Path("data/cache")
+    size_gb: float = 50.0
+
+
+def open_source(
+    root: Path | str,
+    split: str,
+    bad_samples: BadSamples | None = None,
+    cache: Cache | None = None,
+) -> Source:
     """Open a split of packed data.
 
     Args:
-        root: The folder with the shards.
+        root: The folder or URL with the shards.
         split: "train", "val" or "test".
-        bad_samples: What becomes of samples that cannot be read.
+        bad_samples: What becomes of samples that cannot be read; by default they are refused.
+        cache: Where remote shards are kept.
 
     Raises:
         DataError: The split is missing or damaged.
     """
-    manifest = load_manifest(root, split)
-    return Source(manifest, Shards(manifest), bad_samples)
+    bad_samples = bad_samples or BadSamples()
+    if not is_url(str(root)):
+        manifest = load_manifest(root, split)
+        return Source(manifest, Shards(manifest), bad_samples)
+    cache = cache or Cache()
+    manifest = fetch_manifest(str(root), split, cache.folder / split)
+    # Training keeps fetching while a validation runs, so each has room of its own.
+    size_bytes = int(cache.size_gb * 1e9 * (_TRAIN_SHARE if split == "train" else 1 - _TRAIN_SHARE))
+    shards = Shards(manifest, ShardCache(str(root), manifest, size_bytes))
+    return Source(manifest, shards, bad_samples)
 
 
 def check_train_order(num_samples: int, batch_size: int, shuffle_window: int | None) -> None:

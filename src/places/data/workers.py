@@ -21,6 +21,7 @@ def workers_of(data: LightningDataModule, num_threads: int | None) -> Workers:
         num_ranks=trainer.world_size,
         num_threads=num_threads or max(1, num_cores // trainer.num_devices),
         pin_memory=trainer.strategy.root_device.type == "cuda",
+        num_ranks_per_node=trainer.num_devices,
     )
 
 

@@ -1,0 +1,114 @@
+"""Folders behind URLs, read through fsspec; what is shown of a URL holds no credentials."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from places.errors import ConfigError
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(://|::)|pipe:")
+
+
+def is_url(root: str) -> bool:
+    """Tell whether a data root is a URL instead of a folder."""
+    return _URL.match(root) is not None
+
+
+@dataclass(frozen=True)
+class RemoteFolder:
+    """A folder behind a URL.
+
+    Args:
+        url: Its URL, with credentials and query if it needs them.
+        files: The fsspec file system that reads it.
+    """
+
+    url: str
+    files: Any
+
+    def url_of(self, name: str) -> str:
+        """Return the URL of a file; the query of an https URL stays at its end."""
+        if not _has_query(self.url):
+            return f"{self.url.rstrip('/')}/{name}"
+        parts = urlsplit(self.url)
+        return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{name}"))
+
+    def shown(self, name: str) -> str:
+        """Return the URL of a file without credentials and query."""
+        return without_credentials(self.url_of(name))
+
+    def read(self, name: str, start: int | None = None, end: int | None = None) -> bytes:
+        """Read a file or a range of it, in one try."""
+        data: bytes = self.files.cat_file(self.url_of(name), start=start, end=end)
+        return data
+
+
+def open_folder(url: str) -> RemoteFolder:
+    """Prepare to read files below a URL; asks for nothing yet.
+
+    Raises:
+        ConfigError: No such URL can be read, or a package is missing for it.
+    """
+    outside_brackets = re.sub(r"\[[^]]*\]", "", url)  # in brackets: an IPv6 address
+    if re.match(r"[^:]*://", url) is None or "::" in outside_brackets:
+        raise ConfigError(
+            f"data.root {url.partition(':')[0]}:... is no single URL",
+            "commands and chains of URLs are not run",
+            "type:  one URL, such as https://host/places or s3://bucket/places",
+        )
+    shown = without_credentials(url)
+    import fsspec  # type: ignore[import-untyped]  # ships no type information
+
+    try:
+        files, _ = fsspec.url_to_fs(url, **_options(url))
+    except ImportError as error:
+        raise ConfigError(
+            f"data.root {shown} needs a package that is not installed: {error}",
+            "type:  pip install 'places[remote]'",
+        ) from error
+    except ValueError as error:
+        reason = without_secrets(str(error), url)
+        raise ConfigError(f"data.root {shown} cannot be read: {reason}") from error
+    return RemoteFolder(url, files)
+
+
+def without_credentials(url: str) -> str:
+    """Return a URL without user, password, query and fragment."""
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        return url
+    host, slash, path = rest.partition("/")
+    path = re.split(r"[?#]", path)[0] if _has_query(url) else path
+    return f"{scheme}://{host.rpartition('@')[2].partition('?')[0]}{slash}{path}".rstrip("/")
+
+
+def without_secrets(text: str, url: str) -> str:
+    """Return a text, such as that of an error, without credentials and queries of URLs.
+
+    Args:
+        text: The text.
+        url: The URL that was asked; its password and query are removed wherever they are.
+    """
+    parts = urlsplit(url)
+    for secret in (parts.query if _has_query(url) else "", parts.password):
+        for spelling in {secret, unquote(secret)} if secret else ():
+            text = text.replace(spelling, "***")
+    text = re.sub(r"(\w://)[^/\s@]*@", r"\1", text)
+    return re.sub(r"(\w://[^\s?'\"]*)\?[^\s'\")]*", r"\1", text)
+
+
+def _has_query(url: str) -> bool:
+    return url.startswith(("http://", "https://"))
+
+
+def _options(url: str) -> dict[str, Any]:
+    """Return what the file system of a URL is made with."""
+    if not _has_query(url):
+        return {}
+    import aiohttp
+
+    # By default aiohttp ends each answer after 5 minutes, however well it flows, and waits as long
+    # for one that does not.
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=60)
+    return {"client_kwargs": {"timeout": timeout, "trust_env": True}}
