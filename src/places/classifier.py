@@ -6,21 +6,25 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import OptimizerCallable
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
-from torch.optim import SGD
+from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from places.augment import Augment, draw
+from places.average import decay_at, fit_average, start_average, update_average
+from places.errors import ConfigError
 from places.metrics import EvaluationSums
+from places.mixing import mixed_hits, mixed_loss
 from places.models import ResNet
 from places.models.weights import load_weights
 from places.schedules import Schedule, learning_rate_factor, parameter_groups
 
 NetCallable = Callable[[int], nn.Module]
 NUM_GUESSES = 5  # per picture, as the official test server takes them
+_STATE_KEY = "training"  # in checkpoints
 
 
 class SceneClassifier(LightningModule):
@@ -35,6 +39,11 @@ class SceneClassifier(LightningModule):
         milestones: Epochs at which "steps" divides the learning rate.
         decay_norms_and_biases: Apply weight decay to biases and norms too.
         label_smoothing: Part of each label that is spread over all classes, in 0..1.
+        augment: Changes to the training pictures on the device.
+        average_decay: Keep a moving average of the weights too, and this part of it in each step
+            (0.9999 looks back over 10,000 optimizer steps, over fewer at first). Its scores are
+            logged under `val_ema/`. Null keeps none.
+        use_average: Test and predict with the average of the weights.
         num_classes: Number of classes.
         weights: File of weights to start from: a checkpoint of `places`, torchvision or CSAIL.
         replace_head: Keep the fresh last layer when the file's has another number of classes.
@@ -58,6 +67,9 @@ class SceneClassifier(LightningModule):
         milestones: tuple[float, ...] = (),
         decay_norms_and_biases: bool = False,
         label_smoothing: float = 0.0,
+        augment: Augment = Augment(),  # noqa: B008  # frozen, so it can be shared
+        average_decay: float | None = None,
+        use_average: bool = False,
         num_classes: int = 365,
         weights: Path | None = None,
         replace_head: bool = False,
@@ -70,8 +82,14 @@ class SceneClassifier(LightningModule):
         self.net = net(num_classes)
         if weights is not None:
             load_weights(self.net, weights, replace_head=replace_head)
+        self.average = None if average_decay is None else start_average(self.net, average_decay)
+        if use_average and self.average is None:
+            raise ConfigError("model.use_average needs the average that model.average_decay keeps")
+        self.average_decay = average_decay
+        self.use_average = use_average
         self.num_classes = num_classes
         self.label_smoothing = label_smoothing
+        self.augment = augment
         self._optimizer = optimizer
         self._schedule: Schedule = schedule
         self._warmup_epochs = warmup_epochs
@@ -82,14 +100,18 @@ class SceneClassifier(LightningModule):
         self.register_buffer("mean_255", 255 * torch.tensor(mean)[:, None, None], persistent=False)
         self.register_buffer("std_255", 255 * torch.tensor(std)[:, None, None], persistent=False)
         self.evaluation = EvaluationSums(num_classes)
+        self.average_evaluation = EvaluationSums(num_classes)
         self._train_sums = torch.zeros(3)
+        self._seed = torch.initial_seed()
+        self._num_train_batches = 0
 
     def configure_model(self) -> None:
-        """Bring the network into the wanted memory format, and compile it if asked to."""
-        self.net.to(memory_format=self._memory_format)
-        if self._compile:
-            self._compile = False
-            self.net.compile(dynamic=False)
+        """Bring the networks into the wanted memory format, and compile them if asked to."""
+        for net in [self.net] if self.average is None else [self.net, self.average]:
+            net.to(memory_format=self._memory_format)
+            if self._compile:
+                net.compile(dynamic=False)
+        self._compile = False
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Return the optimizer and the schedule, which advances with every optimizer step."""
@@ -109,34 +131,79 @@ class SceneClassifier(LightningModule):
         }
 
     def forward(self, image: Tensor) -> Tensor:
-        """Return the logits `(N, num_classes)` of pictures `(N, 3, H, W)`, uint8, RGB."""
-        normalised = (image - self.mean_255) / self.std_255
-        logits: Tensor = self.net(normalised.contiguous(memory_format=self._memory_format))
-        return logits
+        """Return the logits `(N, num_classes)` of pictures `(N, 3, H, W)`, in 0..255, RGB."""
+        if self.use_average and self.average is not None:
+            return self._logits(self.average, image)
+        return self._logits(self.net, image)
 
     def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
-        """Return the mean loss of a batch."""
-        flip = batch["flip"][:, None, None, None]
-        logits = self(torch.where(flip, batch["image"].flip(3), batch["image"]))
-        loss = F.cross_entropy(logits, batch["label"], label_smoothing=self.label_smoothing)
-        self._count_training(loss.detach(), logits.detach(), batch["label"])
+        """Return the mean loss of the pictures of a batch that count."""
+        # Nothing here waits for the device: what is drawn is drawn on the host.
+        image, weight = batch["image"], batch["weight"]
+        label = torch.where(weight > 0, batch["label"], 0)
+        numbers = draw(self._seed, self._num_train_batches, self.global_rank, len(label))
+        self._num_train_batches += 1
+        image = torch.where(batch["flip"][:, None, None, None], image.flip(3), image)
+        image = self.augment.change(image, self.mean_255, numbers)
+        image, labels = self.augment.mix(image, label, weight, numbers)
+        logits = self._logits(self.net, image).float()
+        loss = mixed_loss(logits, labels, weight, self.label_smoothing)
+        num, num_hits = weight.sum(), mixed_hits(logits.detach(), labels, weight)
+        # Sums on the device, read every few steps: reading each step would make the device wait.
+        new = torch.stack([loss.detach() * num, num_hits, num])
+        self._train_sums = self._train_sums.to(new.device) + new
         return loss
 
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Log the mean over the pictures since the last time, every few steps."""
+        every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]  # set, not declared
+        if (self.global_step + 1) % every == 0:
+            loss_sum, num_hits, count = self._train_sums.tolist()
+            self._train_sums.zero_()
+            self.log("train/loss", loss_sum / max(1, count), prog_bar=True)
+            self.log("train/top1", num_hits / max(1, count))
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  # passed on
+        """Take an optimizer step and move the average, before anything can save a checkpoint."""
+        super().optimizer_step(*args, **kwargs)
+        if self.average is not None and self.average_decay is not None:
+            update_average(self.average, self.net, decay_at(self.global_step, self.average_decay))
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what decides the next draws and the next log of the training."""
+        checkpoint[_STATE_KEY] = {
+            "seed": self._seed,
+            "num_batches": self._num_train_batches,
+            "sums": self._train_sums.to("cpu", copy=True),
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take that over, and keep, drop or start the average."""
+        fit_average(checkpoint["state_dict"], self.average, needed=self.use_average)
+        if state := checkpoint.get(_STATE_KEY):
+            self._seed, self._num_train_batches = state["seed"], state["num_batches"]
+            self._train_sums = state["sums"].clone()
+
     def validation_step(self, batch: Mapping[str, Any], batch_idx: int) -> None:
-        """Add a batch to the sums."""
-        self._guess(batch)
+        """Add a batch to the sums of the trained weights, and to those of the average."""
+        _score(self._logits(self.net, batch["image"]), batch, self.evaluation)
+        if self.average is not None:
+            _score(self._logits(self.average, batch["image"]), batch, self.average_evaluation)
 
     def test_step(self, batch: Mapping[str, Any], batch_idx: int) -> dict[str, Tensor]:
         """Add a batch to the sums and return the best guesses, see `predict_step`."""
-        return self._guess(batch)
+        logits = self(batch["image"])
+        _score(logits, batch, self.evaluation)
+        return self._guesses(logits)
 
     def predict_step(self, batch: Mapping[str, Any], batch_idx: int) -> dict[str, Tensor]:
         """Return the best five classes (int64) and their probabilities (float32), both `(N, 5)`."""
-        return self._guess(batch)
+        return self._guesses(self(batch["image"]))
 
     def on_validation_epoch_start(self) -> None:
         """Start new sums."""
         self.evaluation = EvaluationSums(self.num_classes, self.device)
+        self.average_evaluation = EvaluationSums(self.num_classes, self.device)
 
     def on_test_epoch_start(self) -> None:
         """Start new sums."""
@@ -144,47 +211,40 @@ class SceneClassifier(LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Add the sums of all processes and log the scores."""
-        self._log_scores("val")
+        self._log_scores("val", self.evaluation)
+        self._log_scores("val_ema", self.average_evaluation)
 
     def on_test_epoch_end(self) -> None:
         """Add the sums of all processes and log the scores."""
-        self._log_scores("test")
+        self._log_scores("test", self.evaluation)
 
-    def _guess(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
-        logits = self(batch["image"])
-        labelled = batch["weight"] * (batch["label"] >= 0)
-        self.evaluation.update(logits, batch["label"], labelled)
+    def _logits(self, net: nn.Module, image: Tensor) -> Tensor:
+        normalised = (image - self.mean_255) / self.std_255
+        logits: Tensor = net(normalised.contiguous(memory_format=self._memory_format))
+        return logits
+
+    def _guesses(self, logits: Tensor) -> dict[str, Tensor]:
         best = logits.float().softmax(dim=1).topk(min(NUM_GUESSES, self.num_classes), dim=1)
         return {"label": best.indices, "probability": best.values}
 
-    def _log_scores(self, stage: str) -> None:
-        self.evaluation.sums = self.trainer.strategy.reduce(self.evaluation.sums, reduce_op="sum")
-        if self.evaluation.count == 0:
-            return
-        for name, value in self.evaluation.compute().items():
+    def _log_scores(self, stage: str, sums: EvaluationSums) -> None:
+        sums.sums = self.trainer.strategy.reduce(sums.sums, reduce_op="sum")
+        scores = sums.compute() if sums.count else {}
+        for name, value in scores.items():
             self.log(f"{stage}/{name}", value, prog_bar=name == "top1")
 
-    def _count_training(self, loss: Tensor, logits: Tensor, label: Tensor) -> None:
-        # Sums on the device, read every few steps: reading each step would make the device wait.
-        if self._train_sums.device != loss.device:
-            self._train_sums = self._train_sums.to(loss.device)
-        num = float(len(label))
-        hits = (logits.argmax(dim=1) == label).sum()
-        self._train_sums += torch.stack([loss * num, hits, loss.new_tensor(num)])
-        every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]  # set, not declared
-        if (self.global_step + 1) % every == 0:
-            loss_sum, num_hits, count = self._train_sums.tolist()
-            self._train_sums.zero_()
-            self.log("train/loss", loss_sum / count, prog_bar=True)
-            self.log("train/top1", num_hits / count)
-
-    def _num_steps(self) -> tuple[float, int]:
+    def _num_steps(self) -> tuple[int, int]:
         # Never trainer.estimated_stepping_batches: it makes Lightning forget the loader's position.
         trainer = self.trainer
-        num_batches: float = len(trainer.datamodule.train_dataloader())  # type: ignore[attr-defined]
+        num_batches = len(trainer.datamodule.train_dataloader())  # type: ignore[attr-defined]
         limit = trainer.limit_train_batches
-        num_batches = min(num_batches, limit) if isinstance(limit, int) else num_batches * limit
-        steps_per_epoch = max(1.0, num_batches / trainer.accumulate_grad_batches)
+        limit = limit if isinstance(limit, int) else int(num_batches * limit)
+        # The last step of an epoch is taken with fewer batches if need be.
+        steps_per_epoch = -(-min(num_batches, limit) // trainer.accumulate_grad_batches) or 1
         if trainer.max_steps > 0:
             return steps_per_epoch, trainer.max_steps
-        return steps_per_epoch, max(1, round(steps_per_epoch * (trainer.max_epochs or 1)))
+        return steps_per_epoch, steps_per_epoch * max(1, trainer.max_epochs or 1)
+
+
+def _score(logits: Tensor, batch: Mapping[str, Any], sums: EvaluationSums) -> None:
+    sums.update(logits, batch["label"], batch["weight"] * (batch["label"] >= 0))

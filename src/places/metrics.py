@@ -10,7 +10,6 @@ NUM_BINS = 15  # of the calibration error, as in Guo et al. 2017, arXiv 1706.045
 
 # Losses and confidences are summed as integer multiples of these: integers add up to the same sum
 # in any order, so any number of processes gives the same score to the last bit.
-_UNIT = 2.0**-20
 _UNIT = 2.0**-30
 
 

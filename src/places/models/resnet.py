@@ -2,8 +2,12 @@
 
 from typing import Literal
 
+import torch
 import torchvision
+from torch import Tensor
 from torchvision.models.resnet import BasicBlock, Bottleneck
+
+from places.models.recompute import recomputed
 
 # Residual blocks in each of the four stages: table 1 of the paper.
 _BLOCKS: dict[int, tuple[type[BasicBlock] | type[Bottleneck], list[int]]] = {
@@ -31,6 +35,8 @@ class ResNet(torchvision.models.ResNet):  # type: ignore[misc]  # torchvision sh
         zero_init_residual: Start the last normalisation of each residual branch at scale 0, so that
             every block begins as the identity (Goyal et al. 2017, arXiv 1706.02677). It helps
             training with large batches; the paper and torchvision start at 1.
+        checkpoint_gradients: Keep the input of each block only and compute the rest again for the
+            gradients: less memory for about a third more time. Results are the same.
     """
 
     def __init__(
@@ -38,8 +44,23 @@ class ResNet(torchvision.models.ResNet):  # type: ignore[misc]  # torchvision sh
         num_classes: int,
         depth: Literal[18, 34, 50, 101, 152] = 50,
         zero_init_residual: bool = False,
+        checkpoint_gradients: bool = False,
     ) -> None:
         if depth not in _BLOCKS:
             raise ValueError(f"depth must be one of {', '.join(map(str, _BLOCKS))}, not {depth}")
         block, num_blocks = _BLOCKS[depth]
         super().__init__(block, num_blocks, num_classes, zero_init_residual=zero_init_residual)
+        self._checkpoint_gradients = checkpoint_gradients
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logits of normalised images."""
+        logits: Tensor
+        if not (self._checkpoint_gradients and self.training):
+            logits = super().forward(images)
+            return logits
+        features = self.maxpool(self.relu(self.bn1(self.conv1(images))))
+        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
+            for block in stage:
+                features = recomputed(block, features)
+        logits = self.fc(torch.flatten(self.avgpool(features), 1))
+        return logits

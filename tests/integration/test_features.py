@@ -1,0 +1,114 @@
+"""What can be switched on in training goes on exactly after an interruption, and works in fit."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from tests.integration.stages import FIT, load_weights, run
+
+MIDDLE = 4  # a step in the middle of an epoch of 6 batches, of one or two batches each
+MIXED = [
+    *("--model.augment.trivial", "true"),
+    *("--model.augment.erase", 0.5),
+    *("--model.augment.mixup", 0.4),
+    *("--model.augment.cutmix", 1.0),
+]
+AVERAGED = ["--model.average_decay", 0.9]
+
+
+def _losses(folder: Path) -> dict[int, str]:
+    with (folder / "metrics.csv").open(encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["train/loss"]]
+    return {int(row["step"]): row["train/loss"] for row in rows}
+
+
+def _check_resume(sample: Path, root: Path, words: list[object]) -> None:
+    words = ["--data.root", sample, "--trainer.max_epochs", 2, *words]
+    words += ["--resume.every_n_steps", MIDDLE, "--resume.keep_all", "true"]
+    # In the middle of two lines of the log too.
+    words += ["--trainer.log_every_n_steps", 3, "--trainer.limit_val_batches", 0]
+    assert run("fit", *words, "--trainer.default_root_dir", root / "whole") == 0
+    whole = root / "whole" / "fit" / "0"
+    words += ["--ckpt_path", whole / "checkpoints" / f"step-{MIDDLE}.ckpt"]
+    assert run("fit", *words, "--trainer.default_root_dir", root / "resumed") == 0
+    resumed = root / "resumed" / "fit" / "0"
+    expected, got = (load_weights(run / "checkpoints" / "last.ckpt") for run in (whole, resumed))
+    assert expected.keys() == got.keys()
+    assert all(torch.equal(expected[key], got[key]) for key in expected)
+    losses, later = _losses(whole), _losses(resumed)
+    assert later
+    assert later == {number: losses[number] for number in later}
+
+
+@pytest.mark.parametrize("mixed", [False, True], ids=["unmixed", "mixed"])
+@pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize("averaged", [False, True], ids=["single", "averaged"])
+def test_resume_is_exact(
+    sample: Path, tmp_path: Path, mixed: bool, accumulate: int, averaged: bool
+) -> None:
+    words = [*(MIXED if mixed else []), *(AVERAGED if averaged else [])]
+    words += ["--trainer.accumulate_grad_batches", accumulate]
+    _check_resume(sample, tmp_path, words)
+
+
+@pytest.mark.slow
+def test_resume_is_exact_with_a_compiled_network(sample: Path, tmp_path: Path) -> None:
+    words = [*MIXED, *AVERAGED, "--trainer.accumulate_grad_batches", 2, "--model.compile", "true"]
+    _check_resume(sample, tmp_path, words)
+
+
+def test_the_average_is_validated_and_can_be_tested(sample: Path, tmp_path: Path) -> None:
+    words = ["--data.root", sample, "--trainer.max_epochs", 2, *AVERAGED]
+    best_by = ["--checkpoint.monitor", "val_ema/loss", "--checkpoint.mode", "min"]
+    assert run("fit", *words, *best_by) == 0
+    (folder,) = (tmp_path / "runs" / "fit").iterdir()
+    with (folder / "metrics.csv").open(encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["val_ema/loss"]]
+    best = min(rows, key=lambda row: float(row["val_ema/loss"]))
+    for number, (use_average, name) in enumerate([("true", "val_ema"), ("false", "val")], 1):
+        words = ["--ckpt_path", folder, "--model.use_average", use_average, *best_by]
+        assert run("test", *words, "--trainer.default_root_dir", tmp_path / use_average) == 0
+        (file_of_scores,) = (tmp_path / use_average).rglob("result.json")
+        result = json.loads(file_of_scores.read_text(encoding="utf-8"))
+        assert result["config"]["model"]["init_args"]["use_average"] is (use_average == "true")
+        for score in ("loss", "top5"):
+            expected = float(best[f"{name}/{score}"])
+            assert result["scores"][score] == pytest.approx(expected, abs=1e-5), number
+
+
+def test_an_impossible_value_is_refused_by_name(
+    sample: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("fit", "--data.root", sample, "--model.augment.erase", 1.5) == 2
+    assert "augment.erase is a probability, not 1.5" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_two_processes_train_like_one(sample: Path, tmp_path: Path) -> None:
+    # Without batch norm, whose statistics are those of one process. The draws are the same.
+    words: list[object] = ["--data.root", sample, "--trainer.max_epochs", 1, *MIXED, *AVERAGED]
+    words += ["--model.net", "tests.test_classifier.Plain", "--trainer.accumulate_grad_batches", 2]
+    weights = []
+    for num_processes in (1, 2):
+        root = tmp_path / str(num_processes)
+        ddp = ["--trainer.devices", 2, "--trainer.strategy", "ddp"] if num_processes == 2 else []
+        command = [sys.executable, "-m", "places", "fit", *FIT, *words, *ddp]
+        command += ["--trainer.default_root_dir", root]
+        environment = {"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(
+            [str(word) for word in command],
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        weights.append(load_weights(root / "fit" / "0" / "checkpoints" / "last.ckpt"))
+    assert any(key.startswith("average.") for key in weights[0])
+    for key, value in weights[0].items():
+        torch.testing.assert_close(weights[1][key], value, rtol=1e-4, atol=1e-5, msg=key)
