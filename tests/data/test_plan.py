@@ -150,3 +150,22 @@ def test_eight_million_samples_for_1024_ranks_fit_in_memory() -> None:
 def test_an_empty_shard_is_no_obstacle(window: int | None) -> None:
     order = plan.train_order([3, 0, 4, 0], seed=0, epoch=0, batch_size=2, shuffle_window=window)
     assert sorted(order) == list(range(7))
+
+
+def test_crops_grow_between_two_epochs_in_steps_of_32() -> None:
+    sizes = [plan.image_size_at(epoch, 224, 128, (2, 6)) for epoch in range(8)]
+    assert sizes == [128, 128, 128, 128, 160, 192, 224, 224]
+    assert [plan.image_size_at(epoch, 224, None, (2, 6)) for epoch in range(8)] == [224] * 8
+
+
+@given(st.integers(32, 300), st.integers(0, 200), st.integers(0, 9), st.integers(1, 30))
+def test_crops_never_shrink_and_end_at_the_final_size(
+    start: int, more: int, first: int, length: int
+) -> None:
+    sizes = [
+        plan.image_size_at(epoch, start + more, start, (first, first + length))
+        for epoch in range(first + length + 2)
+    ]
+    assert sizes == sorted(sizes)
+    assert set(sizes[: first + 1]) == {start}
+    assert sizes[-2:] == [start + more] * 2

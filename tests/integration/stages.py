@@ -1,5 +1,8 @@
 """How integration tests call the four stages: small, on the CPU, with few options."""
 
+import csv
+import multiprocessing
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +24,35 @@ FIT = [
     *("--trainer.enable_model_summary", "false"),
 ]
 
+# Processes that tests kill are forked from one that has imported everything.
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["tests.integration.stages", "places.stages"])
+
 
 def run(stage: str, *words: object) -> int:
     """Run a stage and return its exit status."""
     options = FIT if stage == "fit" else FIT[10:]
     return main([stage, *options, *map(str, words)])
+
+
+def run_apart(stage: str, words: Sequence[object], kill_after_s: float | None = None) -> int | None:
+    """Run a stage in a process of its own, and kill it after a time if one is given.
+
+    Returns:
+        The exit status, negative for the signal that ended the process.
+    """
+    process = FORKS.Process(target=_run_and_exit, args=(stage, list(map(str, words))))
+    process.start()
+    process.join(kill_after_s)
+    if process.is_alive():
+        process.kill()
+        process.join()
+    return process.exitcode
+
+
+def _run_and_exit(stage: str, words: Sequence[str]) -> None:
+    torch.set_num_threads(1)
+    raise SystemExit(run(stage, *words))
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -38,3 +65,16 @@ def load_weights(checkpoint: Path) -> dict[str, torch.Tensor]:
     """Return the weights in a checkpoint."""
     weights: dict[str, torch.Tensor] = torch.load(checkpoint, weights_only=True)["state_dict"]
     return weights
+
+
+def read_metrics(*folders: Path) -> dict[tuple[int, str], str]:
+    """Return the last value of each metric at each step, over the runs that follow each other."""
+    values = {}
+    for folder in folders:
+        path = folder / "metrics.csv"
+        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+        for row in csv.DictReader(lines):
+            for name, value in row.items():
+                if value:
+                    values[int(row["step"]), name] = value
+    return values

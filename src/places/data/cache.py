@@ -140,14 +140,18 @@ class CacheFolder:
 
     def _files(self) -> list[_File]:
         files = []
-        for folder in filter(Path.is_dir, self.cache.iterdir()):
-            for path in folder.iterdir():
-                with suppress(FileNotFoundError):  # temporary files of manifests come and go
-                    found = path.stat()
-                    part = _PART.search(path.name)
-                    size_bytes = int(part[1]) if part else found.st_size
-                    files.append(_File(path, size_bytes, found.st_mtime_ns))
+        for path in self._paths():
+            with suppress(FileNotFoundError):
+                found = path.stat()
+                part = _PART.search(path.name)
+                size_bytes = int(part[1]) if part else found.st_size
+                files.append(_File(path, size_bytes, found.st_mtime_ns))
         return files
+
+    def _paths(self) -> Iterator[Path]:
+        for folder in filter(Path.is_dir, self.cache.iterdir()):
+            with suppress(FileNotFoundError):  # temporary folders of manifests come and go
+                yield from list(folder.iterdir())
 
     @contextmanager
     def _exclusive(self) -> Iterator[None]:

@@ -26,6 +26,10 @@ class Places365(LightningDataModule):
         root: Folder with the shards and their manifests, or its URL: https://, s3://, gs://.
         batch_size: Pictures per step over all processes. Each process gets an equal share.
         image_size: Height and width of the network's input in pixels.
+        start_image_size: Size of the training crops in the first epochs, in pixels, for progressive
+            resizing; null trains at `image_size` from the start.
+        grow_epochs: Epochs between which the crops grow from `start_image_size` to `image_size`, in
+            steps of 32 pixels; counted from 0.
         resize_size: Short side of an evaluation picture before its centre is cut out, in pixels.
         resize_mode: "short_side" keeps the aspect ratio of an evaluation picture; "squash" makes it
             square first, as the official 256-pixel archives do.
@@ -44,7 +48,7 @@ class Places365(LightningDataModule):
             "skip" names each once, counts it and gives it no weight.
         max_bad_samples: With "skip", more than this in a split and process stop the run after all.
         cache_folder: Folder of this machine for shards from a URL, shared by processes and runs.
-        cache_size_gb: Size of that folder at most, in GB; a fifth of it is for evaluation.
+        cache_size_gb: Size of that folder at most, in GB.
     """
 
     def __init__(
@@ -52,6 +56,8 @@ class Places365(LightningDataModule):
         root: str = "data/places",
         batch_size: int = 256,
         image_size: int = 224,
+        start_image_size: int | None = None,
+        grow_epochs: tuple[int, int] = (0, 1),
         resize_size: int = 256,
         resize_mode: ResizeMode = "short_side",
         crop_scale: tuple[float, float] = (0.08, 1.0),
@@ -68,14 +74,12 @@ class Places365(LightningDataModule):
         cache_size_gb: float = 50.0,
     ) -> None:
         super().__init__()
-        if image_size > resize_size:
-            raise ConfigError(
-                f"data.image_size {image_size} is larger than data.resize_size {resize_size}",
-                "the evaluation crop is cut out of the resized picture",
-            )
+        _check_sizes(image_size, start_image_size, grow_epochs, resize_size)
         self.root = root
         self.batch_size = batch_size
         self.image_size = image_size
+        self.start_image_size = start_image_size
+        self.grow_epochs = grow_epochs
         self.resize_size = resize_size
         self.resize_mode: ResizeMode = resize_mode
         self.crop_scale = crop_scale
@@ -155,9 +159,12 @@ class Places365(LightningDataModule):
         num_batches = self.manifests["train"].num_samples // self.batch_size
         epoch = attached_trainer(self).current_epoch
         first_step = self._position.start(epoch, num_batches * self.batch_size) // self.batch_size
+        image_size = plan.image_size_at(
+            self._position.epoch, self.image_size, self.start_image_size, self.grow_epochs
+        )
         batches = train_batches(
             self.sources["train"],
-            TrainCrop(self.image_size, self.crop_scale, self.crop_ratio, self.flip),
+            TrainCrop(image_size, self.crop_scale, self.crop_ratio, self.flip),
             workers_of(self, self.num_threads),
             batch_size=self.batch_size,
             seed=self.seed,
@@ -189,3 +196,26 @@ class Places365(LightningDataModule):
             "test": (self.test_split,),
             "predict": (self.predict_split,),
         }[stage]
+
+
+def _check_sizes(
+    image_size: int,
+    start_image_size: int | None,
+    grow_epochs: tuple[int, int],
+    resize_size: int,
+) -> None:
+    if image_size > resize_size:
+        raise ConfigError(
+            f"data.image_size {image_size} is larger than data.resize_size {resize_size}",
+            "the evaluation crop is cut out of the resized picture",
+        )
+    if start_image_size is not None and not 0 < start_image_size <= image_size:
+        raise ConfigError(
+            f"data.start_image_size {start_image_size} is not between 1 and data.image_size "
+            f"{image_size}"
+        )
+    if not 0 <= grow_epochs[0] < grow_epochs[1]:
+        raise ConfigError(
+            f"data.grow_epochs {list(grow_epochs)} are no two rising epochs",
+            "type two, such as:  --data.grow_epochs [60,75]",
+        )

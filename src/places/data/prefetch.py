@@ -34,8 +34,8 @@ class ShardCache:
         url: The folder with the shards.
         manifest: What `fetch_manifest` returned for it.
         cache_size_bytes: The most bytes of the whole cache, over all splits and URLs.
-        spare_bytes: Bytes of it that are not filled ahead of time, for other splits that are read
-            in between.
+        prefetch_share: Part of it that may be filled ahead of time; the rest is for other splits,
+            which are read in between.
         patience_s: How long `open` waits for room in the cache, in seconds.
     """
 
@@ -45,14 +45,13 @@ class ShardCache:
         manifest: Manifest,
         cache_size_bytes: int,
         *,
-        spare_bytes: int = 0,
+        prefetch_share: float = 1.0,
         patience_s: float = 60.0,
     ) -> None:
         self._remote = open_folder(url)
         self._shards = manifest.shards
         self._folder = CacheFolder(manifest.root, cache_size_bytes)
-        self._spare_bytes = spare_bytes
-        self._patience_s = patience_s
+        self._prefetch_share, self._patience_s = prefetch_share, patience_s
         self._changed = threading.Condition()  # guards everything below
         self._steps: dict[int, tuple[int, int]] = {}  # first and last use, in order of first use
         self._step = self._horizon = 0
@@ -125,7 +124,7 @@ class ShardCache:
             threads, self._threads = self._threads, []
             self._changed.notify_all()
         for thread in threads:
-            thread.join(timeout=10)  # it may sit in a read that takes longer
+            thread.join(timeout=3)  # it may sit in a read that takes longer
 
     def _open_now(self, shard: int, stop: threading.Event) -> int | Wait:
         with self._changed:
@@ -174,8 +173,7 @@ class ShardCache:
         while not stop.is_set():
             try:
                 is_progress = self._fetch_next(stop)
-            except OSError as error:
-                # Reading goes on without: what is needed now is fetched by `open`.
+            except OSError as error:  # reading goes on: `open` fetches what is needed now
                 _logger.warning("nothing is fetched ahead: %s", error)
                 is_progress = False
             if not is_progress:
@@ -237,11 +235,12 @@ class ShardCache:
 
     def _horizon_of(self, uses: ShardUses) -> int:
         sizes_bytes = [shard.size_bytes for shard in self._shards]
-        others_bytes = self._folder.kept_bytes() + self._spare_bytes
-        limit_bytes = self._folder.limit_bytes
-        horizon = longest_horizon(uses, sizes_bytes, limit_bytes - others_bytes, SHORTEST_HORIZON)
+        kept_bytes, limit_bytes = self._folder.kept_bytes(), self._folder.limit_bytes
+        usable_bytes = int(limit_bytes * self._prefetch_share) - kept_bytes
+        horizon = longest_horizon(uses, sizes_bytes, usable_bytes, SHORTEST_HORIZON)
         if horizon is None:
-            needed_bytes = peak_bytes(uses, sizes_bytes, SHORTEST_HORIZON) + others_bytes
+            in_use_bytes = peak_bytes(uses, sizes_bytes, SHORTEST_HORIZON) + kept_bytes
+            needed_bytes = math.ceil(in_use_bytes / self._prefetch_share)
             enough_gb = math.ceil(needed_bytes / 1e8) / 10
             raise ConfigError(
                 f"data.cache_size_gb {limit_bytes / 1e9:g} is too small for the shards in use",

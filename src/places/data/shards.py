@@ -31,7 +31,7 @@ class Shards:
         self._last_steps: dict[int, int] = {}
         self._files: dict[int, int] = {}
         self._lock = threading.Lock()
-        _allow_open_files(len(self._shards))
+        _allow_open_files(len(self._shards) * (2 if cache else 1))  # the cache holds them too
 
     def entries(self, samples: Ids) -> list[Entry]:
         """Return the rows of the index for some samples."""
@@ -96,10 +96,11 @@ class Shards:
     def _file(self, shard: int) -> int:
         file = self._files.get(shard)
         if file is None:
+            opened = self._open(shard)  # without the lock: a remote shard may take a while
             with self._lock:
-                if shard not in self._files:
-                    self._files[shard] = self._open(shard)
-                file = self._files[shard]
+                file = self._files.setdefault(shard, opened)
+            if file != opened:  # another thread was faster
+                os.close(opened)
         return file
 
     def _open(self, shard: int) -> int:

@@ -99,11 +99,15 @@ def open_source(
         manifest = load_manifest(root, split)
         return Source(manifest, Shards(manifest), bad_samples)
     cache = cache or Cache()
-    manifest = fetch_manifest(str(root), split, cache.folder / split)
-    # Training keeps fetching while a validation runs, so each has room of its own.
-    size_bytes = int(cache.size_gb * 1e9 * (_TRAIN_SHARE if split == "train" else 1 - _TRAIN_SHARE))
-    shards = Shards(manifest, ShardCache(str(root), manifest, size_bytes))
-    return Source(manifest, shards, bad_samples)
+    manifest = fetch_manifest(str(root), split, cache.folder)
+    remote = ShardCache(
+        str(root),
+        manifest,
+        int(cache.size_gb * 1e9),
+        # Training keeps fetching ahead while a validation runs, which needs room as well.
+        prefetch_share=_TRAIN_SHARE if split == "train" else 1.0,
+    )
+    return Source(manifest, Shards(manifest, remote), bad_samples)
 
 
 def check_train_order(num_samples: int, batch_size: int, shuffle_window: int | None) -> None:

@@ -65,7 +65,7 @@ def open_folder(url: str) -> RemoteFolder:
     except ImportError as error:
         raise ConfigError(
             f"data.root {shown} needs a package that is not installed: {error}",
-            "type:  pip install 'places[remote]'",
+            "type:  pip install 'places[remote]', which has those for s3:// and gs://",
         ) from error
     except ValueError as error:
         reason = without_secrets(str(error), url)
