@@ -23,13 +23,17 @@ COMMANDS = {
     "pack": ("places.data.pack:main", "turn archives or labelled folders into tar shards"),
     "verify": ("places.data.verify:main", "check shards against their manifest"),
     "config": ("places.config:main", "show or compare resolved recipes"),
-    "bench": ("places.bench.command:main", "measure the loader"),
+    "bench": ("places.bench.command:main", "measure the loader and the training step"),
 }
 _EXAMPLES = """\
   places sample --root data/sample
   places fit --config demo.yaml
   places test --ckpt_path runs/demo/0/checkpoints/best.ckpt
   places predict --data ImageFiles --data.images photos --ckpt_path best.ckpt"""
+# Those of signals are those that a shell reports.
+_EXIT_HELP = """\
+exit status: 0 all is well, 1 something is wrong or differs, 2 a mistake in what was given, 130 Ctrl-C;
+  143 and 138: `fit` was ended by SIGTERM or SIGUSR1, and goes on with  --ckpt_path last"""
 
 _EXIT_BROKEN_PIPE = 1
 _EXIT_USER_ERROR = 2
@@ -44,7 +48,8 @@ def main(args: Sequence[str] | None = None) -> int:
 
     Returns:
         0 if all is well; 1 if the command found something wrong or different, as `verify` and
-        `config diff` may; 2 for a mistake in what was typed or given; 130 after Ctrl-C.
+        `config diff` may; 2 for a mistake in what was typed or given; 130 after Ctrl-C; 143 and
+        138 after SIGTERM and SIGUSR1, once `fit` has saved its state.
     """
     words = list(sys.argv[1:] if args is None else args)
     show_traceback = "--debug" in words
@@ -98,6 +103,8 @@ def _help() -> str:
             "",
             "examples:",
             _EXAMPLES,
+            "",
+            _EXIT_HELP,
             "",
             "`places COMMAND --help` lists the options of a command; --debug shows the traceback",
             "of an error; --version prints the version.",

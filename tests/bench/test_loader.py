@@ -22,10 +22,3 @@ def test_a_batch_that_is_too_large_is_refused(
 ) -> None:
     assert main(["bench", "loader", str(sample), "--batch_size", "97"]) == 2
     assert "data.batch_size 97 is larger" in capsys.readouterr().err
-
-
-def test_the_parts_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["bench"]) == 0
-    assert "places bench loader ROOT" in capsys.readouterr().out
-    assert main(["bench", "loder"]) == 2
-    assert "parts:  loader" in capsys.readouterr().err

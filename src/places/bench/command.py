@@ -8,8 +8,9 @@ from places.tool_parser import run_tool
 
 _HELP = """\
 usage: places bench loader ROOT [options]    how fast pictures come from shards, and why not faster
+       places bench step ROOT [options]      what `places fit` costs over a bare PyTorch loop
 
-`places bench loader --help` lists the options."""
+`places bench PART --help` lists the options."""
 
 
 def main(words: Sequence[str]) -> int:
@@ -27,4 +28,10 @@ def main(words: Sequence[str]) -> int:
         return 0
     if part == "loader":
         return run_tool(bench_loader, ["bench loader", *words[2:]], positional="root")
-    raise ConfigError(f"bench has no part {part!r}", "parts:  loader")
+    if part == "step":
+        from places.bench.step import (
+            bench_step,
+        )  # imports lightning, which the loader can do without
+
+        return run_tool(bench_step, ["bench step", *words[2:]], positional="root")
+    raise ConfigError(f"bench has no part {part!r}", "parts:  loader, step")
