@@ -12,9 +12,10 @@ pip() { "$scratch/venv/bin/python" -m pip --disable-pip-version-check "$@"; }
 pinned() { pip freeze --all --exclude pip --exclude wheel --exclude places | sed 's/+.*//' | sort; }
 
 pip install --quiet --upgrade pip # older ones do not know --group
-pip install '.[wandb]'
+pip install '.[wandb,s3]'
 pinned > "$scratch/runtime"
-pip install --group dev --group docs hatchling editables
+# The tools come as they suit the runtime, not the other way round.
+pip install --constraint "$scratch/runtime" --group dev --group docs hatchling editables
 pinned > "$scratch/all"
 
 changed=$(comm -23 "$scratch/runtime" "$scratch/all")

@@ -557,7 +557,7 @@ def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(sys.modules, "gcsfs", None)
     with pytest.raises(ConfigError, match=r"data.root gs://bucket needs a package") as caught:
         fetch_manifest("gs://bucket", "train", tmp_path)
-    assert "pip install 'places[remote]'" in str(caught.value)
+    assert "pip install 'places[gs]'" in str(caught.value)
 
 
 def test_errors_of_the_local_disk_do_not_end_prefetching(

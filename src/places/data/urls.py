@@ -63,9 +63,10 @@ def open_folder(url: str) -> RemoteFolder:
     try:
         files, _ = fsspec.url_to_fs(url, **_options(url))
     except ImportError as error:
+        extra = {"s3": "places[s3]", "gs": "places[gs]"}.get(url.partition("://")[0])
         raise ConfigError(
             f"data.root {shown} needs a package that is not installed: {error}",
-            "type:  pip install 'places[remote]', which has those for s3:// and gs://",
+            *([f"type:  pip install '{extra}'"] if extra else []),
         ) from error
     except ValueError as error:
         reason = without_secrets(str(error), url)

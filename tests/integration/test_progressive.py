@@ -1,0 +1,57 @@
+"""Progressive resizing: the size of training crops follows the epoch, also after a resume."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tests.integration.stages import load_weights, run
+
+from places.data.batches import TrainCrop
+
+GROWING = [
+    *("--data.start_image_size", "32", "--data.image_size", "96", "--data.resize_size", "96"),
+    *("--data.grow_epochs", "[0,2]", "--trainer.max_epochs", "3"),
+]
+
+
+@pytest.fixture
+def sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The sizes of training crops, one for each epoch that is started."""
+    seen: list[int] = []
+
+    def recorded(image_size: int, *others: Any) -> TrainCrop:  # noqa: ANN401  # as in TrainCrop
+        seen.append(image_size)
+        return TrainCrop(image_size, *others)
+
+    monkeypatch.setattr("places.data.places365.TrainCrop", recorded)
+    return seen
+
+
+def test_crops_grow_and_a_resumed_run_goes_on_with_their_size(
+    sample: Path, tmp_path: Path, sizes: list[int]
+) -> None:
+    words = ["--data.root", sample, *GROWING]
+    assert run("fit", *words, "--resume.every_n_steps", 1, "--resume.keep_all", "true") == 0
+    assert sizes == [32, 64, 96]
+    sizes.clear()
+    folder = tmp_path / "runs" / "fit"
+    step_9 = folder / "0" / "checkpoints" / "step-9.ckpt"  # in the middle of the second epoch
+    assert run("fit", *words, "--ckpt_path", step_9) == 0
+    assert sizes == [64, 96]
+    whole, parts = (load_weights(folder / n / "checkpoints" / "last.ckpt") for n in ("0", "1"))
+    assert all(torch.equal(whole[key], parts[key]) for key in whole)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--data.start_image_size", "300"], "data.start_image_size 300 is not between"),
+        (["--data.grow_epochs", "[5,5]"], "data.grow_epochs [5, 5] are no two rising epochs"),
+    ],
+)
+def test_sizes_that_cannot_be_are_refused(
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("fit", *words) == 2
+    assert message in capsys.readouterr().err
