@@ -1,5 +1,6 @@
 """What happens to a run when its shards are damaged, in every way we know of."""
 
+import csv
 import io
 import logging
 import os
@@ -180,6 +181,16 @@ def test_fit_stops_at_a_damaged_picture(
     assert "places: error: damaged JPEG" in error
     assert "train-000000.tar at byte" in error
     assert "Traceback" not in error
+
+
+def test_skipped_pictures_are_counted_in_the_logs(sample: Path, tmp_path: Path) -> None:
+    root = _sample_with_damage(sample, tmp_path / "data", "train")
+    words = ["--data.bad_samples", "skip", "--data.root", root, "--trainer.max_epochs", 2]
+    assert run("fit", *words) == 0
+    with (tmp_path / "runs" / "fit" / "0" / "metrics.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["train/bad_samples"]) for row in rows if row["train/bad_samples"]] == [1, 1]
+    assert {float(row["val/bad_samples"]) for row in rows if row["val/bad_samples"]} == {0}
 
 
 def test_no_score_is_published_when_pictures_were_skipped(
