@@ -18,3 +18,10 @@ class Tiny(nn.Sequential):
             nn.Flatten(),
             nn.Linear(2 * width, num_classes),
         )
+
+
+class Dropping(nn.Sequential):
+    """A network whose training depends on random numbers that nobody saves."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__(*list(Tiny(num_classes))[:-1], nn.Dropout(0.3), nn.Linear(16, num_classes))

@@ -32,8 +32,8 @@ _EXAMPLES = """\
   places predict --data ImageFiles --data.images photos --ckpt_path best.ckpt"""
 # Those of signals are those that a shell reports.
 _EXIT_HELP = """\
-exit status: 0 all is well, 1 something is wrong or differs, 2 a mistake in what was given, 130 Ctrl-C;
-  143 and 138: `fit` was ended by SIGTERM or SIGUSR1, and goes on with  --ckpt_path last"""
+exit status: 0 all is well, 1 something is wrong or differs, 2 a mistake in what was given,
+  130 Ctrl-C, 143 or 138 `fit` was ended by SIGTERM or SIGUSR1: go on with  --ckpt_path last"""
 
 _EXIT_BROKEN_PIPE = 1
 _EXIT_USER_ERROR = 2

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any, NoReturn, Union, get_args, get_origin
 
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser
 from torch.optim import SGD, AdamW
 
+from places.augment import Augment
+from places.callbacks.best import BestCheckpoint
+from places.callbacks.resume import ResumePoints
 from places.classifier import SceneClassifier
 from places.data.image_files import ImageFiles
 from places.data.places365 import Places365
@@ -31,10 +33,11 @@ _CLASSES: dict[str, tuple[type, ...]] = {
     "trainer.": (Trainer,),
     "model.": (SceneClassifier,),
     "model.net.": (ResNet, VGG),
+    "model.augment.": (Augment,),
     "model.optimizer.": (SGD, AdamW),
     "data.": (Places365, ImageFiles),
-    "checkpoint.": (ModelCheckpoint,),
-    "resume.": (ModelCheckpoint,),
+    "checkpoint.": (BestCheckpoint,),
+    "resume.": (ResumePoints,),
 }
 _FLAGS = ("config", "ckpt_path", "random_weights", "seed_everything", "weights_only", "verbose")
 
@@ -106,6 +109,19 @@ def prefer_int(kind: type) -> None:
         if get_origin(annotation) is Union and int in types and float in types:
             rest = [type_ for type_ in types if type_ not in (int, float)]
             annotations[name] = functools.reduce(operator.or_, rest, int | float)
+
+
+def without_model(words: Sequence[str]) -> list[str]:
+    """Return a command line without its flags of the model, each of which takes a value."""
+    kept, is_value = [], False
+    for word in words:
+        if is_value:
+            is_value = False
+        elif re.match(r"--model\b", word):
+            is_value = "=" not in word
+        else:
+            kept.append(word)
+    return kept
 
 
 def locate(name: str, words: Sequence[str], recipes: Sequence[Path]) -> str | None:

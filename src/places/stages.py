@@ -11,20 +11,26 @@ import yaml
 from jsonargparse import Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_only
 
-from places.callbacks.plots import Plots
-from places.callbacks.predictions import Predictions
+from places.callbacks.best import DEFAULTS, BestCheckpoint
 from places.callbacks.record import RunRecord
-from places.callbacks.results import Results
-from places.callbacks.submission import Submission
-from places.checkpoints import defaults_from, load_record
+from places.callbacks.resume import ResumePoints
+from places.checkpoints import (
+    changed_settings,
+    check_network,
+    check_optimizer,
+    defaults_from,
+    describe_changes,
+    load_record,
+)
 from places.errors import ConfigError, PlacesError
-from places.parser import PlacesParser, Refused, locate
+from places.last import LAST, choose_last, say
+from places.parser import PlacesParser, Refused, locate, without_model
 from places.recipes import find_recipes
 from places.runs import RUNS, claim_run_folder, find_checkpoint
+from places.trainer_parts import run_callbacks, run_loggers, run_plugins
 
 _MODEL = "places.classifier.SceneClassifier"
 _DATA = "places.data.places365.Places365"
@@ -61,7 +67,7 @@ class PlacesCLI(LightningCLI):
                 save_config_callback=RunRecord,
                 save_config_kwargs={"overwrite": True},
                 trainer_defaults={
-                    "callbacks": [Plots(), Results(), Submission(), Predictions()],
+                    "callbacks": run_callbacks(),
                     "default_root_dir": str(RUNS),
                     "num_sanity_val_steps": 0,
                     "use_distributed_sampler": False,
@@ -86,15 +92,9 @@ class PlacesCLI(LightningCLI):
         # Lightning calls this for each subcommand, in their order.
         self._stage_parsers[list(self.subcommands())[len(self._stage_parsers)]] = parser
         parser.set_defaults({"model": {"class_path": _MODEL}, "data": {"class_path": _DATA}})
-        parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
-        parser.add_lightning_class_args(ModelCheckpoint, "resume")
-        common = {"auto_insert_metric_name": False, "enable_version_counter": False}
-        best = {"filename": "best", "monitor": "val/top1", "mode": "max"} | common
-        last = {"filename": "last"} | common
-        # The best is judged after a validation, the last is kept whether there was one or not.
-        best["save_on_train_epoch_end"], last["save_on_train_epoch_end"] = False, True
-        parser.set_defaults({f"checkpoint.{key}": value for key, value in best.items()})
-        parser.set_defaults({f"resume.{key}": value for key, value in last.items()})
+        parser.add_lightning_class_args(BestCheckpoint, "checkpoint")
+        parser.add_lightning_class_args(ResumePoints, "resume")
+        parser.set_defaults({f"checkpoint.{key}": value for key, value in DEFAULTS.items()})
         parser.add_argument(
             "--random_weights",
             type=bool,
@@ -107,17 +107,33 @@ class PlacesCLI(LightningCLI):
         # Our own table of scores says more than Lightning's.
         self._stage_parsers["test"].set_defaults(verbose=False)
         words = list(args) if isinstance(args, list) else []  # what __init__ gave
-        self.config = self._parse(parser, words)
+        # Of which class the network is, and so what options it has, the checkpoint may have to say.
+        self.config = self._parse(parser, without_model(words))
         stage = self.config.subcommand
-        if self.config[stage].ckpt_path is None:
-            return
-        checkpoint = find_checkpoint(Path(self.config[stage].ckpt_path))
-        record = load_record(checkpoint)
-        self.recipe = self.recipe or record["recipe"]
-        defaults = defaults_from(record["config"], self.config[stage].data.class_path)
-        self._stage_parsers[stage].set_defaults(defaults)
+        checkpoint = self._find_checkpoint(self.config[stage])
+        if checkpoint is not None:
+            record = load_record(checkpoint)
+            self.recipe = self.recipe or record["recipe"]
+            data_class = self.config[stage].data.class_path
+            defaults = defaults_from(record["config"], data_class, stage)
+            self._stage_parsers[stage].set_defaults(defaults)
         self.config = self._parse(parser, words)
-        self.config[stage].ckpt_path = str(checkpoint)
+        if checkpoint is not None:
+            self._tell_changes(stage, defaults)
+        self.config[stage].ckpt_path = None if checkpoint is None else str(checkpoint)
+
+    def _find_checkpoint(self, config: Namespace) -> Path | None:
+        if config.ckpt_path == LAST:
+            return choose_last(Path(config.trainer.default_root_dir), self.recipe)
+        return find_checkpoint(Path(config.ckpt_path)) if config.ckpt_path else None
+
+    def _tell_changes(self, stage: str, defaults: dict[str, Any]) -> None:
+        text = self._stage_parsers[stage].dump(self.config[stage], skip_unset=False)
+        self._changes = changed_settings(defaults, yaml.safe_load(text))
+        if stage == "fit":
+            check_optimizer(self._changes)
+        if self._changes:
+            say("\n  ".join(["not as in the checkpoint:", *describe_changes(self._changes)]))
 
     def _parse(self, parser: LightningArgumentParser, words: list[str]) -> Namespace:
         try:
@@ -138,20 +154,32 @@ class PlacesCLI(LightningCLI):
                 f"give a run:      places {stage} --ckpt_path runs/demo/0",
                 "for benchmarks:  --random_weights true",
             )
-        if not config.trainer.fast_dev_run:
+        if config.weights_only is False:
+            raise ConfigError("--weights_only false would let a checkpoint run code; leave it out")
+        if config.trainer.fast_dev_run:
+            # Never made, and so without old files that Lightning would go on from on SLURM.
+            config.trainer.default_root_dir = str(RUNS / "fast_dev_run")
+        else:
             # What is recorded is what was asked for, so that it can be asked for again.
             self._asked = config.clone()
             self.recipe = self.recipe or stage
             self._give_folder(config, self.recipe)
 
     def instantiate_trainer(self, **kwargs: object) -> Trainer:
-        """Tell the record of the run what was asked for."""
-        trainer = super().instantiate_trainer(**kwargs)
+        """Add our plugins, and tell the record of the run what was asked for."""
+        plugins = run_plugins(self._get(self.config_init, "trainer").plugins)
+        trainer = super().instantiate_trainer(plugins=plugins, **kwargs)
         for callback in trainer.callbacks:  # type: ignore[attr-defined]  # set, not declared
             if isinstance(callback, RunRecord):
                 callback.recipe = self.recipe
                 callback.config = self._asked
         return trainer
+
+    def after_instantiate_classes(self) -> None:
+        """Refuse a network that the checkpoint does not fit."""
+        path = self.config[str(self.subcommand)].ckpt_path
+        if path is not None:
+            check_network(self.model.state_dict(), Path(path), self._changes)
 
     def _remove_empty_folder(self) -> None:
         # A run that failed before it began leaves no number behind.
@@ -164,21 +192,7 @@ class PlacesCLI(LightningCLI):
         folder = str(rank_zero_only(claim_run_folder)(root, recipe) or root)
         config.trainer.default_root_dir = folder
         self.folder = Path(folder)
-        logger = config.trainer.logger
-        if logger is False:
-            return
-        others = (
-            logger if isinstance(logger, list) else [logger] if logger not in (None, True) else []
-        )
-        for other in others:
-            if other.init_args.get("save_dir") in (None, "."):
-                other.init_args.save_dir = folder
-        csv_logger = Namespace(  # type: ignore[no-untyped-call]  # jsonargparse leaves it untyped
-            class_path="lightning.pytorch.loggers.CSVLogger",
-            init_args={"save_dir": folder, "name": "", "version": ""},
-        )
-        # First, since Lightning calls the first logger's folder the folder of the run.
-        config.trainer.logger = [csv_logger, *others]
+        config.trainer.logger = run_loggers(config.trainer.logger, folder)
 
 
 def main(words: Sequence[str]) -> None:
@@ -213,6 +227,9 @@ class _ResolvingCLI(PlacesCLI):
 
     def instantiate_classes(self) -> None:
         self.subcommand = None  # nothing is built, so there is nothing to run
+
+    def after_instantiate_classes(self) -> None:
+        pass
 
 
 def _mistake_behind(error: BaseException | None) -> PlacesError | None:

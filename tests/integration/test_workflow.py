@@ -61,6 +61,7 @@ def test_fit_leaves_its_files_in_the_folder_of_the_run(trained: Path, sample: Pa
     assert files == {
         "checkpoints/best.ckpt",
         "checkpoints/last.ckpt",
+        "checkpoints/previous.ckpt",
         "config.yaml",
         "metrics.csv",
         "curves.png",

@@ -1,0 +1,108 @@
+"""SIGTERM and SIGUSR1: noted when they come, agreed on by all processes between two batches."""
+
+import signal
+import threading
+from collections.abc import Sequence
+from types import FrameType
+from typing import Any, TypeVar
+
+import torch
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.pytorch import Trainer
+
+_T = TypeVar("_T")
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+
+
+class StopSignals:
+    """Notes a signal, so that a run can end where it can go on later.
+
+    Attributes:
+        received: Number of the signal that came first, or 0.
+    """
+
+    def __init__(self) -> None:
+        self.received = 0
+
+    def note(self) -> None:
+        """Note signals from now on, in place of what Lightning does when they come.
+
+        Lightning saves, broadcasts and requeues inside its handler, between any two instructions.
+        Its trainer gives the handlers back that were there before the run.
+        """
+        _handle(self._note)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.received = self.received or number
+
+
+def end_at_once() -> None:
+    """Let a signal end the process with its exit status, where there is nothing to save."""
+    _handle(_end)
+
+
+class Agreement:
+    """Lets all processes of a run take the same decision, without waiting for their devices.
+
+    To be made by all processes at the same moment.
+
+    Args:
+        num_processes: Number of processes of the run.
+    """
+
+    def __init__(self, num_processes: int) -> None:
+        self._group: torch.distributed.ProcessGroup | None = None
+        if num_processes > 1 and torch.distributed.is_initialized():
+            group = torch.distributed.new_group(backend="gloo")
+            # All processes are members; what a process that is none would get is no group.
+            assert isinstance(group, torch.distributed.ProcessGroup)
+            self._group = group
+
+    def largest(self, values: Sequence[int]) -> list[int]:
+        """Return for each value the largest that any process gave."""
+        if self._group is None:
+            return list(values)
+        largest = torch.tensor(values)
+        torch.distributed.all_reduce(largest, torch.distributed.ReduceOp.MAX, group=self._group)
+        return largest.tolist()
+
+    def all_of(self, value: _T) -> list[_T]:
+        """Return what each process gave, on all processes."""
+        if self._group is None:
+            return [value]
+        values: list[Any] = [None] * torch.distributed.get_world_size(self._group)
+        torch.distributed.all_gather_object(values, value, group=self._group)
+        return values
+
+
+def exit_status(number: int, trainer: Trainer) -> int:
+    """Return the exit status of a process that ends because of a signal: 128 + its number.
+
+    But 0 for those that Lightning started from the first process of a machine: it takes any other
+    status for a failure and kills the first, whose status is the one that counts.
+    """
+    environment = getattr(trainer.strategy, "cluster_environment", None)
+    if isinstance(environment, LightningEnvironment) and trainer.local_rank > 0:
+        return 0
+    return 128 + number
+
+
+def drop_lightnings_check(trainer: Trainer) -> None:
+    """Take out of Lightning's loop what it does about signals before each batch.
+
+    It broadcasts a flag and reads it, so that each process waits for its device at each step; and
+    it would not notice a signal on any but the first process. There is no public switch (2.6.6).
+    """
+    trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = (  # type: ignore[method-assign]
+        lambda: None
+    )
+
+
+def _handle(handler: "signal._HANDLER") -> None:
+    if threading.current_thread() is threading.main_thread():
+        for number in STOP_SIGNALS:
+            signal.signal(number, handler)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)

@@ -1,0 +1,120 @@
+"""Files of checkpoints: written whole or not at all, and checked before they are trusted."""
+
+import os
+import shutil
+import socket
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+
+from places.errors import CheckpointError
+
+# A temporary file of another machine is only known to be left over when nobody wrote to it lately.
+_STRAY_AGE_S = 3600.0
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes a checkpoint so that under its name there is always a whole one.
+
+    The file is written under a temporary name in the same folder, brought to the disk and then
+    renamed. Lightning's own way goes through the folder of temporary files, which on a cluster is
+    another file system: there renaming is copying, and a kill leaves half a file.
+
+    Reading never runs code from the file, wherever it lies.
+    """
+
+    def save_checkpoint(
+        self,
+        checkpoint: dict[str, Any],
+        path: str | Path,
+        storage_options: Any = None,  # noqa: ANN401  # Lightning's type
+    ) -> None:
+        """Write a checkpoint; on remote storage as Lightning does, which is whole there too."""
+        if storage_options is not None or "://" in str(path):
+            super().save_checkpoint(checkpoint, path, storage_options)
+            return
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = partial_path(path)
+        try:
+            with partial.open("wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+        _sync_folder(path.parent)
+
+    def load_checkpoint(
+        self,
+        path: str | Path,
+        map_location: Callable[..., Any] | None = lambda storage, location: storage,
+        weights_only: bool | None = True,
+    ) -> dict[str, Any]:
+        """Read a checkpoint as plain data, whatever `weights_only` says."""
+        return super().load_checkpoint(path, map_location, weights_only=True)
+
+
+def keep_as(source: Path, path: Path) -> None:
+    """Give a file a second name, under which there is always a whole file too.
+
+    A file system without hard links gets a copy.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = partial_path(path)
+    partial.unlink(missing_ok=True)
+    try:
+        os.link(source, partial)
+    except OSError:
+        shutil.copy2(source, partial)
+    partial.replace(path)
+
+
+def partial_path(path: Path) -> Path:
+    """Return the temporary name of a file, which tells the machine and the process that writes."""
+    return path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.partial")
+
+
+def remove_strays(folder: Path) -> None:
+    """Remove the temporary files that killed processes left in a folder of checkpoints."""
+    for path in folder.glob(".*.partial"):
+        host, _, process = path.name.removesuffix(".partial").rpartition(".")
+        if host.endswith(f".{socket.gethostname()}") and process.isdecimal():
+            is_left_over = not Path(f"/proc/{process}").exists()
+        else:
+            is_left_over = time.time() - path.stat().st_mtime > _STRAY_AGE_S
+        if is_left_over:
+            path.unlink(missing_ok=True)
+
+
+def check_whole(path: Path) -> None:
+    """Read a checkpoint to its end and compare the checksums in it.
+
+    Raises:
+        CheckpointError: A part of the file is damaged.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except (zipfile.BadZipFile, OSError, EOFError) as error:
+        raise CheckpointError(f"cannot read checkpoint {path}", str(error)) from error
+    if damaged is not None:
+        raise CheckpointError(f"cannot read checkpoint {path}", f"damaged at {damaged}")
+
+
+def _sync_folder(folder: Path) -> None:
+    # Without it the new name itself may be lost with the power.
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        pass  # some network file systems refuse; the rename is ordered there anyway
+    finally:
+        os.close(descriptor)

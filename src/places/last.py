@@ -1,0 +1,95 @@
+"""`--ckpt_path last`: the newest resume point of a recipe that is whole."""
+
+import os
+import re
+import sys
+from pathlib import Path
+
+from lightning.pytorch.utilities import rank_zero_only
+
+from places.checkpoint_files import check_whole, remove_strays
+from places.checkpoints import read_checkpoint
+from places.errors import CheckpointError
+
+LAST = "last"
+_RESUME_POINT = re.compile(r"last|previous|step-\d+")
+# Lightning starts the other processes of a machine with the environment of the first.
+_CHOSEN = "PLACES_LAST_CHECKPOINT"
+
+
+def choose_last(root: Path, recipe: str) -> Path | None:
+    """Return the file that `--ckpt_path last` stands for, the same on all processes of a machine.
+
+    Args:
+        root: Folder of the runs of all recipes.
+        recipe: Name of the recipe, or an empty string for whichever ran last.
+
+    Returns:
+        The file, or `None` if there is no checkpoint yet.
+
+    Raises:
+        CheckpointError: There are checkpoints, but none of them is whole.
+    """
+    if int(os.environ.get("LOCAL_RANK", 0)) > 0 and _CHOSEN in os.environ:
+        return Path(os.environ[_CHOSEN]) if os.environ[_CHOSEN] else None
+    runs = _runs(root, recipe)
+    for run in runs:
+        rank_zero_only(remove_strays)(run / "checkpoints")
+    chosen = None if not any(map(_checkpoints, runs)) else _newest_whole(runs)
+    os.environ[_CHOSEN] = str(chosen or "")
+    if chosen is None:
+        say(f"no checkpoint in {root / recipe} yet, so there is none to go on from")
+    else:
+        say(f"going on from {chosen}, step {read_checkpoint(chosen)['global_step']}")
+    return chosen
+
+
+@rank_zero_only
+def say(text: str) -> None:
+    """Tell the user something, once for all processes."""
+    print(f"places: {text}", file=sys.stderr)
+
+
+def _newest_whole(runs: list[Path]) -> Path:
+    problems: list[str] = []
+    for run in runs:
+        for path in _by_age(run, problems):
+            try:
+                check_whole(path)
+            except CheckpointError as error:
+                problems.append(str(error))
+                continue
+            for problem in problems:
+                say(f"passed over: {problem}")
+            return path
+    raise CheckpointError("no checkpoint is whole", *"\n".join(problems).splitlines())
+
+
+def _by_age(run: Path, problems: list[str]) -> list[Path]:
+    """Return the readable checkpoints of a run, the newest first, and add what is wrong."""
+    candidates = []
+    for path in _checkpoints(run):
+        try:
+            step = read_checkpoint(path)["global_step"]
+        except CheckpointError as error:
+            problems.append(str(error))
+        else:
+            # The best is only used where there is no resume point: its metrics may be lost.
+            is_resume_point = _RESUME_POINT.fullmatch(path.stem) is not None
+            is_last = path.stem == LAST  # the same file as `previous` while the next is written
+            candidates.append((is_resume_point, step, path.stat().st_mtime_ns, is_last, path))
+    return [path for *_, path in sorted(candidates, reverse=True)]
+
+
+def _runs(root: Path, recipe: str) -> list[Path]:
+    """Return the runs of a recipe, the newest first."""
+    runs = [path for path in root.glob(f"{recipe or '*'}/*") if path.name.isdecimal()]
+    newest = {path.parent: 0 for path in runs}
+    for run in runs:
+        times = [path.stat().st_mtime_ns for path in _checkpoints(run)]
+        newest[run.parent] = max([newest[run.parent], *times])
+    return sorted(runs, key=lambda run: (newest[run.parent], int(run.name)), reverse=True)
+
+
+def _checkpoints(run: Path) -> list[Path]:
+    return list(run.glob("checkpoints/*.ckpt"))

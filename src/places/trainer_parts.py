@@ -1,0 +1,61 @@
+"""What the trainer of every run gets: callbacks, loggers that write into its folder, plugins."""
+
+from collections.abc import Sequence
+
+from jsonargparse import Namespace
+from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from lightning.pytorch import Callback
+from lightning.pytorch.plugins.io import CheckpointIO
+
+from places.callbacks.divergence import Divergence
+from places.callbacks.plots import Plots
+from places.callbacks.predictions import Predictions
+from places.callbacks.results import Results
+from places.callbacks.seeds import StepSeeds
+from places.callbacks.skipped import SkippedSamples
+from places.callbacks.submission import Submission
+from places.checkpoint_files import AtomicCheckpointIO
+
+
+def run_callbacks() -> list[Callback]:
+    """Return the callbacks of every run that have no settings."""
+    files = [Plots(), Results(), Submission(), Predictions()]
+    return [StepSeeds(), Divergence(), SkippedSamples(), *files]
+
+
+def run_loggers(asked: object, folder: str) -> list[Namespace] | bool:
+    """Return the loggers of a run as configs: the table of metrics, and those asked for.
+
+    Args:
+        asked: `trainer.logger` as it was asked for: a config, several, a switch or nothing.
+        folder: Folder of the run.
+    """
+    if asked is False:
+        return False
+    others = asked if isinstance(asked, list) else [asked] if isinstance(asked, Namespace) else []
+    for other in others:
+        if other.init_args.get("save_dir") in (None, "."):
+            other.init_args.save_dir = folder
+    csv_logger = Namespace(  # type: ignore[no-untyped-call]  # jsonargparse leaves it untyped
+        class_path="lightning.pytorch.loggers.CSVLogger",
+        init_args={"save_dir": folder, "name": "", "version": ""},
+    )
+    # First, since Lightning calls the first logger's folder the folder of the run.
+    return [csv_logger, *others]
+
+
+def run_plugins(asked: object) -> list[object]:
+    """Return the plugins of a run: those asked for, and ours where nothing else was asked for.
+
+    Checkpoints are written whole. On SLURM Lightning neither saves and requeues from inside a
+    signal handler nor goes on from a `hpc_ckpt` file that it finds.
+    """
+    plugins = list(asked) if isinstance(asked, Sequence) else [] if asked is None else [asked]
+    if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
+        plugins.append(AtomicCheckpointIO())
+    is_free = not any(isinstance(plugin, ClusterEnvironment) for plugin in plugins)
+    if is_free and SLURMEnvironment.detect() and not TorchElasticEnvironment.detect():
+        plugins.append(SLURMEnvironment(auto_requeue=False))
+    return plugins

@@ -1,0 +1,137 @@
+"""Resuming as users do it: what wins, what is refused, what is brought along."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tests.integration.stages import FIT, read_config, run
+
+from places.cli import main
+
+# No settings beyond these: the rest is to come from the checkpoint.
+MACHINE = FIT[10:]
+
+
+@pytest.fixture(scope="module")
+def trained(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run of one epoch."""
+    root = tmp_path_factory.mktemp("trained")
+    words = ["--data.root", sample, "--trainer.max_epochs", 1, "--seed_everything", 3]
+    words += ["--trainer.accumulate_grad_batches", 2, "--trainer.default_root_dir", root]
+    assert run("fit", *words) == 0
+    return root / "fit" / "0"
+
+
+def _fit(trained: Path, *words: object) -> int:
+    path = trained / "checkpoints" / "last.ckpt"
+    return main(["fit", "--ckpt_path", str(path), *MACHINE, *map(str, words)])
+
+
+def test_what_makes_the_result_comes_from_the_checkpoint(trained: Path, tmp_path: Path) -> None:
+    assert _fit(trained, "--trainer.max_epochs", 2) == 0
+    config = read_config(tmp_path / "runs" / "fit" / "0")
+    assert config["trainer"]["accumulate_grad_batches"] == 2
+    assert config["seed_everything"] == 3
+    assert config["trainer"]["default_root_dir"] == "runs"
+    last = torch.load(tmp_path / "runs/fit/0/checkpoints/last.ckpt", weights_only=True)
+    assert last["global_step"] == 6
+
+
+def test_changes_are_listed(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _fit(trained, "--trainer.max_epochs", 2, "--data.batch_size", 32) == 0
+    assert (
+        "places: not as in the checkpoint:\n"
+        "  data.batch_size: 16 in the checkpoint, 32 now\n"
+        "  trainer.max_epochs: 1 in the checkpoint, 2 now\n"
+    ) in capsys.readouterr().err
+
+
+def test_nothing_is_listed_when_nothing_changed(
+    trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("validate", "--ckpt_path", trained) == 0
+    assert "in the checkpoint" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["--model.net.width", 16], "model.net.width: 8 in the checkpoint, 16 now"),
+        (["--model.num_classes", 10], "model.num_classes: 365 in the checkpoint, 10 now"),
+        (
+            ["--model.net", "places.models.ResNet"],
+            "model.net.class_path: tests.networks.Tiny in the checkpoint, places.models.ResNet now",
+        ),
+    ],
+)
+def test_a_network_of_another_shape_is_refused_by_name(
+    words: list[str], reason: str, trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("validate", "--ckpt_path", trained, *words) == 2
+    error = capsys.readouterr().err.partition("places: error: ")[2]
+    assert f"does not fit the network: {reason}" in error
+    assert len(error.splitlines()) <= 4
+
+
+def test_settings_that_the_optimizer_would_undo_are_refused(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _fit(trained, "--model.optimizer.lr", 0.5) == 2
+    assert "model.optimizer.lr: 0.1 in the checkpoint, 0.5 now" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_checkpoint_that_may_run_code_is_never_asked_for(
+    trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _fit(trained, "--weights_only", "false") == 2
+    assert "--weights_only false would let a checkpoint run code" in capsys.readouterr().err
+
+
+def _best(checkpoint: Path) -> dict[str, Any]:
+    callbacks = torch.load(checkpoint, weights_only=True)["callbacks"]
+    (state,) = (state for name, state in callbacks.items() if name.startswith("BestCheckpoint"))
+    best: dict[str, Any] = state
+    return best
+
+
+def test_the_best_is_brought_along(trained: Path, tmp_path: Path) -> None:
+    # Twice as many classes right as there are pictures: no later network is better.
+    checkpoint = torch.load(trained / "checkpoints" / "last.ckpt", weights_only=True)
+    (name,) = (name for name in checkpoint["callbacks"] if name.startswith("BestCheckpoint"))
+    state = checkpoint["callbacks"][name]
+    state["best_model_score"] = state["kth_value"] = torch.tensor(2.0)
+    state["best_k_models"] = dict.fromkeys(state["best_k_models"], torch.tensor(2.0))
+    torch.save(checkpoint, "lucky.ckpt")
+    words = ["--ckpt_path", "lucky.ckpt", *MACHINE, "--trainer.max_epochs", "2"]
+    assert main(["fit", *words]) == 0
+    folder = tmp_path / "runs/fit/0/checkpoints"
+    assert (folder / "best.ckpt").read_bytes() == (
+        trained / "checkpoints" / "best.ckpt"
+    ).read_bytes()
+    assert _best(folder / "last.ckpt")["best_model_score"] == 2
+    assert _best(folder / "last.ckpt")["best_model_path"] == "runs/fit/0/checkpoints/best.ckpt"
+
+
+def test_resume_points_are_written_by_the_clock(sample: Path, tmp_path: Path) -> None:
+    words = ["--data.root", sample, "--trainer.max_epochs", 1, "--resume.keep_all", "true"]
+    words += ["--trainer.accumulate_grad_batches", 2, "--resume.every_minutes", 1e-9]
+    assert run("fit", *words) == 0
+    names = {path.name for path in (tmp_path / "runs/fit/0/checkpoints").iterdir()}
+    assert names == {"best.ckpt", "last.ckpt", "previous.ckpt"} | {
+        f"step-{step}.ckpt" for step in (1, 2, 3)
+    }
+
+
+def test_a_run_that_diverges_stops_and_keeps_what_was_good(
+    sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--data.root", sample, "--trainer.max_epochs", 3, "--model.optimizer.lr", 1e25]
+    assert run("fit", *words, "--resume.every_n_steps", 1, "--resume.keep_all", "true") == 2
+    error = capsys.readouterr().err
+    assert "places: error: the loss became NaN or infinite at step" in error
+    assert "in a batch of 16 pictures:  " in error
+    for path in tmp_path.rglob("*.ckpt"):
+        weights = torch.load(path, weights_only=True)["state_dict"]
+        assert all(weight.isfinite().all() for name, weight in weights.items()), path

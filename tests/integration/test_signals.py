@@ -1,0 +1,134 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
+from tests.integration.stages import FIT, load_weights, run, run_apart
+
+ROOT = Path(__file__).parents[2]
+# 96 pictures: 6 batches or 3 steps in each of 2 epochs.
+WORDS = [
+    *("--trainer.max_epochs", "2"),
+    *("--trainer.accumulate_grad_batches", "2"),
+    *("--resume.agree_every_n_batches", "3"),
+]
+
+
+def _signal(number: int, moment: str, batch: int, rank: int = 0) -> list[str]:
+    callback = "--trainer.callbacks"
+    return [
+        *(callback, "tests.deaths.Death", f"{callback}.number", str(int(number))),
+        *(f"{callback}.moment", moment, f"{callback}.batch", str(batch)),
+        *(f"{callback}.rank", str(rank)),
+    ]
+
+
+def test_lightning_still_has_the_check_that_is_taken_out() -> None:
+    assert callable(_TrainingEpochLoop._broadcast_sigterm_tensor)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("number", "moment", "batch", "step"),
+    [
+        (signal.SIGTERM, "batch end", 3, 2),  # waits until the gradients of a step are together
+        (signal.SIGUSR1, "validation", 6, 3),  # and until the validation is over
+    ],
+)
+def test_a_signal_ends_the_run_where_it_can_go_on(
+    number: int, moment: str, batch: int, step: int, sample: Path, tmp_path: Path
+) -> None:
+    words = ["--data.root", str(sample), *WORDS]
+    assert run_apart("fit", [*words, *_signal(number, moment, batch)]) == 128 + number
+    (last,) = tmp_path.rglob("last.ckpt")
+    assert torch.load(last, weights_only=True)["global_step"] == step
+    assert run("fit", *words, "--ckpt_path", "last") == 0
+    assert run("fit", *words, "--trainer.default_root_dir", "undisturbed") == 0
+    resumed = load_weights(tmp_path / "runs/fit/1/checkpoints/last.ckpt")
+    undisturbed = load_weights(tmp_path / "undisturbed/fit/0/checkpoints/last.ckpt")
+    assert all(torch.equal(resumed[key], undisturbed[key]) for key in resumed)
+
+
+@pytest.mark.slow
+def test_a_signal_ends_other_stages_at_once(sample: Path, tmp_path: Path) -> None:
+    words = ["--data.root", sample, "--random_weights", "true", *FIT[:10]]
+    words += _signal(signal.SIGTERM, "test", 0)
+    assert run_apart("test", words) == 128 + signal.SIGTERM
+    assert not list(tmp_path.rglob("result.json"))
+
+
+def _run_on_two(command: list[str], words: list[str]) -> subprocess.CompletedProcess[str]:
+    words = ["fit", *FIT, *words, "--trainer.strategy", "ddp_find_unused_parameters_false"]
+    environment = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [*command, *words],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.slow
+def test_a_signal_to_one_process_ends_both_and_both_go_on(sample: Path, tmp_path: Path) -> None:
+    words = ["--data.root", str(sample), *WORDS, *_signal(signal.SIGUSR1, "batch end", 2, rank=1)]
+    command = [sys.executable, "-m", "places"]
+    done = _run_on_two(command, [*words, "--trainer.devices", "2"])
+    assert done.returncode == 128 + signal.SIGUSR1, done.stderr
+    assert done.stderr.count("places: stopped by signal 10 after step") == 1
+    (last,) = tmp_path.rglob("last.ckpt")
+    # Agreed on after the third batch, saved after the step that the fourth completes.
+    assert torch.load(last, weights_only=True)["global_step"] == 2
+    words = ["--data.root", str(sample), *WORDS, "--trainer.devices", "2", "--ckpt_path", "last"]
+    done = _run_on_two(command, words)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("places: going on from runs/fit/0/checkpoints/last.ckpt, step 2") == 1
+    last = tmp_path / "runs" / "fit" / "1" / "checkpoints" / "last.ckpt"
+    assert torch.load(last, weights_only=True)["global_step"] == 6
+
+
+@pytest.mark.slow
+def test_torchrun_passes_a_signal_and_its_exit_status_on(sample: Path, tmp_path: Path) -> None:
+    words = ["--data.root", str(sample), *WORDS, "--trainer.max_epochs", "1000"]
+    process = subprocess.Popen(
+        [
+            *(str(ROOT / "scripts" / "torchrun.sh"), "fit", *FIT, *words),
+            *("--trainer.strategy", "ddp_find_unused_parameters_false"),
+        ],
+        env={
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "OMP_NUM_THREADS": "1",
+            "BIN": str(Path(sys.executable).parent),
+            "PROCESSES": "2",
+        },
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while process.poll() is None and not list(tmp_path.rglob("last.ckpt")):
+        time.sleep(0.1)
+    process.send_signal(signal.SIGUSR1)
+    _, errors = process.communicate()
+    assert process.returncode == 128 + signal.SIGUSR1, errors
+    assert "places: stopped by signal" in errors
+
+
+def test_old_files_of_lightnings_requeue_are_left_alone(
+    sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slurm = {"NTASKS": 1, "NTASKS_PER_NODE": 1, "JOB_NAME": "places", "NODEID": 0}
+    slurm |= {"JOB_ID": 7, "PROCID": 0, "LOCALID": 0, "NODELIST": "localhost"}
+    for name, value in slurm.items():
+        monkeypatch.setenv(f"SLURM_{name}", str(value))
+    for folder in ("runs", "runs/fit", "runs/fit/0"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "hpc_ckpt_1.ckpt").write_text("not a checkpoint")
+    words = ["--data.root", sample, "--trainer.max_steps", 1]
+    assert run("fit", *words) == 0
+    assert run("fit", *words, "--trainer.fast_dev_run", "true", "--trainer.logger", "false") == 0
+    assert {path.name for path in tmp_path.rglob("hpc_ckpt*")} == {"hpc_ckpt_1.ckpt"}
