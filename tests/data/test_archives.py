@@ -1,5 +1,6 @@
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from places.data.archives import (
     Source,
     check_md5,
     find_list,
+    md5_check,
     read_list,
     sources_of,
     synthetic_md5,
@@ -123,6 +125,23 @@ def test_a_wrong_checksum_names_both() -> None:
         check_md5(Path("val_256.tar"), "aa", "bb")
     assert "found:      aa\n  published:  bb\n" in str(error.value)
     assert "--no-md5" in str(error.value)
+
+
+def test_checksums_of_files_are_compared_beside_the_block(tmp_path: Path) -> None:
+    expected = {}
+    for number in range(3):
+        path = tmp_path / f"{number}.tar"
+        path.write_bytes(os.urandom(3 << 20))
+        expected[path] = hashlib.md5(path.read_bytes()).hexdigest()
+    for right in ({}, expected):
+        with md5_check(right) as checked:
+            checked.result()
+    (tmp_path / "1.tar").write_bytes(b"")
+    with (
+        md5_check(expected) as checked,
+        pytest.raises(DataError, match=r"1\.tar is not the file of that name: its MD5 is wrong"),
+    ):
+        checked.result()
 
 
 def test_lists_are_found_among_the_sources_and_for_val_beside_the_archive(tmp_path: Path) -> None:

@@ -7,7 +7,11 @@ import subprocess
 import sys
 import tracemalloc
 from collections import namedtuple
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, wait
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 
 import pytest
 import webdataset
@@ -28,11 +32,14 @@ from tests.data.official import (
 
 from places.categories import load_categories
 from places.cli import main as places
+from places.data import archives as archives_module
 from places.data import pack as pack_module
-from places.data.archives import ARCHIVES
-from places.data.manifest import load_index, load_manifest, read_key
+from places.data.archives import ARCHIVES, NUM_IMAGES, md5_check
+from places.data.manifest import Shard, load_index, load_manifest, read_key
 from places.data.pack import pack
+from places.data.pictures import LeftOut, Pictures
 from places.data.plan import shuffled
+from places.data.shard_writer import Layout, write_shards
 from places.errors import ConfigError, DataError
 
 Usage = namedtuple("Usage", ["total", "used", "free"])
@@ -173,16 +180,104 @@ def test_several_folders_become_one_split(tmp_path: Path, root: Path) -> None:
     }
 
 
-def test_a_wrong_checksum_is_refused_with_both(tmp_path: Path, root: Path) -> None:
+def test_a_wrong_checksum_is_refused_with_both(
+    tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(NUM_IMAGES, ("val", "standard"), 3)
     path = write_tar(tmp_path / "val_256.tar", flat_files("val", 3))
-    write_tar(tmp_path / LISTS, list_files(3))
+    write_drawn(tmp_path / LISTS, list_files(3))
     with pytest.raises(DataError) as error:
         pack([path], root)
     assert f"found:      {hashlib.md5(path.read_bytes()).hexdigest()}" in str(error.value)
     assert f"published:  {ARCHIVES['val_256.tar']}" in str(error.value)
     assert not root.exists()
+    pack([path], root, md5=False)
+    assert load_manifest(root, "val").num_samples == 3
+
+
+@pytest.mark.parametrize("md5", [True, False])
+def test_a_wrong_number_of_pictures_is_refused(tmp_path: Path, root: Path, md5: bool) -> None:
+    path = write_tar(tmp_path / "val_256.tar", flat_files("val", 3))
     with pytest.raises(DataError, match="holds 3 pictures, but 36,500 were published"):
-        pack([path], root, md5=False)
+        pack([path], root, md5=md5)
+    assert not root.exists()
+
+
+def test_a_wrong_checksum_stops_the_writing_once_it_is_known(
+    tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = write_drawn(tmp_path / STANDARD_TRAIN, train_files(60, side=200))
+    with train.open("ab") as file:
+        file.write(bytes(512))
+    checks: list[Future[None]] = []
+    written: list[Path] = []
+
+    @contextmanager
+    def kept(expected: Mapping[Path, str]) -> Iterator[Future[None]]:
+        with md5_check(expected) as checked:
+            checks.append(checked)
+            yield checked
+
+    def write(
+        pictures: Pictures, layout: Layout, paths: list[Path], advance: Callable[[int], object]
+    ) -> tuple[list[Shard], LeftOut]:
+        assert len(paths) == 3
+        wait(checks)
+        try:
+            return write_shards(pictures, layout, paths, advance)
+        finally:
+            written.extend(path for path in paths if path.exists())
+
+    monkeypatch.setattr(pack_module, "md5_check", kept)
+    monkeypatch.setattr(pack_module, "write_shards", write)
+    with pytest.raises(DataError, match="its MD5 is wrong"):
+        pack([train], root, shard_size_mb=1)
+    assert [path.name for path in written] == ["train-000000.tar"]
+    assert not root.exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [
+        (OSError(28, "No space left on device"), DataError),
+        (DataError("changed"), DataError),
+        (KeyboardInterrupt(), KeyboardInterrupt),
+    ],
+)
+def test_an_error_while_writing_ends_the_hashing(
+    train: Path,
+    root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: BaseException,
+    shown: type[BaseException],
+) -> None:
+    hashing, told = Event(), []
+
+    def hash_endlessly(path: Path, digest: object, stop: Event) -> None:
+        hashing.set()
+        told.append(stop.wait(60))
+
+    def fail(*_: object) -> None:
+        assert hashing.wait(60)
+        raise error
+
+    monkeypatch.setattr(archives_module, "hash_file", hash_endlessly)
+    monkeypatch.setattr(pack_module, "write_shards", fail)
+    with pytest.raises(shown):
+        pack([train], root)
+    assert told == [True]
+    assert not root.exists()
+
+
+def test_a_disk_that_fails_while_hashing_is_an_error_without_traceback(
+    train: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(archives_module, "hash_file", fail)
+    with pytest.raises(DataError, match=r"packing 'train' failed: .*Input/output error"):
+        pack([train], root)
     assert not root.exists()
 
 

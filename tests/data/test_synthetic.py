@@ -174,11 +174,22 @@ def test_pictures_are_baseline_jpegs_that_say_they_are_drawn(root: Path) -> None
         assert (image.mode, image.size) == ("RGB", (256, 256))
 
 
-def test_pictures_are_about_as_large_as_official_ones(root: Path) -> None:
+def test_pictures_are_as_large_as_most_official_ones(root: Path) -> None:
     sizes = [len(file) for file in pictures_of(root).values()]
-    assert min(sizes) > 5_000
-    assert max(sizes) < 20_000
-    assert 10_000 < np.mean(sizes) < 17_000
+    assert min(sizes) >= 10_000
+    assert max(sizes) <= 20_480
+    assert 12_000 < np.mean(sizes) < 17_000
+
+
+def test_flat_pictures_get_a_higher_quality_and_full_ones_a_lower() -> None:
+    rows = np.arange(256)[:, None, None]
+    noise = np.random.default_rng(0).normal(size=(256, 256, 3))
+    for strength, has_fine_steps in ((4, True), (70, False)):
+        pixels = (40 + rows / 2 + strength * noise).clip(0, 255).astype(np.uint8)
+        file = synthetic.encode(pixels)
+        assert 10_000 <= len(file) <= 20_480
+        table = dict(segments(file))[0xDB]
+        assert (max(table[1:65]) < 40) == has_fine_steps
 
 
 def test_every_archive_says_that_it_is_synthetic(root: Path) -> None:
@@ -241,12 +252,13 @@ def test_scenes_have_official_names_indoors_and_outdoors() -> None:
 
 
 @pytest.mark.parametrize("category", SCENES)
-def test_every_scene_is_drawn_with_some_contrast(category: str) -> None:
+def test_every_scene_has_some_contrast_and_an_official_size(category: str) -> None:
     for seed in range(12):
         pixels = draw_scene(category, np.random.default_rng(seed))
         assert pixels.shape == (256, 256, 3)
         assert pixels.dtype == np.uint8
         assert pixels.std() > 4
+        assert 10_000 <= len(synthetic.encode(pixels)) <= 20_480
 
 
 def test_an_unknown_scene_is_refused() -> None:

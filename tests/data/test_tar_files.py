@@ -3,6 +3,7 @@ import io
 import os
 import tarfile
 from pathlib import Path
+from threading import Event
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from tests.data.official import write_tar
 
 from places.data import tar_files
-from places.data.tar_files import header_of, is_header, members_of, padded
+from places.data.tar_files import hash_file, header_of, is_header, members_of, padded
 from places.errors import DataError
 
 FORMATS = [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT]
@@ -109,6 +110,39 @@ def test_every_byte_is_hashed_and_counted_once(
     passed.clear()
     assert list(members_of(path, advance=passed.append)) == members
     assert sum(passed) == path.stat().st_size
+
+
+@pytest.mark.parametrize("num_chunks", [0, 1, 3])
+def test_hashing_ends_after_the_chunk_in_which_it_is_told_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num_chunks: int
+) -> None:
+    monkeypatch.setattr(tar_files, "_CHUNK_BYTES", 1000)
+    data = os.urandom(4500)
+    (tmp_path / "a.tar").write_bytes(data)
+    stop, chunks = Event(), list[bytes]()
+    if num_chunks == 0:
+        stop.set()
+
+    class Digest:
+        def update(self, data: memoryview, /) -> None:
+            chunks.append(bytes(data))
+            if len(chunks) == num_chunks:
+                stop.set()
+
+    hash_file(tmp_path / "a.tar", Digest(), stop)
+    assert chunks == [data[1000 * i : 1000 * (i + 1)] for i in range(num_chunks)]
+
+
+def test_hashing_ends_when_the_tar_turns_out_to_be_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = []
+    monkeypatch.setattr(tar_files, "hash_file", lambda *words: told.append(words[2].wait(60)))
+    path = write_tar(tmp_path / "a.tar", {"a.jpg": b"x"})
+    os.truncate(path, 1024)
+    with pytest.raises(DataError, match="is cut short"):
+        list(members_of(path, hashlib.md5()))
+    assert told == [True]
 
 
 def test_a_tar_cut_at_any_block_is_noticed(tmp_path: Path) -> None:

@@ -1,12 +1,16 @@
 """The official archives and lists of Places365: names, checksums, counts, and what each holds."""
 
+import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Event
 
-from places.data.tar_files import members_of
+from places.data.tar_files import hash_file, members_of
 from places.errors import DataError
 
 ARCHIVES: Mapping[str, str] = {
@@ -170,6 +174,28 @@ def check_md5(path: Path, found: str, expected: str) -> None:
         )
 
 
+@contextmanager
+def md5_check(expected: Mapping[Path, str]) -> Iterator[Future[None]]:
+    """Compare checksums of files in a thread beside the block; it ends with the block.
+
+    Yields:
+        The result, to be asked for inside of the block: it raises the error of `check_md5`.
+    """
+    stop = Event()
+
+    def check() -> None:
+        for path, md5 in expected.items():
+            digest = hashlib.md5(usedforsecurity=False)
+            hash_file(path, digest, stop)
+            check_md5(path, digest.hexdigest(), md5)  # if stopped, nobody asks any more
+
+    with ThreadPoolExecutor(1) as hasher:
+        try:
+            yield hasher.submit(check)
+        finally:
+            stop.set()
+
+
 def find_list(source: Source, lists: Sequence[Path]) -> Path | None:
     """Return the file with the labels of a source: a list, or the tar of the lists.
 
@@ -178,15 +204,11 @@ def find_list(source: Source, lists: Sequence[Path]) -> Path | None:
         lists: The lists that were given; for a split without labels in its names, those beside the
             source are looked at, too.
     """
-    variants = ["standard", "challenge"]
-    if source.split == "train":
-        variants = [variant for variant in variants if variant == source.variant]
+    variants = [source.variant] if source.split == "train" else ["standard", "challenge"]
     names = [list_name(source), *(f"filelist_places365-{variant}.tar" for variant in variants)]
     beside = [source.path.parent / name for name in names if source.split != "train"]
-    for path in [*lists, *beside]:
-        if path.name in names and path.is_file():
-            return path
-    return None
+    found = (path for path in [*lists, *beside] if path.name in names and path.is_file())
+    return next(found, None)
 
 
 def list_name(source: Source) -> str:

@@ -1,6 +1,5 @@
 """`places pack`: archives or labelled folders into WebDataset shards with manifest and index."""
 
-import hashlib
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from places.categories import load_categories
-from places.data.archives import Source, check_md5, sources_of
+from places.data.archives import Source, md5_check, sources_of
 from places.data.indexing import save_index
 from places.data.labels import check_count, settle_labels
 from places.data.manifest import Manifest, Shard, index_path, load_manifest, save_manifest
@@ -119,7 +118,8 @@ def _pack_split(job: _Job, folder: Path) -> str:
     if is_known and _is_done(job, folder, packed_from):
         return _report(job, "already packed")
     scan_bytes = sum(s.path.stat().st_size for s in job.sources if s.path.is_file())
-    with ByteProgress(job.split, scan_bytes) as progress:
+    expected = {source.path: source.md5 for source in job.sources if job.md5 and source.md5}
+    with md5_check(expected) as checked, ByteProgress(job.split, scan_bytes) as progress:
         pictures = _list_pictures(job, progress)
         if not is_known:
             packed_from["listing_sha256"] = listing_sha256(pictures)
@@ -129,7 +129,14 @@ def _pack_split(job: _Job, folder: Path) -> str:
         _check_space(job.root, layout)
         progress.expect(sum(layout.sizes_bytes))
         paths = [folder / f"{job.split}-{i:06d}.tar" for i in range(len(layout.sizes_bytes))]
-        shards, no_jpegs = write_shards(pictures, layout, paths, progress.advance)
+
+        def advance(num_bytes: int) -> None:
+            if checked.done():
+                checked.result()  # stops the writing once the archive is known to be wrong
+            progress.advance(num_bytes)
+
+        shards, no_jpegs = write_shards(pictures, layout, paths, advance)
+        checked.result()
     if no_jpegs.count:
         raise DataError(
             f"{no_jpegs.count:,} files are named like JPEG files, but are none",
@@ -148,12 +155,8 @@ def _list_pictures(job: _Job, progress: ByteProgress) -> Pictures:
 
     def read(source: Source) -> Iterator[Member]:
         if source.path.is_dir():
-            yield from files_of(source.path)
-            return
-        digest = hashlib.md5(usedforsecurity=False) if job.md5 and source.md5 else None
-        yield from members_of(source.path, digest, progress.advance)
-        if digest and source.md5:
-            check_md5(source.path, digest.hexdigest(), source.md5)
+            return files_of(source.path)
+        return members_of(source.path, advance=progress.advance)
 
     pictures = collect(job.sources, read)
     if pictures.other_images.count and not job.skip_other_files:

@@ -7,8 +7,9 @@ what shards and archives of pictures need.
 import os
 import zlib
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 from typing import NamedTuple, Protocol
 
 from places.data.manifest import BLOCK_BYTES, read_name, read_size_bytes
@@ -17,8 +18,8 @@ from places.errors import DataError
 RECORD_BYTES = 10240  # tars are filled up to a multiple of this
 
 _ZEROS = bytes(BLOCK_BYTES)
-_CHUNK_BYTES = 4 << 20  # when every byte is hashed
-_WINDOW_BYTES = 64 << 10  # when only headers are read: a few pictures
+_CHUNK_BYTES = 2 << 20  # when a file is hashed
+_WINDOW_BYTES = 256 << 10  # when headers are read: a few pictures
 _OWNER = b"0000644\0" + b"0000000\0" * 2
 _MODIFIED = b"00000000000\0"
 _REST = bytes(100) + (b"ustar\00000").ljust(255, b"\0")  # all behind the type of the member
@@ -89,10 +90,18 @@ def is_header(block: bytes) -> bool:
     return zlib.adler32(block) & 0xFFFF == rest
 
 
+def hash_file(path: Path, digest: Digest, stop: Event) -> None:
+    """Feed a file to a digest, from its first byte to its last, unless told to stop before."""
+    buffer = memoryview(bytearray(_CHUNK_BYTES))
+    with path.open("rb", buffering=0) as file:
+        while not stop.is_set() and (length := file.readinto(buffer)):
+            digest.update(buffer[:length])
+
+
 def members_of(
     path: Path, digest: Digest | None = None, advance: Callable[[int], object] = lambda _: None
 ) -> Iterator[Member]:
-    """Yield the regular files of a tar in order, also those of tars inside it, in one pass.
+    """Yield the regular files of a tar in order, also those of tars inside it.
 
     Args:
         path: The tar.
@@ -102,44 +111,38 @@ def members_of(
     Raises:
         DataError: The tar is damaged or cut short.
     """
+    stop = Event()
     with ThreadPoolExecutor(1) as hasher, path.open("rb", buffering=0) as file:
-        blocks = _Blocks(path, file.fileno(), digest, hasher, advance)
-        yield from _members(blocks, 0, blocks.size_bytes)
-        blocks.finish()
+        hashed = hasher.submit(hash_file, path, digest, stop) if digest else None
+        blocks = _Blocks(path, file.fileno(), advance)
+        try:
+            yield from _members(blocks, 0, blocks.size_bytes)
+            blocks.finish()
+            if hashed:
+                hashed.result()
+        finally:
+            stop.set()
 
 
 class _Blocks:
-    """The blocks of a file at rising positions; hashes all that it passes if asked."""
+    """The headers of a file, read at rising positions."""
 
-    def __init__(
-        self,
-        path: Path,
-        file: int,
-        digest: Digest | None,
-        hasher: ThreadPoolExecutor,
-        advance: Callable[[int], object],
-    ) -> None:
+    def __init__(self, path: Path, file: int, advance: Callable[[int], object]) -> None:
         self.path = path
         self.file = file
         self.size_bytes = os.fstat(file).st_size
-        self._digest = digest
-        self._hasher = hasher
         self._advance = advance
-        length = _CHUNK_BYTES if digest else _WINDOW_BYTES
-        self._buffer, self._spare = bytearray(length), bytearray(length)
-        self._hashed: Future[None] | None = None
+        self._window = bytearray(_WINDOW_BYTES)
         self._start = self._end = 0
 
     def header(self, position: int, end: int) -> bytes | None:
         """Return the header at a position, `None` at the mark of the end of a tar."""
         if position + BLOCK_BYTES > end:
             raise self.cut(position, "the mark of its end is missing")
-        while self._digest and position >= self._end:
-            self._hash_next()
         if position + BLOCK_BYTES > self._end:
             self._read(position)
         start = position - self._start
-        block = bytes(memoryview(self._buffer)[start : start + BLOCK_BYTES])
+        block = bytes(memoryview(self._window)[start : start + BLOCK_BYTES])
         if block == _ZEROS:
             return None
         if not is_header(block):
@@ -147,25 +150,11 @@ class _Blocks:
         return block
 
     def finish(self) -> None:
-        """Pass what is left of the file and wait until all is hashed."""
-        while self._digest and self._end < self.size_bytes:
-            self._hash_next()
-        if self._hashed:
-            self._hashed.result()
+        """Count what is left of the file as passed."""
         self._advance(self.size_bytes - self._end)
 
-    def _hash_next(self) -> None:
-        # While one buffer is searched for headers the other thread hashes it; then they swap.
-        self._buffer, self._spare = self._spare, self._buffer
-        self._read(self._end)
-        if self._hashed:
-            self._hashed.result()
-        if self._digest:
-            filled = memoryview(self._buffer)[: self._end - self._start]
-            self._hashed = self._hasher.submit(self._digest.update, filled)
-
     def _read(self, position: int) -> None:
-        length = os.preadv(self.file, [self._buffer], position)
+        length = os.preadv(self.file, [self._window], position)
         if length == 0:
             raise self.cut(position, "it shrank while it was read")
         self._advance(position + length - self._end)
