@@ -102,8 +102,10 @@ def main() -> None:
                 time_per_crop_s(lambda j, u: decode_train_crop(j, u, out, SCALE, RATIO), crops)
             )
         ratios = [full / reduced for full, reduced in zip(full_s, reduced_s, strict=True)]
+        mean_kb = statistics.fmean(map(len, jpegs)) / 1e3
         print(
-            f"| {short_side} | {statistics.fmean(map(len, jpegs)) / 1e3:.0f} KB | {share:.0%} | {1e3 * statistics.median(full_s):.2f} ms "
+            f"| {short_side} | {mean_kb:.0f} KB | {share:.0%} "
+            f"| {1e3 * statistics.median(full_s):.2f} ms "
             f"| {1e3 * statistics.median(reduced_s):.2f} ms "
             f"| {statistics.median(ratios):.2f}, {min(ratios):.2f} to {max(ratios):.2f} |"
         )
