@@ -30,7 +30,7 @@ from places.last import LAST, choose_last, say
 from places.parser import PlacesParser, Refused, locate, without_model
 from places.recipes import find_recipes
 from places.runs import RUNS, claim_run_folder, find_checkpoint
-from places.trainer_parts import run_callbacks, run_loggers, run_plugins
+from places.trainer_parts import lost_process, run_callbacks, run_loggers, run_plugins
 
 _MODEL = "places.classifier.SceneClassifier"
 _DATA = "places.data.places365.Places365"
@@ -210,6 +210,8 @@ def main(words: Sequence[str]) -> None:
     except ValueError as error:
         # jsonargparse wraps what the constructors of our classes raise.
         raise _mistake_behind(error) or error from error
+    except RuntimeError as error:
+        raise lost_process(error) or error from error
 
 
 def resolve(words: Sequence[str]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """What the trainer of every run gets: callbacks, loggers that write into its folder, plugins."""
 
+import re
 from collections.abc import Sequence
 
 from jsonargparse import Namespace
@@ -17,6 +18,10 @@ from places.callbacks.seeds import StepSeeds
 from places.callbacks.skipped import SkippedSamples
 from places.callbacks.submission import Submission
 from places.checkpoint_files import AtomicCheckpointIO
+from places.errors import PlacesError
+
+# In what gloo and NCCL say.
+_LOST = re.compile("gloo/.*(closed by peer|reset by peer|Broken pipe)|ncclRemoteError")
 
 
 def run_callbacks() -> list[Callback]:
@@ -59,3 +64,13 @@ def run_plugins(asked: object) -> list[object]:
     if is_free and SLURMEnvironment.detect() and not TorchElasticEnvironment.detect():
         plugins.append(SLURMEnvironment(auto_requeue=False))
     return plugins
+
+
+def lost_process(error: RuntimeError) -> PlacesError | None:
+    """Return what to say in place of an error if it is only that another process has gone."""
+    if not _LOST.search(str(error)):
+        return None
+    return PlacesError(
+        "another process of this run has ended",
+        "its own message says why; one without a message was killed, mostly for want of memory",
+    )

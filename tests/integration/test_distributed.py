@@ -1,27 +1,56 @@
-"""Evaluation and prediction by two processes give the same files as by one."""
+"""Several processes compute what one does, and end together when one of them fails."""
 
+import contextlib
 import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
-from tests.integration.stages import FIT, run
+import torch
+from tests.integration.stages import FIT, load_weights, run
+
+from places.data.manifest import load_index, load_manifest
+from places.data.plan import train_batch, train_order
 
 pytestmark = pytest.mark.slow
 
+TIME_LIMIT_S = 150  # to start, and then to end within a minute of a failure
+# Sums of gradients are rounded differently.
+RTOL, ATOL = 1e-4, 1e-6
 
-def _run_on(num_processes: int, stage: str, *words: object) -> None:
+
+def _run_together(num_processes: int, stage: str, *words: object) -> tuple[int, str]:
+    """Run a stage and return its exit status and its errors, once all processes have ended."""
     # In a process of its own: Lightning starts the others by running the same command again.
     ddp = ["--trainer.strategy", "ddp_find_unused_parameters_false"] if num_processes > 1 else []
     command = [sys.executable, "-m", "places", stage, *FIT[10:], *map(str, words)]
     command += ["--trainer.devices", str(num_processes), *ddp]
     environment = {"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        command, env={**os.environ, **environment}, capture_output=True, text=True, check=False
+    process = subprocess.Popen(
+        command,
+        env={**os.environ, **environment},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
-    assert done.returncode == 0, done.stderr
+    try:
+        # Waits for all that have the pipe open, and so for those that Lightning started too.
+        _, errors = process.communicate(timeout=TIME_LIMIT_S)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    return process.returncode, errors
+
+
+def _run_on(num_processes: int, stage: str, *words: object) -> None:
+    status, errors = _run_together(num_processes, stage, *words)
+    assert status == 0, errors
 
 
 @pytest.fixture(scope="module")
@@ -65,3 +94,55 @@ def test_two_processes_train_on_the_order_of_one(sample: Path, tmp_path: Path) -
     _run_on(2, "fit", *words, "--data.batch_size", 16, "--trainer.default_root_dir", tmp_path)
     assert len(list(tmp_path.rglob("best.ckpt"))) == 1
     assert [path.name for path in (tmp_path / "fit").iterdir()] == ["0"]
+
+
+def test_two_processes_train_as_one_with_the_same_global_batch(
+    sample: Path, tmp_path: Path
+) -> None:
+    # 96 pictures: 4 steps and 16 pictures that no step takes.
+    words = ["--data.root", sample, "--trainer.max_epochs", 1, *FIT[:10]]
+    words += ["--model.net", "tests.networks.Frozen", "--data.batch_size", 20]
+    weights = []
+    for num_processes in (1, 2):
+        root = tmp_path / str(num_processes)
+        _run_on(num_processes, "fit", *words, "--trainer.default_root_dir", root)
+        weights.append(load_weights(root / "fit" / "0" / "checkpoints" / "last.ckpt"))
+    assert weights[0].keys() == weights[1].keys()
+    for key, weight in weights[0].items():
+        torch.testing.assert_close(weights[1][key], weight, rtol=RTOL, atol=ATOL)
+
+
+def test_a_process_that_fails_ends_all_with_its_own_message(sample: Path) -> None:
+    words = ["--data.root", sample, "--trainer.max_epochs", 1, *FIT[:10]]
+    words += ["--model.net", "tests.networks.Failing", "--model.net.rank", 1]
+    status, errors = _run_together(2, "fit", *words)
+    assert status != 0
+    assert errors.count("RuntimeError: the network of process 1 failed") == 1
+    assert errors.count("Traceback") == 1, errors
+
+
+def test_a_damaged_picture_in_one_process_ends_all_with_its_name(
+    sample: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "data"
+    key = _damage_a_picture_of_the_second_process(sample, root)
+    words = ["--data.root", root, "--trainer.max_epochs", 1, *FIT[:10]]
+    status, errors = _run_together(2, "fit", *words, "--data.batch_size", 16)
+    assert status != 0
+    assert errors.count("places: error: damaged JPEG") == 1
+    assert key in errors
+    assert "Traceback" not in errors
+
+
+def _damage_a_picture_of_the_second_process(sample: Path, root: Path) -> str:
+    """Copy the sample, overwrite a picture of the third step and return its place."""
+    shutil.copytree(sample, root, ignore=shutil.ignore_patterns("archives", "pictures"))
+    manifest = load_manifest(root, "train")
+    order = train_order([shard.num_samples for shard in manifest.shards], seed=0, epoch=0)
+    number = train_batch(order, 16, 2, rank=1, num_ranks=2)[0]
+    entry = np.array(load_index(manifest)[number])
+    offset = int(entry["offset"])
+    with manifest.shard_paths[int(entry["shard"])].open("r+b") as tar:
+        tar.seek(offset)
+        tar.write(bytes(int(entry["size_bytes"])))
+    return f"at byte {offset:,}"

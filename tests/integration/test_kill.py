@@ -105,7 +105,8 @@ def test_kills_at_random_moments_change_nothing(
 ) -> None:
     words = ["--data.root", str(sample), *WORDS, "--ckpt_path", "last"]
     command = [sys.executable, "-m", "places", "fit", *FIT, *words]
-    first = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    first = subprocess.Popen(command, env=environment)
     while first.poll() is None and not list(tmp_path.rglob("last.ckpt")):
         time.sleep(0.05)
     first.kill()
