@@ -1,10 +1,10 @@
 """FFCV in its JPEG mode, with the JPEG bytes as they are, and what its raw mode shares with it."""
 
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
-import ffcv
 import numpy as np
 from ffcv.fields import IntField, RGBImageField
 from ffcv.fields.decoders import IntDecoder, RandomResizedCropRGBImageDecoder
@@ -76,4 +76,4 @@ def open_loader(task: Task, mode: Mode = "jpg") -> Epoch:
 
 
 if __name__ == "__main__":
-    measure(open_loader, ffcv.__version__)
+    measure(open_loader, version("ffcv"))

@@ -1,10 +1,10 @@
 """FFCV in its raw mode: the pixels lie in its file, 13 times as large as the JPEGs."""
 
 from functools import partial
+from importlib.metadata import version
 
-import ffcv
 from ffcv_jpeg import open_loader
 from measure import measure
 
 if __name__ == "__main__":
-    measure(partial(open_loader, mode="raw"), ffcv.__version__)
+    measure(partial(open_loader, mode="raw"), version("ffcv"))

@@ -5,6 +5,7 @@ Needs nothing but NumPy, since a peer may live in an environment of its own.
 
 import argparse
 import json
+import os
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -45,11 +46,23 @@ def measure(open_loader: Callable[[Task], Epoch], version: str) -> None:
     options = parser.parse_args()
     epoch = open_loader(Task(options.folder, options.batch_size, options.num_threads))
     result = {"version": version} | check(epoch())
-    num_images, start_s = 0, time.perf_counter()
+    num_images, start_s, start_cpu_s = 0, time.perf_counter(), cpu_time_s()
     while (time_s := time.perf_counter() - start_s) < options.min_time_s:
         for images in epoch():
             num_images += len(images)
-    print(json.dumps(result | {"images_per_s": num_images / time_s}), flush=True)
+    result["images_per_s"] = num_images / time_s
+    result["cpu_ms_per_image"] = (cpu_time_s() - start_cpu_s) / num_images * 1000
+    print(json.dumps(result), flush=True)
+
+
+def cpu_time_s() -> float:
+    """Return the processor time of this process and its worker processes up to now."""
+    tasks = Path("/proc/self/task")
+    pids = "".join((task / "children").read_text() for task in tasks.iterdir()).split()
+    ticks = 0
+    for stat in [Path("/proc", pid, "stat").read_text() for pid in ["self", *pids]]:
+        ticks += sum(map(int, stat.rpartition(")")[2].split()[11:13]))  # in user and kernel mode
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def check(batches: Iterable[Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import math
 import os
 import statistics
 import time
+from itertools import islice
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -73,25 +74,11 @@ def bench_loader(
     crop = TrainCrop(image_size, _CROP.scale, _CROP.ratio, _CROP.flip)
     num_batches = min(num_batches, source.manifest.num_samples // batch_size)
 
-    def run_once(epoch: int) -> float:
-        batches = train_batches(
-            source,
-            crop,
-            Workers(num_threads=num_threads),
-            batch_size=batch_size,
-            seed=0,
-            epoch=epoch,
-            shuffle_window=shuffle_window,
-        )
-        start_s = time.perf_counter()
-        for _ in zip(range(num_batches), batches, strict=False):
-            pass
-        return time.perf_counter() - start_s
-
     console = Console(stderr=True)
-    run_once(epoch=0)  # fills caches and starts what starts only once
-    steps = track(range(1, runs + 1), "measuring", console=console, transient=True)
-    images_per_s = [num_batches * batch_size / run_once(epoch) for epoch in steps]
+    pipeline = _Pipeline(source, crop, batch_size, num_threads, num_batches, shuffle_window)
+    pipeline.images_per_s(epoch=0)  # fills caches and starts what starts only once
+    epochs = track(range(1, runs + 1), "measuring", console=console, transient=True)
+    images_per_s = [pipeline.images_per_s(epoch) for epoch in epochs]
     thread_time, mean_bytes = time_parts(source, crop)
     source.close()
     table = _table(images_per_s, thread_time, mean_bytes, num_threads)
@@ -102,6 +89,33 @@ def bench_loader(
     threads = "1 such thread" if num_needed == 1 else f"{num_needed} such threads"
     out.print(f"a GPU that trains on {gpu_images_per_s:,.0f} pictures/s needs {threads}")
     return 0
+
+
+class _Pipeline(NamedTuple):
+    """What is measured; see `bench_loader`."""
+
+    source: Source
+    crop: TrainCrop
+    batch_size: int
+    num_threads: int
+    num_batches: int
+    shuffle_window: int | None
+
+    def images_per_s(self, epoch: int) -> float:
+        """Run the beginning of an epoch."""
+        batches = train_batches(
+            self.source,
+            self.crop,
+            Workers(num_threads=self.num_threads),
+            batch_size=self.batch_size,
+            seed=0,
+            epoch=epoch,
+            shuffle_window=self.shuffle_window,
+        )
+        start_s = time.perf_counter()
+        for _ in islice(batches, self.num_batches):
+            pass
+        return self.num_batches * self.batch_size / (time.perf_counter() - start_s)
 
 
 def time_parts(source: Source, crop: TrainCrop) -> tuple[ThreadTime, float]:

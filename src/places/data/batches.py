@@ -16,6 +16,8 @@ from places.data.decode import (
 from places.data.source import Source
 from places.data.stream import Batch, Sample, stream
 
+_CROP_STREAM = 3  # keeps the numbers of crops apart from those that plan.train_order hashes
+
 
 @dataclass(frozen=True)
 class Workers:
@@ -103,7 +105,8 @@ def train_batches(
         plan.train_batch(order, batch_size, step, rank=workers.rank, num_ranks=workers.num_ranks)
         for step in range(first_step, len(order) // batch_size)
     )
-    source.shards.follow(*workers.share_of_node(order, batch_size), first_step)
+    if source.shards.are_remote:
+        source.shards.follow(*workers.share_of_node(order, batch_size), first_step)
     batches = _stream(ids, open_batch, crop.image_size, workers)
     yield from _followed(source, batches, first_step)
 
@@ -125,9 +128,10 @@ def eval_batches(
         return load
 
     num_samples = source.manifest.num_samples
-    rows = np.arange(plan.num_eval_batches(num_samples, batch_size) * batch_size)
-    order = np.minimum(rows, num_samples - 1)
-    source.shards.follow(*workers.share_of_node(order, batch_size), first_step)
+    if source.shards.are_remote:
+        rows = np.arange(plan.num_eval_batches(num_samples, batch_size) * batch_size)
+        order = np.minimum(rows, num_samples - 1)
+        source.shards.follow(*workers.share_of_node(order, batch_size), first_step)
     ids = eval_ids(num_samples, batch_size, workers, first_step)
     yield from _followed(source, _stream(ids, open_batch, crop.image_size, workers), first_step)
 
@@ -146,9 +150,6 @@ def _followed(source: Source, batches: Iterator[Batch], first_step: int) -> Iter
     for step, batch in enumerate(batches, first_step):
         source.shards.advance(step)
         yield batch
-
-
-_CROP_STREAM = 3  # keeps the numbers of crops apart from those that plan.train_order hashes
 
 
 def _stream(

@@ -71,14 +71,11 @@ def train_order(
     num_samples = int(np.sum(shard_sizes))
     if shuffle_window is None:
         return shuffled(num_samples, hash_of(seed, epoch))
-    ends = np.cumsum(shard_sizes)
-    shards = shuffled(len(shard_sizes), hash_of(seed, epoch, 1)).tolist()
+    starts = np.cumsum(shard_sizes) - shard_sizes
     samples = np.concatenate(
         [
-            ends[shard]
-            - shard_sizes[shard]
-            + _shuffled_shard(shard_sizes[shard], seed, epoch, shard)
-            for shard in shards
+            starts[shard] + shuffled(shard_sizes[shard], hash_of(seed, epoch, 2, shard))
+            for shard in shuffled(len(shard_sizes), hash_of(seed, epoch, 1)).tolist()
         ]
     )
     per_lane = batch_size // shuffle_window
@@ -89,10 +86,6 @@ def train_order(
     batches = lanes[:, : num_steps * per_lane].reshape(shuffle_window, num_steps, per_lane)
     rest = lanes[:, num_steps * per_lane :].ravel(), samples[lanes.size :]
     return np.concatenate([batches.transpose(1, 0, 2).ravel(), *rest])
-
-
-def _shuffled_shard(num: int, seed: int, epoch: int, shard: int) -> Ids:
-    return shuffled(num, hash_of(seed, epoch, 2, shard))
 
 
 def train_batch(order: Ids, batch_size: int, step: int, *, rank: int, num_ranks: int) -> Ids:

@@ -62,8 +62,13 @@ class Shards:
         """Return in words where a sample lies."""
         return f"{self._paths[entry[2]]} at byte {entry[0]:,}"
 
+    @property
+    def are_remote(self) -> bool:
+        """Whether the shards are fetched, and so want to be told what is read when."""
+        return self._cache is not None
+
     def follow(self, samples: Ids, batch_size: int, first_step: int) -> None:
-        """Fetch remote shards ahead, in the order of an epoch; nothing to do for local ones.
+        """Fetch remote shards ahead, in the order of an epoch.
 
         Args:
             samples: What all processes of this node read in the epoch, in the order of reading.
@@ -76,7 +81,7 @@ class Shards:
             self._cache.follow(uses, first_step)
 
     def advance(self, step: int) -> None:
-        """Note that all samples up to and including a step were read."""
+        """Note that all samples up to and including a step were read; local shards stay open."""
         if self._cache:
             with self._lock:
                 for shard in list(self._files):
