@@ -46,7 +46,7 @@ train: install $(if $(filter $(SAMPLE),$(DATA)),data) ## train, test and predict
 	@$(VENV)/bin/python scripts/summary.py runs
 
 test: lint type ## check style and types, run all tests, show branch coverage
-	$(VENV)/bin/pytest --cov
+	$(VENV)/bin/pytest --cov --numprocesses 2 --dist worksteal
 
 lint: install ## check style and format
 	$(VENV)/bin/ruff check
