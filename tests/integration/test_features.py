@@ -19,6 +19,11 @@ MIXED = [
     *("--model.augment.cutmix", 1.0),
 ]
 AVERAGED = ["--model.average_decay", 0.9]
+# The first epoch in crops of 32 pixels, the second in 64.
+GROWING = [
+    *("--data.start_image_size", 32, "--data.image_size", 64, "--data.resize_size", 64),
+    *("--data.grow_epochs", "[0,1]"),
+]
 
 
 def _losses(folder: Path) -> dict[int, str]:
@@ -48,17 +53,25 @@ def _check_resume(sample: Path, root: Path, words: list[object]) -> None:
 @pytest.mark.parametrize("mixed", [False, True], ids=["unmixed", "mixed"])
 @pytest.mark.parametrize("accumulate", [1, 2])
 @pytest.mark.parametrize("averaged", [False, True], ids=["single", "averaged"])
+@pytest.mark.parametrize("growing", [False, True], ids=["one size", "growing"])
 def test_resume_is_exact(
-    sample: Path, tmp_path: Path, mixed: bool, accumulate: int, averaged: bool
+    sample: Path, tmp_path: Path, mixed: bool, accumulate: int, averaged: bool, growing: bool
 ) -> None:
     words = [*(MIXED if mixed else []), *(AVERAGED if averaged else [])]
-    words += ["--trainer.accumulate_grad_batches", accumulate]
+    words += [*(GROWING if growing else []), "--trainer.accumulate_grad_batches", accumulate]
     _check_resume(sample, tmp_path, words)
 
 
 @pytest.mark.slow
-def test_resume_is_exact_with_a_compiled_network(sample: Path, tmp_path: Path) -> None:
-    words = [*MIXED, *AVERAGED, "--trainer.accumulate_grad_batches", 2, "--model.compile", "true"]
+@pytest.mark.parametrize(
+    ("accumulate", "averaged", "growing"),
+    [(1, False, False), (2, True, False), (1, True, True), (2, False, True)],  # all pairs
+)
+def test_resume_is_exact_with_a_compiled_network(
+    sample: Path, tmp_path: Path, accumulate: int, averaged: bool, growing: bool
+) -> None:
+    words = [*MIXED, *(AVERAGED if averaged else []), *(GROWING if growing else [])]
+    words += ["--trainer.accumulate_grad_batches", accumulate, "--model.compile", "true"]
     _check_resume(sample, tmp_path, words)
 
 

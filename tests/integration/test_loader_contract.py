@@ -96,18 +96,14 @@ def _checkpoint(root: Path, moment: str, step: int) -> Path:
     ("course", "moment", "step"),
     [
         ("epochs", "batch end", 4),
-        ("epochs", "resume point", 4),
         ("epochs", "batch end", 8),
         ("epochs", "batch end", 12),  # the last of an epoch
         ("steps", "epoch end", 6),
         ("epochs", "epoch end", 6),
-        ("epochs", "resume point", 6),
         ("epochs", "validation", 6),
-        ("steps", "validation", 6),
         ("limited", "batch end", 2),
         ("limited", "batch end", 8),  # the last of an epoch
         ("limited", "epoch end", 4),
-        ("part", "batch end", 8),  # the last of an epoch
     ],
 )
 def test_a_resumed_run_trains_on_what_was_left(
