@@ -59,16 +59,20 @@ def _run_on(nodes: list[str], stage: str, *words: object) -> None:
     environment = {"PYTHONPATH": str(Path(__file__).parents[2]), "GLOO_SOCKET_IFNAME": "cable"}
     processes = []
     for rank, node in enumerate(nodes):
-        launch = ["torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1"]
-        launch += [
-            "--node-rank",
-            str(rank),
-            "--master-addr",
-            ADDRESSES[0],
-            "--master-port",
-            "29500",
+        # Not torchrun's rendezvous: it hands out the host name, which is no address of the cable.
+        launch = ["--nnodes=2", "--nproc-per-node=1", f"--node-rank={rank}"]
+        launch += [f"--master-addr={ADDRESSES[0]}", "--master-port=29500"]
+        command = [
+            sys.executable,
+            "-m",
+            "torch.distributed.run",
+            *launch,
+            "-m",
+            "places",
+            stage,
+            *options,
+            *shape,
         ]
-        command = [sys.executable, "-m", *launch, "-m", "places", stage, *options, *shape]
         processes.append(
             subprocess.Popen(
                 ["ip", "netns", "exec", node, *command, *map(str, words)],
