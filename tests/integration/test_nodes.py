@@ -35,21 +35,24 @@ def nodes() -> Iterator[list[str]]:
     if not shutil.which("ip"):
         pytest.skip("needs the command ip (Debian's package iproute2)")
     try:
-        _ip("netns", "add", names[0])
+        _lay_cable(names)
+        yield names
     except subprocess.CalledProcessError as error:
         pytest.skip(f"network namespaces are not permitted here: {error.stderr.strip()}")
-    try:
-        _ip("netns", "add", names[1])
-        cable = ["type", "veth", "peer", "name", "cable", "netns", names[1]]
-        _ip("link", "add", "cable", "netns", names[0], *cable)
-        for name, address in zip(names, ADDRESSES, strict=True):
-            _ip("-n", name, "addr", "add", f"{address}/24", "dev", "cable")
-            for device in ("lo", "cable"):
-                _ip("-n", name, "link", "set", device, "up")
-        yield names
     finally:
         for name in names:
             subprocess.run(["ip", "netns", "delete", name], check=False, capture_output=True)
+
+
+def _lay_cable(names: list[str]) -> None:
+    for name in names:
+        _ip("netns", "add", name)
+    end = ["type", "veth", "peer", "name", "cable", "netns", names[1]]
+    _ip("link", "add", "cable", "netns", names[0], *end)
+    for name, address in zip(names, ADDRESSES, strict=True):
+        _ip("-n", name, "addr", "add", f"{address}/24", "dev", "cable")
+        for device in ("lo", "cable"):
+            _ip("-n", name, "link", "set", device, "up")
 
 
 def _run_on(nodes: list[str], stage: str, *words: object) -> None:
