@@ -21,13 +21,12 @@ from PIL import Image
 from places.data import plan
 from places.data.decode import (
     NUM_CROP_UNIFORMS,
-    Pixels,
     crop_box,
-    decode_jpeg,
     decode_train_crop,
     resize_crop,
 )
 from places.data.image_files import find_images
+from places.data.jpeg import Pixels, decode_jpeg
 
 SIZE = 224
 QUALITY = 75  # gives the large archives' mean of 58 KB for pictures of 512 pixels, about
@@ -43,7 +42,7 @@ def jpegs_of(paths: list[Path], short_side: int) -> list[bytes]:
             size = round(opened.width * factor), round(opened.height * factor)
             file = io.BytesIO()
             opened.convert("RGB").resize(size, Image.Resampling.LANCZOS).save(
-                file, "JPEG", quality=90
+                file, "JPEG", quality=QUALITY
             )
             files.append(file.getvalue())
     return files

@@ -12,7 +12,8 @@ import numpy as np
 from measure import CROP_RATIO, CROP_SCALE, IMAGE_SIZE, Epoch, Task, measure
 
 import places
-from places.data.decode import NUM_CROP_UNIFORMS, Pixels, decode_train_crop
+from places.data.decode import NUM_CROP_UNIFORMS, decode_train_crop
+from places.data.jpeg import Pixels
 
 
 def open_loader(task: Task) -> Epoch:

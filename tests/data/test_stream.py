@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from places.data.decode import Pixels
+from places.data.jpeg import Pixels
 from places.data.plan import PADDING, Ids
 from places.data.stream import Sample, stream
 from places.errors import DataError

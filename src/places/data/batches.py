@@ -8,11 +8,11 @@ import numpy as np
 from places.data import plan
 from places.data.decode import (
     NUM_CROP_UNIFORMS,
-    Pixels,
     ResizeMode,
     decode_eval_crop,
     decode_train_crop,
 )
+from places.data.jpeg import Pixels
 from places.data.source import Source
 from places.data.stream import Batch, Sample, stream
 

@@ -1,37 +1,37 @@
 """From JPEG bytes or picture files to uint8 pixels of the wanted crop.
 
-Evaluation pixels equal those of Pillow and torchvision. Training crops may be decoded at a reduced
-size (in the DCT domain) and are resized by OpenCV, which is faster and close, not equal.
+Evaluation pixels equal those of Pillow and torchvision. Training crops are decoded no further than
+needed, perhaps at a reduced size (in the DCT domain), and resized by OpenCV: faster, and close.
 """
 
-import io
 import math
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 import cv2
 import numpy as np
-import numpy.typing as npt
-import simplejpeg
 from PIL import Image, ImageOps
 
+from places.data.jpeg import (
+    MAX_PIXELS,
+    Box,
+    Pixels,
+    check_size,
+    decode_box,
+    decode_jpeg,
+    read_header,
+)
 from places.errors import DataError
 
-Pixels = npt.NDArray[np.uint8]  # (height, width, 3), RGB
 ResizeMode = Literal["short_side", "squash"]
 
-# Pillow's limit. Larger pictures are refused: a small file can claim to be gigantic.
-MAX_PIXELS = 89_478_485
 NUM_CROP_TRIES = 10  # as torchvision.transforms.RandomResizedCrop
 NUM_CROP_UNIFORMS = 4 * NUM_CROP_TRIES
 
 # Above this factor a picture is shrunk by averaging. Below it (256-pixel pictures to 224), it would
 # cost a tenth of the loader's speed and bring the pixels 0.3 levels nearer to Pillow's.
 _MOST_LINEAR = 1.15
-
-_local = threading.local()
 
 
 def crop_box(
@@ -40,7 +40,7 @@ def crop_box(
     uniforms: Sequence[float],
     scale: tuple[float, float],
     ratio: tuple[float, float],
-) -> tuple[int, int, int, int]:
+) -> Box:
     """Choose a random crop as torchvision's `RandomResizedCrop` does, from given numbers.
 
     Args:
@@ -106,17 +106,9 @@ def decode_for_crop(
 
     The pixels are valid until the thread's next call; see `decode_train_crop` for the arguments.
     """
-    width, height = _jpeg_size(jpeg)
-    left, top, crop_width, crop_height = crop_box(width, height, uniforms, scale, ratio)
-    pixels = decode_jpeg(
-        jpeg,
-        min_width=math.ceil(width * size / crop_width),
-        min_height=math.ceil(height * size / crop_height),
-    )
-    x_scale, y_scale = pixels.shape[1] / width, pixels.shape[0] / height
-    columns = slice(round(left * x_scale), math.ceil((left + crop_width) * x_scale))
-    rows = slice(round(top * y_scale), math.ceil((top + crop_height) * y_scale))
-    return pixels[rows, columns]
+    header = read_header(jpeg)
+    box = crop_box(header.width, header.height, uniforms, scale, ratio)
+    return decode_box(jpeg, header, box, min_scale=size / min(box[2:]))
 
 
 def resize_crop(crop: Pixels, out: Pixels) -> None:
@@ -163,39 +155,6 @@ def eval_crop(pixels: Pixels, out: Pixels, resize_size: int, mode: ResizeMode) -
     out[:] = pixels[top : top + size, left : left + size]
 
 
-def decode_jpeg(jpeg: bytes, min_width: int = 0, min_height: int = 0) -> Pixels:
-    """Decode a JPEG to `(height, width, 3)` uint8, RGB.
-
-    The pixels lie in a buffer of the calling thread: they are valid until its next call.
-
-    Args:
-        jpeg: The whole JPEG file. Grayscale and CMYK become RGB as in Pillow.
-        min_width: The picture may be decoded at half size and less, but not narrower than this;
-            0 decodes at full size.
-        min_height: Likewise for the height.
-
-    Raises:
-        DataError: The JPEG is damaged, or has more than `MAX_PIXELS`.
-    """
-    width, height = _jpeg_size(jpeg)
-    try:
-        if simplejpeg.decode_jpeg_header(jpeg)[2] == "CMYK":
-            with Image.open(io.BytesIO(jpeg)) as image:
-                return np.asarray(image.convert("RGB"))
-        scaled = min_width > 0 and min(width / min_width, height / min_height) >= 2
-        pixels: Pixels = simplejpeg.decode_jpeg(
-            jpeg,
-            "RGB",
-            min_width=min_width if scaled else 0,
-            min_height=min_height if scaled else 0,
-            min_factor=2 if scaled else 1,
-            buffer=_buffer(3 * width * height),
-        )
-    except (ValueError, OSError) as error:
-        raise DataError(f"damaged JPEG: {error}") from error
-    return pixels
-
-
 def decode_file(path: Path) -> Pixels:
     """Decode a picture file of any format that Pillow reads to `(height, width, 3)` uint8, RGB.
 
@@ -207,7 +166,7 @@ def decode_file(path: Path) -> Pixels:
     """
     try:
         with Image.open(path) as opened:
-            _check_size(*opened.size)
+            check_size(*opened.size)
             image: Image.Image = ImageOps.exif_transpose(opened)
             if image.mode.startswith("I;16") or image.mode == "I":
                 image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
@@ -220,25 +179,3 @@ def decode_file(path: Path) -> Pixels:
     except (OSError, ValueError, SyntaxError) as error:
         # Pillow raises SyntaxError for broken PNG chunks.
         raise DataError(f"not a readable picture: {error}") from error
-
-
-def _jpeg_size(jpeg: bytes) -> tuple[int, int]:
-    try:
-        height, width, _, _ = simplejpeg.decode_jpeg_header(jpeg)
-    except ValueError as error:
-        raise DataError(f"damaged JPEG: {error}") from error
-    _check_size(width, height)
-    return width, height
-
-
-def _check_size(width: int, height: int) -> None:
-    if width * height > MAX_PIXELS:
-        raise DataError(f"picture of {width} x {height} pixels; at most {MAX_PIXELS:,} are allowed")
-
-
-def _buffer(size_bytes: int) -> bytearray:
-    # One buffer per thread, grown as needed: a fresh array per picture costs 15 % in page faults.
-    buffer: bytearray = getattr(_local, "buffer", bytearray())
-    if len(buffer) < size_bytes:
-        buffer = _local.buffer = bytearray(size_bytes)
-    return buffer

@@ -8,7 +8,8 @@ from PIL import Image
 
 from places.data import plan
 from places.data.batches import eval_ids
-from places.data.decode import Pixels, ResizeMode, decode_file, eval_crop
+from places.data.decode import ResizeMode, decode_file, eval_crop
+from places.data.jpeg import Pixels
 from places.data.loader import Loader, check_batch_size
 from places.data.stream import Sample, stream
 from places.data.workers import workers_of

@@ -162,7 +162,7 @@ def _is_ustar(block: bytes) -> bool:
 def _damages(data: mmap.mmap, rows: Iterator[_Row]) -> Iterator[str]:
     """Decode pictures and tell which are damaged."""
     # Imports OpenCV and Pillow, which the other checks do not need.
-    from places.data.decode import decode_jpeg
+    from places.data.jpeg import decode_jpeg
 
     def damage(row: _Row) -> str | None:
         offset, size_bytes = row[:2]

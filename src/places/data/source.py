@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from places.data.damage import BadSamples
-from places.data.decode import Pixels
+from places.data.jpeg import Pixels
 from places.data.manifest import Manifest, load_manifest
 from places.data.remote import ShardCache, fetch_manifest, is_url
 from places.data.shards import Entry, Shards

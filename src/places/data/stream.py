@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import torch
 
-from places.data.decode import Pixels
+from places.data.jpeg import Pixels
 from places.data.plan import PADDING, Ids
 
 _ROWS_PER_TASK = (
