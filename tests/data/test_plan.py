@@ -133,11 +133,13 @@ def test_uniforms_are_uniform_and_depend_on_the_id_alone(seed: int) -> None:
     assert np.array_equal(plan.uniforms(ids[1234:1236], 3, seed, 7), numbers[1234:1236])
 
 
-def test_eight_million_samples_for_1024_ranks_fit_in_memory() -> None:
+@pytest.mark.parametrize("window", [None, 16])
+def test_eight_million_samples_for_1024_ranks_fit_in_memory(window: int | None) -> None:
     import tracemalloc
 
     tracemalloc.start()
-    order = plan.train_order([18_000] * 445 + [16_628], seed=0, epoch=3)
+    sizes = [18_000] * 445 + [16_628]
+    order = plan.train_order(sizes, seed=0, epoch=3, batch_size=8192, shuffle_window=window)
     batch = plan.train_batch(order, 8192, 100, rank=1023, num_ranks=1024)
     peak_bytes = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()

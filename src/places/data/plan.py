@@ -27,14 +27,18 @@ def hash_of(*parts: int) -> int:
 
 
 def shuffled(num: int, seed: int) -> Ids:
-    """Return a permutation of `0..num-1` as int64: the order of the hashes of the positions.
-
-    The hash is a bijection of 64-bit integers, so there are no ties and every sorting algorithm
-    gives the same permutation.
-    """
-    keys = np.arange(num, dtype=np.uint64)
-    keys += np.uint64(hash_of(seed))
-    return np.argsort(_mix(keys)).astype(np.int64, copy=False)
+    """Return a permutation of `0..num-1` as int64: the order of the hashes of the positions."""
+    positions = np.arange(num, dtype=np.uint64)
+    keys = _mix(positions + np.uint64(hash_of(seed)))
+    # The low bits of each hash give way to its position. Sorting such numbers is five times as fast
+    # as sorting positions by their hashes, and leaves no ties to the sorting algorithm.
+    num_bits = np.uint64(num.bit_length())
+    keys >>= num_bits
+    keys <<= num_bits
+    keys |= positions
+    keys.sort()
+    keys &= (np.uint64(1) << num_bits) - np.uint64(1)
+    return keys.view(np.int64)
 
 
 def uniforms(ids: Ids, num: int, *seed: int) -> npt.NDArray[np.float64]:
