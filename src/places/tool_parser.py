@@ -5,7 +5,7 @@ import inspect
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, get_type_hints
 
 from jsonargparse import ActionYesNo, ArgumentParser
 
@@ -52,7 +52,7 @@ def run_tool(
         function: The tool; its docstring is the help. Parameters with a default of `False` become
             flags such as `--decode`; those with `True` can be switched off: `--no-md5`.
         words: The command line after `places`, the tool's own name first.
-        positional: The parameter that is given without its name, a path.
+        positional: The parameter that is given without its name: a path, or text such as a URL.
         many: Whether it takes several paths.
 
     Returns:
@@ -71,7 +71,8 @@ def run_tool(
     )
     if positional:
         nargs = "+" if many else None
-        parser.add_argument(positional, type=Path, nargs=nargs, help=texts[positional])
+        kind = str if get_type_hints(function)[positional] is str else Path
+        parser.add_argument(positional, type=kind, nargs=nargs, help=texts[positional])
     parser.add_function_arguments(function, as_group=False, skip={positional or "", *flags})
     for name, default in flags.items():
         action = ActionYesNo if default else "store_true"
