@@ -58,19 +58,25 @@ def test_a_failed_write_leaves_the_file_before_and_nothing_else(
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_file_and_folder_are_on_the_disk_before_saving_ends(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def _note_syncs(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Return a list of what is brought to the disk from now on."""
     synced, sync = [], os.fsync
 
     def note(descriptor: int) -> None:
-        synced.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink())
         sync(descriptor)
 
     monkeypatch.setattr(os, "fsync", note)
+    return synced
+
+
+def test_file_and_folder_are_on_the_disk_before_saving_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced = _note_syncs(monkeypatch)
     AtomicCheckpointIO().save_checkpoint(_weights(1), tmp_path / "new" / "last.ckpt")
-    assert [Path(path).parent for path in synced] == [tmp_path / "new", tmp_path]
-    assert synced[0].endswith(".partial")
+    assert [path.parent for path in synced] == [tmp_path / "new", tmp_path]
+    assert synced[0].suffix == ".partial"
 
 
 def test_reading_runs_no_code_whatever_is_asked_for(
@@ -110,10 +116,15 @@ def test_a_second_name_keeps_its_content(
 
     if not has_links:
         monkeypatch.setattr(os, "link", refuse)
+    synced = _note_syncs(monkeypatch)
     last, previous = tmp_path / "last.ckpt", tmp_path / "kept" / "previous.ckpt"
     for value in (1, 2):
         AtomicCheckpointIO().save_checkpoint(_weights(value), last)
+        synced.clear()
         keep_as(last, previous)
+        # What is linked was synced when it was written.
+        assert [path.suffix for path in synced] == ([""] if has_links else [".partial", ""])
+        assert synced[-1] == previous.parent
     AtomicCheckpointIO().save_checkpoint(_weights(3), last)
     assert torch.load(previous, weights_only=True)["weight"].eq(2).all()
     assert [path.name for path in previous.parent.iterdir()] == ["previous.ckpt"]

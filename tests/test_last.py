@@ -57,6 +57,34 @@ def test_the_best_is_better_than_none(tmp_path: Path) -> None:
     assert choose_last(tmp_path, "demo") == best
 
 
+def _resumed(root: Path) -> tuple[Path, Path]:
+    """Return the resume point of a run, and the older best that the next run begins with."""
+    last = _save(root / "demo/0/checkpoints/last.ckpt", 9)
+    best = _save(root / "demo/1/checkpoints/best.ckpt", 6)
+    return last, best
+
+
+def test_a_resumed_run_that_was_killed_at_once_hides_no_resume_point(tmp_path: Path) -> None:
+    last, _ = _resumed(tmp_path)
+    assert choose_last(tmp_path, "demo") == last
+
+
+def test_in_place_of_a_damaged_resume_point_that_of_the_run_before_is_taken(
+    tmp_path: Path,
+) -> None:
+    last, best = _resumed(tmp_path)
+    _truncate(_save(tmp_path / "demo/1/checkpoints/last.ckpt", 12))
+    assert choose_last(tmp_path, "demo") == last
+    _truncate(last)
+    assert choose_last(tmp_path, "demo") == best
+
+
+def test_a_name_with_signs_of_patterns_is_only_a_name(tmp_path: Path) -> None:
+    last = _save(tmp_path / "demo[1]*/0/checkpoints/last.ckpt", 9)
+    _save(tmp_path / "demo1/1/checkpoints/last.ckpt", 9)
+    assert choose_last(tmp_path, "demo[1]*") == last
+
+
 def test_without_a_recipe_the_last_that_ran_is_taken(tmp_path: Path) -> None:
     first = _save(tmp_path / "a/3/checkpoints/last.ckpt", 3)
     second = _save(tmp_path / "b/0/checkpoints/last.ckpt", 1)

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from places.errors import CheckpointError
+from places.errors import CheckpointError, ConfigError
 from places.runs import claim_run_folder, find_checkpoint
 
 
@@ -19,6 +19,12 @@ def test_runs_that_start_together_get_numbers_of_their_own(tmp_path: Path) -> No
     with ThreadPoolExecutor(8) as pool:
         folders = list(pool.map(lambda _: claim_run_folder(tmp_path, "demo"), range(40)))
     assert sorted(int(folder.name) for folder in folders) == list(range(40))
+
+
+def test_a_file_in_place_of_the_folder_of_runs_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=r"in .*/file/demo: Not a directory\n.*default_root_dir"):
+        claim_run_folder(tmp_path / "file", "demo")
 
 
 def test_a_folder_stands_for_its_best_checkpoint(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Files of checkpoints: written whole or not at all, and checked before they are trusted."""
 
+import contextlib
 import os
 import shutil
 import socket
@@ -74,7 +75,9 @@ def keep_as(source: Path, path: Path) -> None:
         os.link(source, partial)
     except OSError:
         shutil.copy2(source, partial)
+        _sync(partial)
     partial.replace(path)
+    _sync_folder(path.parent)
 
 
 def partial_path(path: Path) -> Path:
@@ -110,11 +113,15 @@ def check_whole(path: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    # Without it the new name itself may be lost with the power.
-    descriptor = os.open(folder, os.O_RDONLY)
+    # Without it the new name itself may be lost with the power. Some network file systems refuse;
+    # the rename is ordered there anyway.
+    with contextlib.suppress(OSError):
+        _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
-    except OSError:
-        pass  # some network file systems refuse; the rename is ordered there anyway
     finally:
         os.close(descriptor)

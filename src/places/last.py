@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from lightning.pytorch.utilities import rank_zero_only
@@ -52,38 +53,53 @@ def say(text: str) -> None:
 
 def _newest_whole(runs: list[Path]) -> Path:
     problems: list[str] = []
-    for run in runs:
-        for path in _by_age(run, problems):
-            try:
-                check_whole(path)
-            except CheckpointError as error:
-                problems.append(str(error))
-                continue
-            for problem in problems:
-                say(f"passed over: {problem}")
-            return path
+    for path in _candidates(runs, problems):
+        try:
+            check_whole(path)
+        except CheckpointError as error:
+            problems.append(str(error))
+            continue
+        for problem in problems:
+            say(f"passed over: {problem}")
+        return path
     raise CheckpointError("no checkpoint is whole", *"\n".join(problems).splitlines())
 
 
-def _by_age(run: Path, problems: list[str]) -> list[Path]:
-    """Return the readable checkpoints of a run, the newest first, and add what is wrong."""
-    candidates = []
-    for path in _checkpoints(run):
+def _candidates(runs: list[Path], problems: list[str]) -> Iterator[Path]:
+    """Yield what to go on from, the newest first: resume points, then the best of each run.
+
+    A resumed run gets the best of the run before at once, its own first resume point later: its
+    best may be much older than the resume points of the run before.
+    """
+    for of_resume_points in (True, False):
+        for run in runs:
+            paths = [
+                path
+                for path in _checkpoints(run)
+                if (_RESUME_POINT.fullmatch(path.stem) is not None) == of_resume_points
+            ]
+            yield from _by_age(paths, problems)
+
+
+def _by_age(paths: list[Path], problems: list[str]) -> list[Path]:
+    """Return the readable ones of some checkpoints, the newest first, and add what is wrong."""
+    readable = []
+    for path in paths:
         try:
             step = read_checkpoint(path)["global_step"]
         except CheckpointError as error:
             problems.append(str(error))
         else:
-            # The best is only used where there is no resume point: its metrics may be lost.
-            is_resume_point = _RESUME_POINT.fullmatch(path.stem) is not None
             is_last = path.stem == LAST  # the same file as `previous` while the next is written
-            candidates.append((is_resume_point, step, path.stat().st_mtime_ns, is_last, path))
-    return [path for *_, path in sorted(candidates, reverse=True)]
+            readable.append((step, path.stat().st_mtime_ns, is_last, path))
+    return [path for *_, path in sorted(readable, reverse=True)]
 
 
 def _runs(root: Path, recipe: str) -> list[Path]:
     """Return the runs of a recipe, the newest first."""
-    runs = [path for path in root.glob(f"{recipe or '*'}/*") if path.name.isdecimal()]
+    parents = [root / recipe] if recipe else list(root.glob("*"))
+    # Not `root.glob(f"{recipe}/*")`: the name of a recipe may look like a pattern.
+    runs = [path for parent in parents for path in parent.glob("*") if path.name.isdecimal()]
     newest = {path.parent: 0 for path in runs}
     for run in runs:
         times = [path.stat().st_mtime_ns for path in _checkpoints(run)]

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from places.errors import CheckpointError
+from places.errors import CheckpointError, ConfigError
 
 RUNS = Path("runs")
 BEST_CHECKPOINT = Path("checkpoints/best.ckpt")
@@ -13,8 +13,21 @@ def claim_run_folder(root: Path, recipe: str) -> Path:
 
     The number is one more than the highest so far. Of two processes that start at the same moment
     each gets its own.
+
+    Raises:
+        ConfigError: No folder can be made there.
     """
     parent = root / recipe
+    try:
+        return _claim(parent)
+    except OSError as error:
+        raise ConfigError(
+            f"no folder for a run can be made in {parent}: {error.strerror}",
+            "name one that can be written to:  --trainer.default_root_dir FOLDER",
+        ) from error
+
+
+def _claim(parent: Path) -> Path:
     parent.mkdir(parents=True, exist_ok=True)
     number = max((int(path.name) for path in parent.iterdir() if path.name.isdecimal()), default=-1)
     while True:
