@@ -25,7 +25,6 @@ from places.data.decode import (
     decode_train_crop,
     resize_crop,
 )
-from places.data.image_files import find_images
 from places.data.jpeg import Pixels, decode_jpeg
 
 SIZE = 224
@@ -87,7 +86,7 @@ def main() -> None:
     parser.add_argument("--short_sides", type=int, nargs="+", default=[512, 768, 1024])
     options = parser.parse_args()
     cv2.setNumThreads(0)
-    paths = find_images(options.pictures)
+    paths = sorted(options.pictures.rglob("*.jpg"))
     out = np.empty((SIZE, SIZE, 3), np.uint8)
     print("| short side | size | crops that allow it | in full | reduced | ratio, spread |")
     print("|--:|--:|--:|--:|--:|--:|")
