@@ -10,6 +10,7 @@ from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvir
 from lightning.pytorch import Callback
 from lightning.pytorch.plugins.io import CheckpointIO
 
+from places.callbacks.complete import CompleteScores
 from places.callbacks.divergence import Divergence
 from places.callbacks.plots import Plots
 from places.callbacks.predictions import Predictions
@@ -27,7 +28,7 @@ _LOST = re.compile("gloo/.*(closed by peer|reset by peer|Broken pipe)|ncclRemote
 def run_callbacks() -> list[Callback]:
     """Return the callbacks of every run that have no settings."""
     files = [Plots(), Results(), Submission(), Predictions()]
-    return [StepSeeds(), Divergence(), SkippedSamples(), *files]
+    return [StepSeeds(), Divergence(), CompleteScores(), SkippedSamples(), *files]
 
 
 def run_loggers(asked: object, folder: str) -> list[Namespace] | bool:

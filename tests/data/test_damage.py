@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.data.official import jpeg, write_tar
-from tests.integration.stages import run
+from tests.integration.stages import read_metrics, run
 
 import places.data
 from places.data.damage import DamagePolicy
@@ -199,10 +199,19 @@ def test_no_score_is_published_when_pictures_were_skipped(
     root = _sample_with_damage(sample, tmp_path / "data", "val")
     skip = ["--data.bad_samples", "skip", "--data.root", root]
     assert run("fit", *skip, "--trainer.max_epochs", 1) == 0
-    assert run("test", *skip, "--ckpt_path", "runs/fit/0") == 0
-    error = capsys.readouterr().err
-    assert "no scores and no result.json: 35 pictures were scored, the split has 36" in error
-    assert not list(tmp_path.rglob("result.json"))
+    (folder,) = (tmp_path / "runs" / "fit").iterdir()
+    metrics = read_metrics(folder)
+    assert metrics[6 - 1, "val/skipped"] == metrics[6 - 1, "val/bad_samples"] == "1.0"
+    assert not (folder / "confusion.png").exists()
+    for number, stage in enumerate(["validate", "test"], 1):
+        assert run(stage, *skip, "--ckpt_path", folder) == 2
+        error = capsys.readouterr().err
+        assert error.splitlines()[-2:] == [
+            "places: error: no scores: 35 of the 36 pictures of split 'val' were scored",
+            f"  1 could not be read; repair the split:  places verify {root} --decode",
+        ]
+        files = {path.name for path in (folder.parent / str(number)).iterdir()}
+        assert files == {"config.yaml"}
 
 
 def test_no_submission_is_written_when_pictures_were_skipped(

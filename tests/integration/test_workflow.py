@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tests.integration.stages import FIT, load_weights, read_config, run
+from tests.data.official import jpeg, write_tar
+from tests.integration.stages import FIT, load_weights, read_config, read_metrics, run
 from tests.networks import Tiny
 from torchvision.transforms import CenterCrop, Compose, Normalize, Resize, ToTensor
 
 from places.categories import load_categories
+from places.data.indexing import index_shards
 
 # What the recipe asks for, with torchvision and Pillow only.
 TRANSFORM = Compose(
@@ -49,11 +51,11 @@ def _read_shards(root: Path, split: str) -> Iterator[tuple[str, Image.Image, int
         with tarfile.open(path) as tar:
             files = {member.name: tar.extractfile(member) for member in tar}
             content = {name: file.read() for name, file in files.items() if file is not None}
-        for name, jpeg in content.items():
+        for name, data in content.items():
             if name.endswith(".jpg"):
                 key = name.removesuffix(".jpg")
                 label = int(content.get(f"{key}.cls", b"-1"))
-                yield key, Image.open(io.BytesIO(jpeg)).convert("RGB"), label
+                yield key, Image.open(io.BytesIO(data)).convert("RGB"), label
 
 
 def test_fit_leaves_its_files_in_the_folder_of_the_run(trained: Path, sample: Path) -> None:
@@ -108,15 +110,63 @@ def test_test_scores_what_a_loop_by_hand_scores(
     assert (folder / "confusion.png").is_file()
 
 
-def test_an_incomplete_test_publishes_no_score(
-    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def _files(folder: Path) -> set[str]:
+    return {path.name for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("stage", ["validate", "test"])
+def test_an_incomplete_evaluation_publishes_nothing(
+    trained: Path, tmp_path: Path, stage: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run("test", "--ckpt_path", trained, "--trainer.limit_test_batches", 1) == 0
-    assert (
-        "no scores and no result.json: 16 pictures were scored, the split has 36"
-        in capsys.readouterr().err
-    )
-    assert not list(tmp_path.rglob("result.json"))
+    limit = f"--trainer.limit_{'val' if stage == 'validate' else 'test'}_batches"
+    assert run(stage, "--ckpt_path", trained, limit, 1, "--verbose", "true") == 2
+    out, error = capsys.readouterr()
+    assert error.splitlines()[-2:] == [
+        "places: error: no scores: 16 of the 36 pictures of split 'val' were scored",
+        f"  score it as a whole: leave out  {limit}",
+    ]
+    assert "top1" not in out + error
+    # A table of metrics would hold scores.
+    assert _files(tmp_path) == {"config.yaml"}
+
+
+@pytest.mark.parametrize("stage", ["validate", "test"])
+def test_a_try_of_one_batch_publishes_nothing_and_is_no_mistake(
+    trained: Path, tmp_path: Path, stage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--trainer.fast_dev_run", "true", "--trainer.logger", "false", "--verbose", "true"]
+    for size in (16, 36):  # a part of the split, all of it
+        assert run(stage, "--ckpt_path", trained, *words, "--data.batch_size", size) == 0
+    out, error = capsys.readouterr()
+    assert "top1" not in out + error
+    assert _files(tmp_path) == set()
+
+
+def test_training_says_that_a_part_of_the_split_was_validated(
+    sample: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    words = ["--data.root", sample, "--trainer.max_epochs", 2, "--trainer.num_sanity_val_steps", 1]
+    assert run("fit", *words, "--trainer.limit_val_batches", 2) == 0
+    folder = tmp_path / "runs" / "fit" / "0"
+    said = [text for text in caplog.messages if "validation scored" in text]
+    assert len(said) == 1, "once for each number"
+    assert "32 of the 36 pictures of split 'val'" in said[0]
+    metrics = read_metrics(folder)
+    assert [value for (_, name), value in metrics.items() if name == "val/skipped"] == ["4.0"] * 2
+    assert sum(name == "val/top1" for _, name in metrics) == 2
+    assert (folder / "checkpoints" / "best.ckpt").is_file()
+    assert (folder / "curves.png").is_file()
+    assert not (folder / "confusion.png").exists()
+
+
+def test_a_split_without_labels_has_no_scores(
+    trained: Path, sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = {f"{key}.jpg": jpeg(number, 40) for number, key in enumerate("abc")}
+    write_tar(tmp_path / "data" / "val-000000.tar", files)
+    index_shards(tmp_path / "data", "val")
+    assert run("validate", "--ckpt_path", trained, "--data.root", tmp_path / "data") == 2
+    assert "no scores: the pictures of split 'val' have no labels" in capsys.readouterr().err
 
 
 def test_the_unlabelled_split_gives_the_official_submission(

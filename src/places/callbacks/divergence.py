@@ -12,14 +12,15 @@ from places.callbacks.signals import Agreement
 from places.errors import PlacesError
 
 _NUM_KEYS_SHOWN = 4
+_NUM_UNLOGGED = 50  # batches after which to look where nothing is logged
 
 
 class Divergence(Callback):
     """Ends the run when the loss becomes NaN or infinite, and names the step and its pictures.
 
     The losses of the last batches stay on the device until the next logging step, so that no step
-    waits for it; on the CPU each is looked at. Resume points are written only with finite weights,
-    so the last one is from before.
+    waits for it; on the CPU each is looked at. They are looked at too before a checkpoint is
+    written, so the last one is from before.
     """
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -27,7 +28,8 @@ class Divergence(Callback):
         self._agreement = Agreement(trainer.world_size)
         self._recent: deque[tuple[int, list[str], Tensor]] = deque()
         is_cpu = pl_module.device.type == "cpu"
-        self._num_kept: int = 1 if is_cpu else trainer.log_every_n_steps  # type: ignore[attr-defined]  # set, not declared
+        every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]  # set, not declared
+        self._num_kept = 1 if is_cpu else every or _NUM_UNLOGGED
 
     def on_train_batch_end(
         self,
@@ -46,12 +48,18 @@ class Divergence(Callback):
             self._look(trainer)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Look before such a network could become the best."""
+        """Look before such a network is validated."""
         if trainer.state.fn == TrainerFn.FITTING:
             self._look(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Look before the epoch's resume point is written."""
+        """Look before the training could end well."""
+        self._look(trainer)
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Look before the state is written; all processes are asked for it."""
         self._look(trainer)
 
     def _look(self, trainer: Trainer) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from places.callbacks.complete import is_complete
 from places.callbacks.rows import run_folder
 from places.categories import load_categories
 from places.classifier import SceneClassifier
@@ -12,7 +13,10 @@ from places.figures import confusion_figure, curves_figure, save_figure
 
 
 class Plots(Callback):
-    """Draws `curves.png` from `metrics.csv`, and `confusion.png` from the last evaluation."""
+    """Draws `curves.png` from `metrics.csv`, and `confusion.png` from the last evaluation.
+
+    There is no confusion matrix of a part of a split.
+    """
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draw the curves and the confusion matrix of the last validation."""
@@ -24,16 +28,18 @@ class Plots(Callback):
         figure = curves_figure(read_metrics(folder / "metrics.csv"))
         if figure is not None:
             save_figure(figure, folder / "curves.png")
-        self._draw_confusion(pl_module, folder)
+        self._draw_confusion(trainer, pl_module, "val")
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draw the confusion matrix."""
-        folder = run_folder(trainer)
-        if trainer.is_global_zero:
-            self._draw_confusion(pl_module, folder)
+        data = trainer.datamodule  # type: ignore[attr-defined]  # set by the trainer, not declared
+        self._draw_confusion(trainer, pl_module, getattr(data, "test_split", "test"))
 
-    def _draw_confusion(self, pl_module: LightningModule, folder: Path) -> None:
-        if isinstance(pl_module, SceneClassifier) and pl_module.evaluation.count:
+    def _draw_confusion(self, trainer: Trainer, pl_module: LightningModule, split: str) -> None:
+        folder = run_folder(trainer)
+        if not (trainer.is_global_zero and isinstance(pl_module, SceneClassifier)):
+            return
+        if is_complete(trainer, pl_module, split):
             figure = confusion_figure(pl_module.evaluation.confusion, load_categories())
             save_figure(figure, folder / "confusion.png")
 

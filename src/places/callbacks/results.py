@@ -13,6 +13,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.console import Console
 from rich.table import Table
 
+from places.callbacks.complete import is_complete
 from places.callbacks.rows import run_folder, write_text
 from places.classifier import SceneClassifier
 from places.data.manifest import Manifest
@@ -26,7 +27,7 @@ _PACKAGES = ("places", "torch", "torchvision", "lightning", "numpy", "Pillow", "
 class Results(Callback):
     """Writes `result.json` after `test` on a split with labels, and prints its scores as a table.
 
-    Nothing is written when fewer or more pictures were scored than the manifest counts.
+    Incomplete scores do not get here, see `CompleteScores`, but for those of `fast_dev_run`.
     """
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -36,17 +37,10 @@ class Results(Callback):
         if not isinstance(data, Places365) or not isinstance(pl_module, SceneClassifier):
             return
         manifest = data.manifests[data.test_split]
-        if not (trainer.is_global_zero and manifest.labelled):
+        if not (trainer.is_global_zero and is_complete(trainer, pl_module, data.test_split)):
             return
         console = Console(stderr=True, highlight=False, soft_wrap=True)
         scores, count = pl_module.evaluation.compute(), pl_module.evaluation.count
-        if count != manifest.num_samples:
-            console.print(
-                f"no scores and no {FILE_NAME}: {count:,} pictures were scored, the split has "
-                f"{manifest.num_samples:,}",
-                markup=False,
-            )
-            return
         console.print(score_table(scores, count, manifest))
         result = describe_result(scores, count, manifest, folder, trainer.ckpt_path)
         write_text(folder / FILE_NAME, json.dumps(result, indent=2) + "\n")

@@ -1,0 +1,114 @@
+"""Scores of a split are those of all its pictures: fewer are refused, or told while training."""
+
+import logging
+from typing import NamedTuple
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.trainer.states import TrainerFn
+
+from places.classifier import SceneClassifier
+from places.data.places365 import Places365
+from places.errors import DataError
+
+_log = logging.getLogger("places.scores")
+
+
+class Counts(NamedTuple):
+    """How many pictures of a split were scored, over all processes."""
+
+    num_scored: int
+    num_unreadable: int
+    num_expected: int
+
+    @property
+    def num_missing(self) -> int:
+        """Number of pictures that the scores leave out."""
+        return self.num_expected - self.num_scored
+
+
+class CompleteScores(Callback):
+    """Ends `validate` and `test` without scores when not every picture of the split was scored.
+
+    This happens before anything is logged, drawn or written. `fit` needs scores to choose the best
+    checkpoint: there the numbers are told, and that of the missing pictures is logged as
+    `val/skipped`. A run that only tries whether all works (`fast_dev_run`) has no scores at all.
+    """
+
+    _num_missing = 0
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Refuse incomplete scores, or tell their number while training.
+
+        Raises:
+            DataError: `validate` did not score each picture of the split.
+        """
+        counts = _count(trainer, pl_module, "val")
+        if trainer.sanity_checking or counts is None:
+            return
+        if trainer.state.fn != TrainerFn.FITTING:
+            _refuse(counts, trainer, "val", "val")
+            return
+        if counts.num_missing:
+            pl_module.log("val/skipped", float(counts.num_missing))
+        if counts.num_missing > self._num_missing and trainer.is_global_zero:
+            _log.warning(
+                "validation scored %s of the %s pictures of split 'val': its scores compare "
+                "the checkpoints of this run, and nothing else",
+                f"{counts.num_scored:,}",
+                f"{counts.num_expected:,}",
+            )
+        self._num_missing = counts.num_missing
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Refuse incomplete scores.
+
+        Raises:
+            DataError: `test` did not score each picture of a split with labels.
+        """
+        data = trainer.datamodule  # type: ignore[attr-defined]  # set by the trainer, not declared
+        if isinstance(data, Places365) and data.manifests[data.test_split].labelled:
+            counts = _count(trainer, pl_module, data.test_split)
+            if counts is not None:
+                _refuse(counts, trainer, data.test_split, "test")
+
+
+def is_complete(trainer: Trainer, module: SceneClassifier, split: str) -> bool:
+    """Tell whether a network's last sums, added over all processes, are those of a whole split."""
+    data = trainer.datamodule  # type: ignore[attr-defined]  # set by the trainer, not declared
+    if not isinstance(data, Places365):
+        return module.evaluation.count > 0
+    return module.evaluation.count == data.manifests[split].num_samples
+
+
+def _count(trainer: Trainer, pl_module: LightningModule, split: str) -> Counts | None:
+    """Count over all processes, before the module adds up their sums; `None` if nothing counts."""
+    data = trainer.datamodule  # type: ignore[attr-defined]  # set by the trainer, not declared
+    if not isinstance(data, Places365) or not isinstance(pl_module, SceneClassifier):
+        return None
+    if trainer.fast_dev_run:  # type: ignore[attr-defined]  # set by the trainer, not declared
+        pl_module.on_validation_epoch_start()  # forgets what was scored
+        return None
+    own = [pl_module.evaluation.count, data.sources[split].bad_samples.count]
+    total = trainer.strategy.reduce(torch.tensor(own, device=pl_module.device), reduce_op="sum")
+    num_scored, num_unreadable = total.tolist()
+    return Counts(num_scored, num_unreadable, data.manifests[split].num_samples)
+
+
+def _refuse(counts: Counts, trainer: Trainer, split: str, stage: str) -> None:
+    if not counts.num_missing:
+        return
+    data = trainer.datamodule  # type: ignore[attr-defined]  # set by the trainer, not declared
+    if not data.manifests[split].labelled:
+        raise DataError(f"no scores: the pictures of split '{split}' have no labels")
+    hints = []
+    if counts.num_unreadable:
+        check = f"places verify {data.root} --decode"
+        hints.append(f"{counts.num_unreadable:,} could not be read; repair the split:  {check}")
+    if counts.num_missing > counts.num_unreadable:
+        hints.append(f"score it as a whole: leave out  --trainer.limit_{stage}_batches")
+    raise DataError(
+        f"no scores: {counts.num_scored:,} of the {counts.num_expected:,} pictures of split "
+        f"'{split}' were scored",
+        *hints,
+    )
