@@ -1,5 +1,6 @@
 """From JPEG bytes to uint8 pixels: exactly, or no further than a training crop needs."""
 
+import functools
 import io
 import math
 import threading
@@ -21,6 +22,9 @@ MAX_PIXELS = 89_478_485
 # Markers of JPEG segments (ITU-T T.81, table B.1).
 _BASELINE_FRAME, _SCAN, _RESTART_INTERVAL = 0xC0, 0xDA, 0xDD
 _OTHER_FRAMES = frozenset(range(0xC1, 0xD0)) - {0xC4, 0xC8, 0xCC}
+
+# Scales at which the decoder's transforms use vector instructions (but for the first, the mean).
+_SCALES = (0.125, 0.25, 0.5)
 
 _local = threading.local()
 
@@ -103,45 +107,43 @@ def decode_box(jpeg: bytes, header: Header, box: Box, min_scale: float = 1.0) ->
     left, top, width, height = box
     if header.colorspace == "CMYK":
         return decode_jpeg(jpeg)[top : top + height, left : left + width]
-    scales = min_scale <= 0.5
-    if not scales:
-        pixels = _decode_top(jpeg, header, top + height)
-        if pixels is not None:
-            return pixels[top:, left : left + width]
+    scale = next((scale for scale in _SCALES if scale >= min_scale), 1.0)
+    pixels = _decode_rows(jpeg, header, top + height, scale)
+    rows = slice(round(top * scale), math.ceil((top + height) * scale))
+    columns = slice(round(left * scale), math.ceil((left + width) * scale))
+    return pixels[rows, columns]
+
+
+def _decode_rows(jpeg: bytes, header: Header, num_rows: int, scale: float) -> Pixels:
+    """Decode a JPEG at a scale, its first rows if possible, or else all."""
+    buffer = _buffer(header)
+    shape = math.ceil(num_rows * scale), math.ceil(header.width * scale), 3
+    decode = functools.partial(
+        simplejpeg.decode_jpeg,
+        colorspace="RGB",
+        fastupsample=True,
+        min_width=shape[1],
+        min_factor=1 / scale,
+        buffer=buffer,
+    )
+    start = _frame_start(jpeg) if num_rows < header.height else None
+    if start is not None:
+        # With another height in its header the picture ends earlier, and the decoder complains
+        # about the bytes that are left before the end marker. It reports the first complaint only:
+        # had there been another one, the rows that count would be damaged.
+        try:
+            decode(b"".join((jpeg[: start + 5], num_rows.to_bytes(2, "big"), jpeg[start + 7 :])))
+        except ValueError as error:
+            is_whole = "extraneous bytes before marker 0xd9" in str(error)
+        else:
+            is_whole = True
+        if is_whole:
+            return np.frombuffer(buffer, np.uint8, math.prod(shape)).reshape(shape)
     try:
-        whole: Pixels = simplejpeg.decode_jpeg(
-            jpeg,
-            "RGB",
-            fastupsample=True,
-            min_width=math.ceil(min_scale * header.width) if scales else 0,
-            min_factor=2 if scales else 1,
-            buffer=_buffer(header),
-        )
+        pixels: Pixels = decode(jpeg)
     except ValueError as error:
         raise DataError(f"damaged JPEG: {error}") from error
-    x_scale, y_scale = whole.shape[1] / header.width, whole.shape[0] / header.height
-    columns = slice(round(left * x_scale), math.ceil((left + width) * x_scale))
-    rows = slice(round(top * y_scale), math.ceil((top + height) * y_scale))
-    return whole[rows, columns]
-
-
-def _decode_top(jpeg: bytes, header: Header, num_rows: int) -> Pixels | None:
-    """Decode the first rows only; return nothing if the JPEG does not allow it or is damaged."""
-    start = _frame_start(jpeg) if num_rows < header.height else None
-    if start is None:
-        return None
-    # With another height in its header the picture ends earlier, and the decoder complains about
-    # the bytes that are left before the end marker. It reports the first complaint only: had there
-    # been another one, the rows that count would be damaged.
-    shorter = b"".join((jpeg[: start + 5], num_rows.to_bytes(2, "big"), jpeg[start + 7 :]))
-    buffer = _buffer(header)
-    try:
-        simplejpeg.decode_jpeg(shorter, "RGB", fastupsample=True, buffer=buffer)
-    except ValueError as error:
-        if "extraneous bytes before marker 0xd9" not in str(error):
-            return None
-    shape = (num_rows, header.width, 3)
-    return np.frombuffer(buffer, np.uint8, math.prod(shape)).reshape(shape)
+    return pixels
 
 
 def _frame_start(jpeg: bytes) -> int | None:
