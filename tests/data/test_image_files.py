@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -16,16 +17,51 @@ def _picture(path: Path) -> Path:
 def test_pictures_are_found_in_all_folders_in_the_order_of_their_paths(tmp_path: Path) -> None:
     names = ["b.png", "a/z.JPG", "a/b/c.bmp"]
     expected = sorted(_picture(tmp_path / name) for name in names)
-    _picture(tmp_path / ".hidden.png")
-    _picture(tmp_path / ".thumbnails" / "b.png")
-    (tmp_path / "notes.txt").write_text("no picture")
     (tmp_path / "folder.png").mkdir()
-    assert find_images(tmp_path) == expected
-    assert find_images(expected[0]) == [expected[0]]
+    found, left_out = find_images(tmp_path)
+    assert found == expected
+    assert left_out.count == 0
+    assert find_images(expected[0])[0] == [expected[0]]
+
+
+def test_what_looks_like_a_picture_is_taken_and_the_rest_is_named(tmp_path: Path) -> None:
+    for name in ("a.heic", "b.NEF", "c.jpeg"):
+        (tmp_path / name).touch()
+    (tmp_path / "d.jpg").symlink_to("nowhere")
+    expected = sorted(tmp_path.iterdir())
+    for name in ("data.h5", "film.mpg", "paper.pdf", ".hidden.png"):
+        (tmp_path / name).touch()
+    _picture(tmp_path / ".thumbnails" / "b.png")
+    (tmp_path / "link").symlink_to(tmp_path)
+    found, left_out = find_images(tmp_path)
+    assert found == expected
+    assert left_out.count == 6
+    assert str(left_out) == ".thumbnails/, link/, .hidden.png and 3 more"
+
+
+def test_a_folder_that_cannot_be_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = _picture(tmp_path / "a.png")
+    (tmp_path / "private").mkdir()
+    scan = os.scandir
+
+    def refuse(path: str) -> object:
+        if path.endswith("private"):
+            raise PermissionError(13, "Permission denied", path)
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)  # root may read everything
+    found, left_out = find_images(tmp_path)
+    assert found == [picture]
+    assert str(left_out) == f"{tmp_path}/private/ (Permission denied)"
 
 
 def test_nothing_to_classify_is_an_error_that_says_where_it_looked(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no pictures in"):
+        find_images(tmp_path)
+    (tmp_path / "paper.pdf").touch()
+    with pytest.raises(DataError, match=r"no pictures in .*\n.*paper\.pdf"):
         find_images(tmp_path)
     with pytest.raises(DataError, match=r"no such file or folder: .*nowhere\n.*--data\.images"):
         find_images(tmp_path / "nowhere")

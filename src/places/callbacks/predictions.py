@@ -8,9 +8,16 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.console import Console
 
-from places.callbacks.rows import RowFile, first_position, run_folder, write_text
+from places.callbacks.rows import (
+    RowFile,
+    first_position,
+    printable,
+    run_folder,
+    write_text,
+)
 from places.categories import load_categories
 from places.classifier import NUM_GUESSES
+from places.data.image_files import ImageFiles
 from places.figures import contact_sheet, save_figure
 
 FILE_NAME = "predictions.csv"
@@ -62,6 +69,9 @@ class Predictions(Callback):
         trainer.strategy.barrier("predictions")
         if trainer.is_global_zero:
             self._finish()
+            data = trainer.datamodule  # type: ignore[attr-defined]  # set, not declared
+            if isinstance(data, ImageFiles) and data.left_out.count:
+                _say(f"{data.left_out.count:,} left out as no pictures: {data.left_out}")
 
     def _finish(self) -> None:
         text, names = io.StringIO(newline=""), load_categories()
@@ -76,20 +86,22 @@ class Predictions(Callback):
                 for label, probability in zip(labels, probabilities, strict=True)
                 for part in (names[label], f"{probability:.6f}")
             ]
-            writer.writerow([key, *([""] * len(guesses) if error else guesses), error])
+            path, reason = printable(key), printable(error)
+            writer.writerow([path, *([""] * len(guesses) if error else guesses), reason])
             num_rows += 1
             if error:
-                errors.append(f"{key}: {error}")
+                errors.append(f"{path}: {reason}")
             elif len(shown) < _NUM_PICTURES_SHOWN:
                 shown.append((key, f"{names[labels[0]]}  {probabilities[0]:.0%}"))
         write_text(self._rows.path, text.getvalue())
         self._rows.remove()
-        console = Console(stderr=True, highlight=False, soft_wrap=True)
         for line in errors:
-            console.print(f"unreadable: {line}", markup=False)
-        console.print(
-            f"{num_rows} pictures, {len(errors)} unreadable: {self._rows.path}", markup=False
-        )
+            _say(f"unreadable: {line}")
+        _say(f"{num_rows} pictures, {len(errors)} unreadable: {self._rows.path}")
         figure = contact_sheet(shown)
         if figure is not None:
             save_figure(figure, self._rows.path.with_suffix(".png"))
+
+
+def _say(text: str) -> None:
+    Console(stderr=True, highlight=False, soft_wrap=True).print(text, markup=False)

@@ -57,6 +57,11 @@ def first_position(trainer: Trainer, batch_idx: int, num_rows: int) -> int:
     return (batch_idx * trainer.world_size + trainer.global_rank) * num_rows
 
 
+def printable(name: str) -> str:
+    r"""Return a file name that can be written as UTF-8: a byte that is none becomes `\xff`."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a file so that it is either complete or not there."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,7 @@ from typing import Literal
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from places.data.jpeg import (
     MAX_PIXELS,
@@ -176,6 +176,10 @@ def decode_file(path: Path) -> Pixels:
             return np.asarray(image.convert("RGB"))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataError(f"picture of more than {MAX_PIXELS:,} pixels") from error
-    except (OSError, ValueError, SyntaxError) as error:
-        # Pillow raises SyntaxError for broken PNG chunks.
+    except UnidentifiedImageError as error:
+        raise DataError("not a readable picture: of no format that Pillow knows") from error
+    except DataError:
+        raise
+    except Exception as error:
+        # Anything: SyntaxError for a broken PNG, RuntimeError for an AVIF, as the format has it.
         raise DataError(f"not a readable picture: {error}") from error

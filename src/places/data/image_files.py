@@ -1,19 +1,31 @@
 """Any photographs as a Lightning data module, for `places predict`."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 from lightning.pytorch import LightningDataModule
-from PIL import Image
 
 from places.data import plan
 from places.data.batches import eval_ids
 from places.data.decode import ResizeMode, decode_file, eval_crop
 from places.data.jpeg import Pixels
 from places.data.loader import Loader, check_batch_size
+from places.data.pictures import LeftOut
 from places.data.stream import Sample, stream
 from places.data.workers import workers_of
 from places.errors import DataError
+
+_READABLE = (
+    "apng avif avifs bmp dib gif icns ico j2c j2k jfif jif jp2 jpc jpe jpeg jpf jpg jpx mpo "
+    "pbm pcx pfm pgm png pnm ppm psd qoi ras sgi tga tif tiff webp xbm xpm"
+)
+_OTHERS = (
+    "heic heics heif heifs hif jxl jxr svg wdp 3fr arw cr2 cr3 crw dng erf kdc mef mos mrw nef nrw "
+    "orf pef raf raw rw2 rwl sr2 srf srw x3f"
+)
+# A file with such an ending gets a row: if not with a guess, then with the reason.
+_ENDINGS = frozenset(f".{ending}" for ending in f"{_READABLE} {_OTHERS}".split())
 
 
 class ImageFiles(LightningDataModule):
@@ -23,7 +35,8 @@ class ImageFiles(LightningDataModule):
     the reason.
 
     Args:
-        images: A picture, or a folder whose pictures are taken with all its subfolders.
+        images: A picture, or a folder whose pictures are taken with all its subfolders. A file
+            counts as a picture by the ending of its name; the others are counted and named.
         batch_size: Pictures per step over all processes.
         image_size: Height and width of the network's input in pixels; as in training.
         resize_size: Size of a picture before its centre is cut out, in pixels; as in training.
@@ -48,6 +61,7 @@ class ImageFiles(LightningDataModule):
         self.resize_mode: ResizeMode = resize_mode
         self.num_threads = num_threads
         self.paths: list[Path] = []
+        self.left_out = LeftOut()
 
     def setup(self, stage: str) -> None:
         """List the pictures.
@@ -60,7 +74,7 @@ class ImageFiles(LightningDataModule):
                 f"ImageFiles has no labels, so it cannot {stage}",
                 "pack labelled folders first:  places pack FOLDER --root ROOT --split val",
             )
-        self.paths = find_images(self.images)
+        self.paths, self.left_out = find_images(self.images)
 
     def predict_dataloader(self) -> Loader:
         """Return the batches of all pictures in the order of their paths, each exactly once."""
@@ -82,6 +96,8 @@ class ImageFiles(LightningDataModule):
         def load(row: int, pixels: Pixels) -> Sample:
             path = self.paths[int(ids[row])]
             try:
+                if not path.is_file():  # to open a pipe would be to wait for ever
+                    raise DataError("a link to nothing" if path.is_symlink() else "no file")
                 eval_crop(decode_file(path), pixels, self.resize_size, self.resize_mode)
             except DataError as error:
                 pixels[:] = 0
@@ -91,30 +107,42 @@ class ImageFiles(LightningDataModule):
         return load
 
 
-def find_images(images: Path) -> list[Path]:
+def find_images(images: Path) -> tuple[list[Path], LeftOut]:
     """Return a picture, or all pictures below a folder, in the order of their paths.
 
-    A file counts as a picture by the ending of its name; hidden files and folders do not count.
+    Returns:
+        The pictures, and what else is there: files that are no pictures by the ending of their
+        names, hidden files and folders, links to folders, folders that cannot be read.
 
     Raises:
         DataError: There is no such file or folder, or it has no picture.
     """
+    left_out = LeftOut()
     if images.is_file():
-        return [images]
+        return [images], left_out
     if not images.is_dir():
         raise DataError(
             f"no such file or folder: {images}", "give it with:  --data.images FOLDER_OR_PICTURE"
         )
-    endings = Image.registered_extensions()
-    found = sorted(
-        path
-        for path in images.rglob("*")
-        if path.suffix.lower() in endings
-        and path.is_file()
-        and not any(part.startswith(".") for part in path.relative_to(images).parts)
-    )
+    found = _pictures_below(images, left_out)
     if not found:
-        raise DataError(
-            f"no pictures in {images}", f"looked for:  {', '.join(sorted(endings)[:8])}, ..."
-        )
+        hints = [f"found:       {left_out}"] if left_out.count else []
+        raise DataError(f"no pictures in {images}", *hints, "looked for:  .jpg, .png, .webp, ...")
+    return sorted(found), left_out
+
+
+def _pictures_below(images: Path, left_out: LeftOut) -> list[Path]:
+    found: list[Path] = []
+
+    def note(error: OSError) -> None:
+        left_out.add(os.fsencode(f"{error.filename}/ ({error.strerror})"))
+
+    for name, folders, files in os.walk(images, onerror=note):
+        folder = Path(name)
+        passed = {f for f in folders if f.startswith(".") or (folder / f).is_symlink()}
+        folders[:] = sorted(set(folders) - passed)
+        pictures = {f for f in files if Path(f).suffix.lower() in _ENDINGS and f[0] != "."}
+        found += [folder / file for file in pictures]
+        for other in [*(f"{name}/" for name in sorted(passed)), *sorted({*files} - pictures)]:
+            left_out.add(os.fsencode(other))
     return found

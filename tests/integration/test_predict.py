@@ -1,0 +1,39 @@
+import csv
+import os
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from tests.integration.stages import run
+
+
+def test_every_picture_has_its_row_whatever_it_is_called_and_whatever_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    Image.new("RGB", (40, 50), "red").save(photos / "a.png")
+    latin = os.fsdecode(os.fsencode(photos) + b"/caf\xe9.png")
+    Image.new("RGB", (40, 50), "blue").save(latin)
+    Image.new("RGB", (64, 64)).save(photos / "bad.avif")
+    avif = (photos / "bad.avif").read_bytes()
+    (photos / "bad.avif").write_bytes(avif.replace(b"iloc", b"free"))  # Pillow: RuntimeError
+    (photos / "gone.jpg").symlink_to("nowhere")
+    (photos / "phone.heic").write_bytes(b"ftypheic")
+    os.mkfifo(photos / "pipe.jpg")
+    for name in ("notes.txt", "paper.pdf", "film.mpg", "data.h5"):
+        (photos / name).touch()
+    words = ["--data", "ImageFiles", "--data.images", photos, "--data.image_size", "32"]
+    assert run("predict", *words, "--random_weights=true", "--model.net=tests.networks.Tiny") == 0
+    (file,) = tmp_path.rglob("predictions.csv")
+    with file.open(encoding="utf-8", newline="") as opened:
+        rows = {row["path"]: row for row in csv.DictReader(opened)}
+    names = ["a.png", "bad.avif", "caf\\xe9.png", "gone.jpg", "phone.heic", "pipe.jpg"]
+    assert list(rows) == [f"{photos}/{name}" for name in names]
+    assert [bool(row["category_1"]) for row in rows.values()] == [True, False, True, *[False] * 3]
+    assert [bool(row["error"]) for row in rows.values()] == [False, True, False, *[True] * 3]
+    assert "not a readable picture: Failed to decode" in rows[f"{photos}/bad.avif"]["error"]
+    assert rows[f"{photos}/gone.jpg"]["error"] == "a link to nothing"
+    error = capsys.readouterr().err
+    assert "6 pictures, 4 unreadable" in error
+    assert "4 left out as no pictures: data.h5, film.mpg, notes.txt and 1 more" in error
