@@ -28,15 +28,17 @@ class Plots(Callback):
         figure = curves_figure(read_metrics(folder / "metrics.csv"))
         if figure is not None:
             save_figure(figure, folder / "curves.png")
-        self._draw_confusion(trainer, pl_module, "val")
+        self._draw_confusion(trainer, pl_module, "val", folder)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draw the confusion matrix."""
         data = trainer.datamodule  # type: ignore[attr-defined]  # set by the trainer, not declared
-        self._draw_confusion(trainer, pl_module, getattr(data, "test_split", "test"))
-
-    def _draw_confusion(self, trainer: Trainer, pl_module: LightningModule, split: str) -> None:
         folder = run_folder(trainer)
+        self._draw_confusion(trainer, pl_module, getattr(data, "test_split", "test"), folder)
+
+    def _draw_confusion(
+        self, trainer: Trainer, pl_module: LightningModule, split: str, folder: Path
+    ) -> None:
         if not (trainer.is_global_zero and isinstance(pl_module, SceneClassifier)):
             return
         if is_complete(trainer, pl_module, split):
