@@ -5,7 +5,7 @@ import yaml
 
 from places.cli import main
 from places.config import change_table, compare
-from places.recipes import find_recipe, flatten, recipe_folders
+from places.recipes import find_recipe, flatten, read_keys, recipe_folders
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
@@ -38,6 +38,30 @@ def test_a_recipe_that_is_no_yaml_is_named_with_its_line(
     _write(tmp_path / "broken.yaml", "trainer:\n  max_epochs: [1\n")
     assert main(["config", "show", "broken.yaml"]) == 2
     assert "broken.yaml, line 3 is not valid YAML" in capsys.readouterr().err
+    (tmp_path / "archive.yaml").write_bytes(bytes(range(256)))
+    assert main(["config", "show", "archive.yaml"]) == 2
+    assert "archive.yaml is no recipe: it is not a text in UTF-8" in capsys.readouterr().err
+    _write(tmp_path / "list.yaml", "- trainer\n")
+    assert main(["config", "show", "list.yaml"]) == 2
+    assert "list.yaml is no recipe: it holds no keys" in capsys.readouterr().err
+
+
+def test_a_key_that_is_there_twice_is_refused_with_both_lines(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    callbacks = "  callbacks:\n    - class_path: A\n    - class_path: B\n"
+    assert [*read_keys(Path(_write(tmp_path / "once.yaml", f"trainer:\n{callbacks}")))] == [
+        ("trainer", 1),
+        ("trainer.callbacks", 2),
+        ("trainer.callbacks.class_path", 3),
+        ("trainer.callbacks.class_path", 4),
+    ]
+    _write(tmp_path / "twice.yaml", "data:\n  batch_size: 8\n  seed: 1\n  batch_size: 16\n")
+    assert main(["config", "show", "twice.yaml"]) == 2
+    assert (
+        "twice.yaml has the key data.batch_size twice, in line 2 and in line 4"
+        in capsys.readouterr().err
+    )
 
 
 def test_show_prints_every_default(capsys: pytest.CaptureFixture[str]) -> None:
@@ -75,7 +99,11 @@ def test_trouble_is_2(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["config", "diff", "demo.yaml"]) == 2
     assert "diff takes 2 recipes, 1 were given" in capsys.readouterr().err
     assert main(["config", "sow", "demo.yaml"]) == 2
-    assert "config has no action 'sow'" in capsys.readouterr().err
+    assert capsys.readouterr().err.splitlines() == [
+        "places: error: config has no part 'sow'",
+        "  nearest:  show",
+        "  parts:    show, diff",
+    ]
 
 
 def test_secrets_are_not_printed() -> None:

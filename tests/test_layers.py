@@ -16,6 +16,8 @@ LAYERS = [
     {"augment"},
     {"classifier"},
     {"callbacks", "checkpoint_files", "checkpoints", "last", "trainer_parts"},
+    {"suggestions"},
+    {"refusals"},
     {"parser"},
     {"stages"},
     {"config", "bench"},

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from places.errors import ConfigError
 from places.recipes import as_typed, flatten
-from places.tool_parser import run_tool
+from places.tool_parser import run_tool, unknown_part
 
 Stage = Literal["fit", "validate", "test", "predict"]
 
@@ -44,7 +44,7 @@ def main(words: Sequence[str]) -> int:
         return run_tool(show, ["config show", *words[2:]], positional="recipe")
     if action == "diff":
         return run_tool(diff, ["config diff", *words[2:]], positional="recipes", many=True)
-    raise ConfigError(f"config has no action {action!r}", "actions:  show, diff")
+    raise unknown_part("config", action, ["show", "diff"])
 
 
 def show(recipe: Path, stage: Stage = "fit") -> int:

@@ -1,80 +1,97 @@
 """The parser of the four stages: errors of at most four lines, with the nearest valid name."""
 
-import difflib
+import argparse
 import functools
 import inspect
 import operator
 import re
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn, Union, get_args, get_origin
 
-from lightning.pytorch import Trainer
+from jsonargparse import ArgumentParser
+from lightning.pytorch import LightningDataModule, LightningModule
 from lightning.pytorch.cli import LightningArgumentParser
-from torch.optim import SGD, AdamW
 
-from places.augment import Augment
-from places.callbacks.best import BestCheckpoint
-from places.callbacks.resume import ResumePoints
 from places.classifier import SceneClassifier
-from places.data.image_files import ImageFiles
 from places.data.places365 import Places365
-from places.errors import ConfigError
-from places.models import VGG, ResNet
+from places.recipes import as_typed
+from places.refusals import (
+    Refused,
+    option_with_wrong_value,
+    other_refusal,
+    unknown_option,
+    wrong_value,
+)
+from places.suggestions import short_path
 
-_UNKNOWN_OPTION = [
-    re.compile(r"unrecognized arguments: -*(?P<name>[^\s=]+)"),
-    re.compile(r"does not accept option '(?P<name>[^']+)'"),
-    re.compile(r"Option '(?P<name>[^']+)' is not accepted"),
-]
-_WRONG_VALUE = re.compile(r'Parser key "(?P<name>[^"]+)":')
-# Where the arguments of which classes go, for suggestions.
-_CLASSES: dict[str, tuple[type, ...]] = {
-    "trainer.": (Trainer,),
-    "model.": (SceneClassifier,),
-    "model.net.": (ResNet, VGG),
-    "model.augment.": (Augment,),
-    "model.optimizer.": (SGD, AdamW),
-    "data.": (Places365, ImageFiles),
-    "checkpoint.": (BestCheckpoint,),
-    "resume.": (ResumePoints,),
+DEFAULT_CLASSES: Mapping[type, type] = {
+    LightningModule: SceneClassifier,
+    LightningDataModule: Places365,
 }
-_FLAGS = ("config", "ckpt_path", "random_weights", "seed_everything", "weights_only", "verbose")
+"""What is chosen where any subclass of the first may be."""
 
-
-class Refused(SystemExit):
-    """What was typed is not accepted.
-
-    Not an ordinary exception: jsonargparse would take one from a class inside a class for a reason
-    to try something else, and would report that instead.
-
-    Args:
-        name: The option in question, or an empty string.
-        error: What to tell the user.
-    """
-
-    def __init__(self, name: str, error: ConfigError) -> None:
-        super().__init__(2)
-        self.name = name
-        self.error = error
+_CLASS_HELP = {"--model.help": SceneClassifier, "--data.help": Places365}
+_MORE_HELP = """\
+Options of other classes, by the name of the class:
+  --model.net.help places.models.VGG
+  --model.optimizer.help AdamW
+  --data.help ImageFiles
+"""
+_KNOWN_CLASSES = re.compile(r",\s+known\s+subclasses:[\w.,\s]+(?=\))")
 
 
 class PlacesParser(LightningArgumentParser):
     """A parser that says in a few lines what is wrong, instead of how everything is used."""
 
-    def add_lightning_class_args(
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  # as its base class
+        self._kinds: dict[str, type] = {}
+        super().__init__(*args, **kwargs)
+
+    def add_class_arguments(
         self,
-        lightning_class: Any,  # noqa: ANN401  # as in Lightning, which lists a dozen types
-        nested_key: str,
-        subclass_mode: bool = False,
-        required: bool = True,
+        class_type: type,
+        nested_key: str | None = None,
+        *args: Any,  # noqa: ANN401  # passed on
+        **kwargs: Any,  # noqa: ANN401  # passed on
     ) -> list[str]:
-        """Add the arguments of a class as options, see Lightning."""
-        if inspect.isclass(lightning_class):
-            prefer_int(lightning_class)
-        return super().add_lightning_class_args(
-            lightning_class, nested_key, subclass_mode, required
-        )
+        """Add the arguments of a class as options, see jsonargparse."""
+        if nested_key:
+            prefer_int(class_type)
+        self._kinds[nested_key or ""] = class_type
+        added: list[str] = super().add_class_arguments(class_type, nested_key, *args, **kwargs)
+        return added
+
+    def add_subclass_arguments(  # type: ignore[override]  # passed on as it comes
+        self,
+        baseclass: type,
+        nested_key: str,
+        *args: Any,  # noqa: ANN401  # passed on
+        **kwargs: Any,  # noqa: ANN401  # passed on
+    ) -> list[str]:
+        """Add an option that takes a class, see jsonargparse."""
+        self._kinds[nested_key] = baseclass
+        added: list[str] = super().add_subclass_arguments(baseclass, nested_key, *args, **kwargs)
+        return added
+
+    def format_help(self, *args: Any) -> str:  # noqa: ANN401  # passed on
+        """Return the help, without the names of all classes that PyTorch happens to have."""
+        parts = [super().format_help(*args)]
+        for key, base in self._kinds.items():
+            if base in DEFAULT_CLASSES:
+                inner = type(self)(description="", add_help=False, usage=argparse.SUPPRESS)
+                inner.add_class_arguments(DEFAULT_CLASSES[base], key)
+                parts.append(inner.format_help())
+        text = _KNOWN_CLASSES.sub("", "\n".join(parts))
+        return f"{text}\n{_MORE_HELP}" if len(parts) > 1 else text
+
+    def parse_args(self, args: Sequence[str] | None = None, *rest: Any, **kwargs: Any) -> Any:  # type: ignore[override]  # noqa: ANN401  # passed on
+        """Parse; without the name of a class, the help of a class is that of the default one."""
+        words = list(args or [])
+        for number, word in enumerate(words):
+            next_word = words[number + 1] if number + 1 < len(words) else "--"
+            if word in _CLASS_HELP and next_word.startswith("--"):
+                words[number] = f"{word}={short_path(_CLASS_HELP[word])}"
+        return super().parse_args(words if args is not None else None, *rest, **kwargs)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Refuse what was typed.
@@ -86,15 +103,26 @@ class PlacesParser(LightningArgumentParser):
         Raises:
             Refused: Always.
         """
-        for pattern in _UNKNOWN_OPTION:
-            if found := pattern.search(message):
-                error = ConfigError(f"no option {found['name']!r}", *_suggest(found["name"]))
-                raise Refused(found["name"], error) from ex
-        lines = [line.strip(" -") for line in message.splitlines() if line.strip(" -")]
-        found = _WRONG_VALUE.match(lines[0])
-        if found:
-            lines[0] = f"wrong value for {found['name']}"
-        raise Refused(found["name"] if found else "", ConfigError(lines[0], *lines[1:3])) from ex
+        if name := unknown_option(message):
+            names = set() if "Subcommand" in message else option_names(self)
+            raise Refused("no option '{}'", name, names, self._kinds.get("")) from ex
+        if name := option_with_wrong_value(message):
+            raise wrong_value(message, name, self._annotation(name)) from ex
+        raise other_refusal(message) from ex
+
+    def _annotation(self, name: str) -> object:
+        way, _, last = name.rpartition(".")
+        kind = self._kinds.get(way)
+        if kind is None:
+            return self._kinds.get(name)
+        parameter = inspect.signature(kind).parameters.get(last)
+        return parameter.annotation if parameter else None
+
+
+def option_names(parser: ArgumentParser) -> set[str]:
+    """Return all options as they are typed, those of the classes chosen by default included."""
+    names = {as_typed(key) for key, _ in parser.get_defaults(skip_validation=True).items()}
+    return names | {"class_path", "init_args"}
 
 
 def prefer_int(kind: type) -> None:
@@ -122,32 +150,3 @@ def without_model(words: Sequence[str]) -> list[str]:
         else:
             kept.append(word)
     return kept
-
-
-def locate(name: str, words: Sequence[str], recipes: Sequence[Path]) -> str | None:
-    """Return where an option was given: as which flag, or in which line of which recipe."""
-    for word in words:
-        flag = word.partition("=")[0].lstrip("-")
-        if word.startswith("--") and (flag == name or flag.endswith(f".{name}")):
-            return f"--{flag}"
-    key = re.compile(rf"\b{re.escape(name.rpartition('.')[2])}\s*:")
-    for recipe in recipes:
-        for number, line in enumerate(recipe.read_text(encoding="utf-8").splitlines(), 1):
-            if key.search(line.partition("#")[0]):
-                return f"{recipe}, line {number}"
-    return None
-
-
-def _suggest(name: str) -> list[str]:
-    names = [*_FLAGS]
-    for prefix, kinds in _CLASSES.items():
-        for kind in kinds:
-            names += [f"{prefix}{parameter}" for parameter in inspect.signature(kind).parameters]
-    # A name inside a class comes without the way to it, so last parts are compared as well.
-    last_parts = {known.rpartition(".")[2] for known in names}
-    near_parts = difflib.get_close_matches(name.rpartition(".")[2], last_parts, n=1, cutoff=0.6)
-    nearest = difflib.get_close_matches(name, names, n=2, cutoff=0.8) or [
-        known for known in names if known.rpartition(".")[2] in near_parts
-    ]
-    hints = [f"nearest:      {', '.join(dict.fromkeys(nearest[:3]))}"] if nearest else []
-    return [*hints, "all options:  add --help"]

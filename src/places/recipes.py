@@ -1,6 +1,7 @@
 """Recipes: where a name leads to, and what a nested config looks like as flat keys."""
 
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ def find_recipes(words: Sequence[str]) -> tuple[list[Path], list[str]]:
         flag, equals, name = word.partition("=")
         if is_recipe or (flag in _FLAGS and equals):
             path = find_recipe(word if is_recipe else name)
-            _check_syntax(path)
+            deque(read_keys(path), maxlen=0)  # raises what is wrong with it
             files.append(path)
             args.append(str(path) if is_recipe else f"{flag}={path}")
             is_recipe = False
@@ -68,14 +69,42 @@ def find_recipes(words: Sequence[str]) -> tuple[list[Path], list[str]]:
     return files, args
 
 
-def _check_syntax(path: Path) -> None:
+def read_keys(path: Path) -> Iterator[tuple[str, int]]:
+    """Yield each key of a recipe, dotted as it is written, and its line.
+
+    Raises:
+        ConfigError: The file is no YAML, holds no keys, or has a key twice.
+    """
     try:
-        yaml.safe_load(path.read_text(encoding="utf-8"))
+        root = yaml.compose(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is no recipe: it is not a text in UTF-8") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or str(error)
+        problem = getattr(error, "problem", None) or str(error).partition("\n")[0]
         raise ConfigError(f"{path}{line} is not valid YAML: {problem}") from error
+    if not isinstance(root, yaml.MappingNode | None):
+        raise ConfigError(f"{path} is no recipe: it holds no keys", "see:  places config show demo")
+    yield from _keys(root, "", path)
+
+
+def _keys(node: yaml.Node | None, prefix: str, path: Path) -> Iterator[tuple[str, int]]:
+    if isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            yield from _keys(item, prefix, path)
+    elif isinstance(node, yaml.MappingNode):
+        lines: dict[str, int] = {}
+        for key_node, value in node.value:
+            key, line = f"{prefix}{key_node.value}", key_node.start_mark.line + 1
+            if key in lines:
+                raise ConfigError(
+                    f"{path} has the key {key} twice, in line {lines[key]} and in line {line}",
+                    "YAML would take the last and forget the others: remove one",
+                )
+            lines[key] = line
+            yield key, line
+            yield from _keys(value, f"{key}.", path)
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

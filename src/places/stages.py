@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 import yaml
-from jsonargparse import Namespace
+from jsonargparse import ActionYesNo, Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
@@ -27,8 +27,9 @@ from places.checkpoints import (
 )
 from places.errors import ConfigError, PlacesError
 from places.last import LAST, choose_last, say
-from places.parser import PlacesParser, Refused, locate, without_model
+from places.parser import PlacesParser, option_names, without_model
 from places.recipes import find_recipes
+from places.refusals import Refused
 from places.runs import RUNS, claim_run_folder, find_checkpoint
 from places.trainer_parts import lost_process, run_callbacks, run_loggers, run_plugins
 
@@ -75,6 +76,7 @@ class PlacesCLI(LightningCLI):
                 seed_everything_default=0,
                 # argparse would take --trainer.max_epoch for --trainer.max_epochs.
                 parser_kwargs={
+                    "prog": "places",
                     "allow_abbrev": False,
                     **{s: {"allow_abbrev": False} for s in _STAGES},
                 },
@@ -97,7 +99,8 @@ class PlacesCLI(LightningCLI):
         parser.set_defaults({f"checkpoint.{key}": value for key, value in DEFAULTS.items()})
         parser.add_argument(
             "--random_weights",
-            type=bool,
+            action=ActionYesNo,
+            nargs="?",
             default=False,
             help="Score a network that was never trained, for benchmarks.",
         )
@@ -139,10 +142,8 @@ class PlacesCLI(LightningCLI):
         try:
             return parser.parse_args(words)
         except Refused as refused:
-            place = locate(refused.name, words, self._recipes) if refused.name else None
-            error = refused.error
-            hints = [f"given in:     {place}", *error.hint] if place else error.hint
-            raise ConfigError(error.message, *hints) from refused
+            parser = self._stage_parsers[words[0]]
+            raise refused.explained(words, self._recipes, option_names(parser)) from refused
 
     def before_instantiate_classes(self) -> None:
         """Refuse to score random weights, and give the run its folder."""
@@ -152,7 +153,7 @@ class PlacesCLI(LightningCLI):
             raise ConfigError(
                 f"{stage} needs a trained network: no --ckpt_path and no --model.weights",
                 f"give a run:      places {stage} --ckpt_path runs/demo/0",
-                "for benchmarks:  --random_weights true",
+                "for benchmarks:  --random_weights",
             )
         if config.weights_only is False:
             raise ConfigError("--weights_only false would let a checkpoint run code; leave it out")

@@ -40,6 +40,13 @@ class ToolParser(ArgumentParser):
         return [message.splitlines()[0]]
 
 
+def unknown_part(command: str, word: str, parts: Sequence[str]) -> ConfigError:
+    """Return what to say of a word after a command that has other parts."""
+    nearest = difflib.get_close_matches(word, parts, n=1)
+    hints = [f"nearest:  {nearest[0]}"] if nearest else []
+    return ConfigError(f"{command} has no part {word!r}", *hints, f"parts:    {', '.join(parts)}")
+
+
 def run_tool(
     function: Callable[..., int],
     words: Sequence[str],

@@ -7,4 +7,4 @@ def test_the_parts_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench"]) == 0
     assert "places bench loader ROOT" in capsys.readouterr().out
     assert main(["bench", "loder"]) == 2
-    assert "parts:  loader, step" in capsys.readouterr().err
+    assert "nearest:  loader\n  parts:    loader, step" in capsys.readouterr().err

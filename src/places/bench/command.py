@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 
 from places.bench.loader import bench_loader
-from places.errors import ConfigError
-from places.tool_parser import run_tool
+from places.tool_parser import run_tool, unknown_part
 
 _HELP = """\
 usage: places bench loader ROOT [options]    how fast pictures come from shards, and why not faster
@@ -34,4 +33,4 @@ def main(words: Sequence[str]) -> int:
         )  # imports lightning, which the loader can do without
 
         return run_tool(bench_step, ["bench step", *words[2:]], positional="root")
-    raise ConfigError(f"bench has no part {part!r}", "parts:  loader, step")
+    raise unknown_part("bench", part, ["loader", "step"])
