@@ -14,9 +14,9 @@ class Death(Callback):
     """Sends its own process a signal, by default the one that nobody can handle.
 
     Args:
-        moment: "batch start", "batch end", "validation", "epoch end", "test"; or of the first
-            checkpoint that is written from then on: "before write", "half write", "before rename",
-            "after rename".
+        moment: "loader" (asked for before training), "train start", "batch start", "batch end",
+            "validation", "epoch end", "test"; or of the first checkpoint that is written from then
+            on: "before write", "half write", "before rename", "after rename".
         batch: Number of training batches, over all epochs, after which it happens.
         number: The signal.
         rank: The process that gets it.
@@ -30,6 +30,22 @@ class Death(Callback):
         self.number = number
         self.rank = rank
         self._is_sent = False
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        # Lightning registers handlers of its own, asks for the loader, and then starts to train.
+        data = trainer.datamodule  # type: ignore[attr-defined]  # set by the trainer, not declared
+        request = data.train_dataloader
+
+        def request_or_die() -> object:
+            self._die_at("loader", trainer)
+            return request()
+
+        data.train_dataloader = request_or_die
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._die_at("train start", trainer)
+        if self.batch == 0:
+            _arm(self.moment)
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: object, batch_idx: int

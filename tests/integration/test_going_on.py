@@ -120,7 +120,7 @@ def test_resume_points_are_written_by_the_clock(sample: Path, tmp_path: Path) ->
     assert run("fit", *words) == 0
     names = {path.name for path in (tmp_path / "runs/fit/0/checkpoints").iterdir()}
     assert names == {"best.ckpt", "last.ckpt", "previous.ckpt"} | {
-        f"step-{step}.ckpt" for step in (1, 2, 3)
+        f"step-{step}.ckpt" for step in (0, 1, 2, 3)
     }
 
 
@@ -128,10 +128,20 @@ def test_a_run_that_diverges_stops_and_keeps_what_was_good(
     sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["--data.root", sample, "--trainer.max_epochs", 3, "--model.optimizer.lr", 1e25]
-    assert run("fit", *words, "--resume.every_n_steps", 1, "--resume.keep_all", "true") == 2
+    assert run("fit", *words) == 2
     error = capsys.readouterr().err
     assert "places: error: the loss became NaN or infinite at step" in error
     assert "in a batch of 16 pictures:  " in error
+    assert "the last resume point is from before:  --ckpt_path last" in error
+    # Long before the first that is due by steps or time.
+    checkpoint = torch.load(tmp_path / "runs/fit/0/checkpoints/last.ckpt", weights_only=True)
+    assert checkpoint["global_step"] == 0
+    assert all(weight.isfinite().all() for weight in checkpoint["state_dict"].values())
+
+
+def test_no_resume_point_is_written_after_the_training_broke(sample: Path, tmp_path: Path) -> None:
+    words = ["--data.root", sample, "--trainer.max_epochs", 3, "--model.optimizer.lr", 1e25]
+    assert run("fit", *words, "--resume.every_n_steps", 1, "--resume.keep_all", "true") == 2
     for path in tmp_path.rglob("*.ckpt"):
         weights = torch.load(path, weights_only=True)["state_dict"]
         assert all(weight.isfinite().all() for name, weight in weights.items()), path

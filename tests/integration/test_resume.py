@@ -10,6 +10,11 @@ EPOCHS = ["--trainer.max_epochs", "3"]
 COURSES = {
     "epochs": EPOCHS,
     "steps": ["--trainer.max_steps", "18"],
+    # One step in an epoch.
+    "single": [
+        *("--trainer.max_steps", "4", "--data.batch_size", "96"),
+        *("--trainer.log_every_n_steps", "1"),
+    ],
     "validations": [*EPOCHS, "--trainer.val_check_interval", "2"],
     "accumulation": [*EPOCHS, "--trainer.accumulate_grad_batches", "4"],
     "dropout": [*EPOCHS, "--model.net", "tests.networks.Dropping"],
@@ -31,9 +36,10 @@ def uninterrupted(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> dic
 @pytest.mark.parametrize(
     ("course", "step"),
     [
-        *(("epochs", step) for step in (1, 6, 7, 12, 17)),
-        *(("steps", step) for step in (5, 7, 13)),  # Lightning could not resume at 6 and 12
-        *(("validations", step) for step in (3, 6, 7)),  # nor directly after a validation
+        *(("epochs", step) for step in (0, 1, 6, 7, 12, 17)),
+        *(("steps", step) for step in (0, 5, 6, 13)),
+        *(("single", step) for step in (0, 1, 3)),
+        *(("validations", step) for step in (2, 3, 6)),
         *(("accumulation", step) for step in (1, 2, 3)),
         ("dropout", 9),
     ],
@@ -47,7 +53,7 @@ def test_resume_from_any_step_gives_the_same_weights_and_metrics(
     words += ["--ckpt_path", checkpoints / f"step-{step}.ckpt", "--data.num_threads", step % 3 + 1]
     assert run("fit", *words) == 0
     got = tmp_path / "runs" / "fit" / "0"
-    steps = {path.name for path in checkpoints.glob("step-*") if int(path.stem[5:]) > step}
+    steps = {path.name for path in checkpoints.glob("step-*") if int(path.stem[5:]) >= step}
     assert steps == {path.name for path in (got / "checkpoints").glob("step-*")}
     for name in [*steps, "last.ckpt"]:
         weights = load_weights(checkpoints / name)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
+from lightning.pytorch.trainer.connectors.signal_connector import _SignalConnector
 from tests.integration.stages import FIT, load_weights, run, run_apart
 
 ROOT = Path(__file__).parents[2]
@@ -28,8 +29,9 @@ def _signal(number: int, moment: str, batch: int, rank: int = 0) -> list[str]:
     ]
 
 
-def test_lightning_still_has_the_check_that_is_taken_out() -> None:
+def test_lightning_still_has_what_is_taken_out() -> None:
     assert callable(_TrainingEpochLoop._broadcast_sigterm_tensor)
+    assert callable(_SignalConnector.register_signal_handlers)
 
 
 @pytest.mark.slow
@@ -52,6 +54,26 @@ def test_a_signal_ends_the_run_where_it_can_go_on(
     resumed = load_weights(tmp_path / "runs/fit/1/checkpoints/last.ckpt")
     undisturbed = load_weights(tmp_path / "undisturbed/fit/0/checkpoints/last.ckpt")
     assert all(torch.equal(resumed[key], undisturbed[key]) for key in resumed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_before_training_ends_the_run_at_once(
+    number: int, sample: Path, tmp_path: Path
+) -> None:
+    words = ["--data.root", str(sample), *WORDS, *_signal(number, "loader", 0)]
+    assert run_apart("fit", words) == 128 + number
+    assert not list(tmp_path.rglob("*.ckpt"))
+
+
+@pytest.mark.slow
+def test_a_signal_is_heeded_where_an_epoch_has_one_step(sample: Path, tmp_path: Path) -> None:
+    words = ["--data.root", str(sample), "--data.batch_size", "96", "--trainer.max_steps", "4"]
+    words += ["--trainer.log_every_n_steps", "1"]
+    death = _signal(signal.SIGTERM, "batch start", 2)
+    assert run_apart("fit", [*words, *death]) == 128 + signal.SIGTERM
+    (last,) = tmp_path.rglob("last.ckpt")
+    assert torch.load(last, weights_only=True)["global_step"] == 2
 
 
 @pytest.mark.slow

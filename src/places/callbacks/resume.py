@@ -3,19 +3,18 @@
 import sys
 import time
 from functools import partial
+from itertools import chain
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
-from lightning.pytorch.trainer.states import TrainerFn
 
-from places.callbacks.boundaries import before_each_batch
+from places.callbacks.boundaries import before_each_batch, count_steps_once
 from places.callbacks.rows import run_folder
 from places.callbacks.signals import (
     Agreement,
     StopSignals,
-    drop_lightnings_check,
-    end_at_once,
+    drop_lightnings_signals,
     exit_status,
 )
 from places.checkpoint_files import keep_as
@@ -28,8 +27,9 @@ class ResumePoints(Checkpoint):
     """Keeps `checkpoints/last.ckpt`, and the one before as `previous.ckpt`.
 
     A resume point is written between two batches, when the gradients of a step are not half
-    accumulated and all metrics are in their files; at the end of each epoch and of the training;
-    and when SIGTERM or SIGUSR1 comes, after which the run ends with status 143 or 138.
+    accumulated and all metrics are in their files: before the first batch of the process and of
+    each epoch; and when SIGTERM or SIGUSR1 comes, after which the run ends with status 143 or 138.
+    The last is written at the end of the training.
 
     Args:
         every_n_steps: Write one every so many optimizer steps; 0 for none.
@@ -52,12 +52,13 @@ class ResumePoints(Checkpoint):
         self.agree_every_n_batches = agree_every_n_batches
         self.signals = StopSignals()
         self._is_due = False
-        self._has_validated = False
+        self._is_first = False
         self._num_batches = 0
         self._number = 0
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Listen to the batches."""
+        """Listen to the batches, and let Lightning not listen to signals."""
+        drop_lightnings_signals(trainer)
         self._folder = run_folder(trainer) / "checkpoints"
         if stage == "fit":
             before_each_batch(trainer, partial(self._between_batches, trainer))
@@ -77,55 +78,35 @@ class ResumePoints(Checkpoint):
             )
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take over the signals, which Lightning has just registered for itself."""
+        """Note signals from now on. Before, they end the process: there is nothing to save yet."""
         self.signals.note()
-        drop_lightnings_check(trainer)
         self._agreement = Agreement(trainer.world_size)
         self._seen_step = self._saved_step = trainer.global_step
         self._saved_at_s = time.monotonic()
+        self._is_first = self._is_due = True
 
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Note that Lightning would count the step before a second time if it resumed here."""
-        self._has_validated = True
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Have a resume point written before the first batch.
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write a resume point; where training is limited by steps, after the next step."""
-        self._seen_step = trainer.global_step
-        self._is_due = True
-        # With max_steps Lightning would leave out the epoch after the one that just ended.
-        if trainer.max_steps == -1:
-            self._save(trainer)
+        Not when the epoch before ends: with `max_steps` Lightning would leave out this one.
+        """
+        self._is_first = self._is_due = True
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the final state."""
         if self._saved_step != trainer.global_step:
             self._save(trainer)
 
-    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Let signals end the `validate` stage."""
-        self._end_at_once(trainer)
-
-    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Let signals end the stage."""
-        self._end_at_once(trainer)
-
-    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Let signals end the stage."""
-        self._end_at_once(trainer)
-
-    def _end_at_once(self, trainer: Trainer) -> None:
-        if trainer.state.fn != TrainerFn.FITTING:
-            end_at_once()
-
     def _between_batches(self, trainer: Trainer) -> None:
-        # No optimizer step since the last batch: gradients are half accumulated, or this is the
-        # first batch of an epoch or of the process.
-        is_whole = trainer.global_step > self._seen_step and not self._has_validated
-        self._seen_step, self._has_validated = trainer.global_step, False
+        if self._num_batches == 0:
+            count_steps_once(trainer)
+        # No optimizer step since the last batch: gradients are half accumulated.
+        is_whole = self._is_first or trainer.global_step > self._seen_step
+        self._seen_step, self._is_first = trainer.global_step, False
         number = self._agree(trainer)
         if is_whole and (self._is_due or number):
             self._save(trainer)
-        if number and (is_whole or self._saved_step == trainer.global_step):
+        if is_whole and number:
             self._stop(trainer, number)
 
     def _agree(self, trainer: Trainer) -> int:
@@ -144,7 +125,9 @@ class ResumePoints(Checkpoint):
     def _save(self, trainer: Trainer) -> None:
         self._is_due = False
         is_dry = trainer.fast_dev_run  # type: ignore[attr-defined]  # set, not declared
-        if is_dry or not has_finite_weights(trainer.lightning_module):
+        # Statistics of batch norms differ between processes, and so may what is broken.
+        is_broken = not has_finite_weights(trainer.lightning_module)
+        if is_dry or self._agreement.largest([is_broken])[0]:
             return
         # What was logged up to here is not logged again by a run that goes on from here.
         for logger in trainer.loggers:
@@ -160,7 +143,7 @@ class ResumePoints(Checkpoint):
     def _stop(self, trainer: Trainer, number: int) -> None:
         if trainer.is_global_zero:
             last = self._folder / LAST
-            what = f"go on with  --ckpt_path {last}" if last.is_file() else "nothing is saved yet"
+            what = f"go on with  --ckpt_path {last}" if last.is_file() else "nothing is saved"
             print(
                 f"places: stopped by signal {number} after step {trainer.global_step}: {what}",
                 file=sys.stderr,
@@ -169,6 +152,7 @@ class ResumePoints(Checkpoint):
 
 
 def has_finite_weights(module: LightningModule) -> bool:
-    """Return whether all weights are numbers. Waits for the device."""
-    finite = [weight.detach().isfinite().all() for weight in module.parameters()]
+    """Return whether all weights and buffers are numbers. Waits for the device."""
+    tensors = chain(module.parameters(), module.buffers())
+    finite = [tensor.detach().isfinite().all() for tensor in tensors]
     return bool(torch.stack(finite).all()) if finite else True

@@ -2,7 +2,8 @@
 
 import signal
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any, TypeVar
 
@@ -25,20 +26,25 @@ class StopSignals:
         self.received = 0
 
     def note(self) -> None:
-        """Note signals from now on, in place of what Lightning does when they come.
-
-        Lightning saves, broadcasts and requeues inside its handler, between any two instructions.
-        Its trainer gives the handlers back that were there before the run.
-        """
-        _handle(self._note)
+        """Note signals from now on, instead of ending at once."""
+        _handle(dict.fromkeys(STOP_SIGNALS, self._note))
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.received = self.received or number
 
 
-def end_at_once() -> None:
-    """Let a signal end the process with its exit status, where there is nothing to save."""
-    _handle(_end)
+@contextmanager
+def end_at_once() -> Iterator[None]:
+    """Let a signal end the process with its exit status, until there is something to save.
+
+    The handlers that were there before come back at the end.
+    """
+    before = {number: signal.getsignal(number) or signal.SIG_DFL for number in STOP_SIGNALS}
+    _handle(dict.fromkeys(STOP_SIGNALS, _end))
+    try:
+        yield
+    finally:
+        _handle(before)
 
 
 class Agreement:
@@ -87,20 +93,23 @@ def exit_status(number: int, trainer: Trainer) -> int:
     return 128 + number
 
 
-def drop_lightnings_check(trainer: Trainer) -> None:
-    """Take out of Lightning's loop what it does about signals before each batch.
+def drop_lightnings_signals(trainer: Trainer) -> None:
+    """Take out of Lightning what it does about signals. To be called in `setup`.
 
-    It broadcasts a flag and reads it, so that each process waits for its device at each step; and
+    Its handler broadcasts, and on SLURM saves and requeues, between any two instructions; a signal
+    that comes before the first batch ends the run after it with status 0. Before each batch its
+    loop broadcasts a flag and reads it, so that each process waits for its device at each step; and
     it would not notice a signal on any but the first process. There is no public switch (2.6.6).
     """
+    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
     trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = (  # type: ignore[method-assign]
         lambda: None
     )
 
 
-def _handle(handler: "signal._HANDLER") -> None:
-    if threading.current_thread() is threading.main_thread():
-        for number in STOP_SIGNALS:
+def _handle(handlers: "Mapping[signal.Signals, signal._HANDLER]") -> None:
+    if threading.current_thread() is threading.main_thread():  # Python allows it in no other
+        for number, handler in handlers.items():
             signal.signal(number, handler)
 
 
