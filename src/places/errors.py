@@ -23,6 +23,10 @@ class DataError(PlacesError):
     """Something is wrong with archives, shards, manifests or pictures."""
 
 
+class StorageError(DataError):
+    """A disk, a network or a limit of the system fails: no sample is to blame, none is skipped."""
+
+
 class ConfigError(PlacesError):
     """Something is wrong with a recipe, an option or a flag."""
 

@@ -11,6 +11,8 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -193,6 +195,37 @@ def _end(connection: socket.socket) -> None:
     with suppress(OSError):
         connection.shutdown(socket.SHUT_RDWR)
     connection.close()
+
+
+@contextmanager
+def run_hanging_server(root: Path, *answered: str) -> Iterator[tuple[str, threading.Event]]:
+    """A server that gives some shards and hangs when asked for others.
+
+    Yields its URL, and an event that is set once a request hangs.
+    """
+    hangs, ends = threading.Event(), threading.Event()
+
+    class Handler(SimpleHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.path.endswith(".tar") and self.path.strip("/") not in answered:
+                hangs.set()
+                ends.wait()
+            with suppress(OSError):  # who asked may be gone by now
+                super().do_GET()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=root))
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", hangs
+    finally:
+        ends.set()
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 @contextmanager

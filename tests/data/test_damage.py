@@ -1,6 +1,7 @@
 """What happens to a run when its shards are damaged, in every way we know of."""
 
 import csv
+import errno
 import io
 import logging
 import os
@@ -18,7 +19,7 @@ import places.data
 from places.data.damage import DamagePolicy
 from places.data.indexing import index_shards
 from places.data.loader import Loader
-from places.errors import DataError
+from places.errors import DataError, StorageError
 
 NUM = 24
 
@@ -47,6 +48,7 @@ def _root(folder: Path, pictures: Mapping[int, bytes], split: str = "val") -> Pa
 
 def _open(
     root: Path,
+    split: str = "val",
     batch_size: int = 8,
     bad_samples: DamagePolicy = "raise",
     max_bad_samples: int = 10,
@@ -54,23 +56,40 @@ def _open(
 ) -> Loader:
     return places.data.open(
         root,
-        "val",
+        split,
         batch_size,
         image_size=image_size,
         resize_size=40,
+        crop_scale=(1.0, 1.0),  # of square pictures the whole
+        crop_ratio=(1.0, 1.0),
         num_threads=2,
         bad_samples=bad_samples,
         max_bad_samples=max_bad_samples,
     )
 
 
+def _rows(loader: Loader) -> dict[str, tuple[np.ndarray, float, str]]:
+    """The pixels, the weight and the error of each picture of an epoch."""
+    return {
+        key: (image.permute(1, 2, 0).numpy().copy(), float(weight), error)
+        for batch in loader
+        for key, image, weight, error in zip(
+            batch["key"], batch["image"], batch["weight"], batch["error"], strict=True
+        )
+    }
+
+
+SPLITS = pytest.mark.parametrize("split", ["train", "val"])
+
+
+@SPLITS
 @pytest.mark.parametrize("mode", ["L", "CMYK"])
-def test_grayscale_and_cmyk_are_no_damage(tmp_path: Path, mode: str) -> None:
+def test_grayscale_and_cmyk_are_no_damage(tmp_path: Path, split: str, mode: str) -> None:
     data = _encoded(mode)
-    batches = list(_open(_root(tmp_path, {3: data}), image_size=40))
+    rows = _rows(_open(_root(tmp_path, {3: data}, split), split, image_size=40))
     expected = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
-    assert np.array_equal(batches[0]["image"][3].permute(1, 2, 0).numpy(), expected)
-    assert sum(float(batch["weight"].sum()) for batch in batches) == NUM
+    assert np.array_equal(rows["003"][0], expected)
+    assert [weight for _, weight, _ in rows.values()] == [1.0] * NUM
 
 
 DAMAGED = {
@@ -82,32 +101,49 @@ DAMAGED = {
 }
 
 
+@SPLITS
 @pytest.mark.parametrize("kind", DAMAGED)
-def test_a_damaged_picture_stops_the_run_by_its_name(tmp_path: Path, kind: str) -> None:
-    root = _root(tmp_path, {13: DAMAGED[kind]})
+def test_a_damaged_picture_stops_the_run_by_its_name(tmp_path: Path, split: str, kind: str) -> None:
+    root = _root(tmp_path, {13: DAMAGED[kind]}, split)
     with pytest.raises(DataError) as raised:
-        list(_open(root))
+        list(_open(root, split))
     text = str(raised.value)
     assert "013 in" in text
-    assert "val-000000.tar at byte" in text
+    assert f"{split}-000000.tar at byte" in text
     assert "--data.bad_samples skip" in text
 
 
+@SPLITS
 @pytest.mark.parametrize("kind", DAMAGED)
 def test_skipped_pictures_are_named_once_and_weigh_nothing(
-    tmp_path: Path, kind: str, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, split: str, kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    loader = _open(_root(tmp_path, {13: DAMAGED[kind]}), bad_samples="skip")
+    loader = _open(_root(tmp_path, {13: DAMAGED[kind]}, split), split, bad_samples="skip")
     with caplog.at_level(logging.WARNING):
         for _ in range(2):
-            batches = list(loader)
-            weights = np.concatenate([batch["weight"].numpy() for batch in batches])
-            assert np.flatnonzero(weights == 0).tolist() == [13]
-            assert [batch["key"][5] for batch in batches] == ["005", "013", "021"]
-            assert not batches[1]["image"][5].any()
-            assert "013" in batches[1]["error"][5]
+            rows = _rows(loader)
+            assert len(rows) == NUM
+            assert {key for key, (_, weight, _) in rows.items() if weight == 0} == {"013"}
+            assert {key for key, (_, _, error) in rows.items() if error} == {"013"}
+            assert not rows["013"][0].any()
     assert len(caplog.messages) == 1
-    assert "skipped sample 13" in caplog.messages[0]
+    assert "013 in" in caplog.messages[0]
+
+
+def test_a_training_picture_without_a_label_is_damage(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = _root(tmp_path, {}, "train")
+    index = np.load(root / "train.index.npy")
+    number = int(np.flatnonzero(index["label"] == 13)[0])
+    index["label"][number] = -1
+    np.save(root / "train.index.npy", index)
+    with pytest.raises(DataError, match=r"013 has no label, in 013 in .*train-000000\.tar"):
+        list(_open(root, "train"))
+    rows = _rows(_open(root, "train", bad_samples="skip"))
+    assert {key for key, (_, weight, _) in rows.items() if weight == 0} == {"013"}
+    assert "has no label" in rows["013"][2]
+    assert len(caplog.messages) == 1
 
 
 def test_too_many_bad_samples_stop_the_run_after_all(tmp_path: Path) -> None:
@@ -118,22 +154,33 @@ def test_too_many_bad_samples_stop_the_run_after_all(tmp_path: Path) -> None:
     assert "--data.max_bad_samples 2" in str(raised.value)
 
 
-def test_a_cut_shard_is_noticed_when_it_is_opened(tmp_path: Path) -> None:
-    root = _root(tmp_path, {})
-    os.truncate(root / "val-000000.tar", 15_000)
-    with pytest.raises(
-        DataError, match=r"val-000000\.tar was cut or replaced: it has 15,000 bytes"
-    ):
-        list(_open(root))
+@SPLITS
+def test_a_cut_shard_is_noticed_when_it_is_opened(tmp_path: Path, split: str) -> None:
+    root = _root(tmp_path, {}, split)
+    os.truncate(root / f"{split}-000000.tar", 15_000)
+    with pytest.raises(DataError, match=r"000000\.tar was cut or replaced: it has 15,000 bytes"):
+        list(_open(root, split))
+    with pytest.raises(DataError, match=r"11 samples could not be read, the last: .* was cut or"):
+        list(_open(root, split, bad_samples="skip"))
+    rows = _rows(_open(root, split, bad_samples="skip", max_bad_samples=NUM))
+    assert [weight for _, weight, _ in rows.values()] == [0.0] * NUM
 
 
-def test_a_shard_that_is_cut_under_a_running_job_is_noticed(tmp_path: Path) -> None:
-    root = _root(tmp_path, {})
-    batches = iter(_open(root, batch_size=1))
+@SPLITS
+def test_a_shard_that_is_cut_under_a_running_job_is_noticed(tmp_path: Path, split: str) -> None:
+    root = _root(tmp_path, {}, split)
+    batches = iter(_open(root, split, batch_size=1))
+    skipping = iter(_open(root, split, batch_size=1, bad_samples="skip", max_bad_samples=NUM))
     next(batches)
-    os.truncate(root / "val-000000.tar", 15_000)
+    rest = [next(skipping)]
+    os.truncate(root / f"{split}-000000.tar", 15_000)
     with pytest.raises(DataError, match="was cut or replaced: at byte"):
         list(batches)
+    rest += skipping
+    assert len(rest) == NUM
+    skipped = [batch for batch in rest if batch["weight"][0] == 0]
+    assert 0 < len(skipped) < NUM
+    assert all("was cut or replaced: at byte" in batch["error"][0] for batch in skipped)
 
 
 def test_a_job_goes_on_with_the_shard_it_opened_when_that_is_replaced(tmp_path: Path) -> None:
@@ -145,13 +192,47 @@ def test_a_job_goes_on_with_the_shard_it_opened_when_that_is_replaced(tmp_path: 
     assert all(batch["image"].equal(expected[i]) for i, batch in enumerate(batches, 1))
 
 
-def test_other_contents_of_the_same_size_are_noticed(tmp_path: Path) -> None:
-    root = _root(tmp_path, {})
-    tar = root / "val-000000.tar"
+@SPLITS
+def test_other_contents_of_the_same_size_are_noticed(tmp_path: Path, split: str) -> None:
+    root = _root(tmp_path, {}, split)
+    tar = root / f"{split}-000000.tar"
     data = tar.read_bytes()
     tar.write_bytes(bytes(512) + data[:-512])  # every picture lies one block later
     with pytest.raises(DataError, match="was cut or replaced"):
+        list(_open(root, split))
+    rows = _rows(_open(root, split, bad_samples="skip", max_bad_samples=NUM))
+    assert [weight for _, weight, _ in rows.values()] == [0.0] * NUM
+
+
+def test_a_shard_that_is_gone_is_damage(tmp_path: Path) -> None:
+    root = _root(tmp_path, {})
+    (root / "val-000000.tar").unlink()
+    with pytest.raises(DataError, match=r"no such shard: .*val-000000\.tar"):
         list(_open(root))
+    rows = _rows(_open(root, bad_samples="skip", max_bad_samples=NUM))
+    assert [weight for _, weight, _ in rows.values()] == [0.0] * NUM
+
+
+@pytest.mark.parametrize(
+    ("function", "number", "remedy"),
+    [("pread", errno.EIO, "check the disk"), ("open", errno.EMFILE, "ulimit -n")],
+)
+def test_what_the_system_lacks_is_no_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, function: str, number: int, remedy: str
+) -> None:
+    loader = _open(_root(tmp_path, {}, "train"), "train", bad_samples="skip")
+    original = getattr(os, function)
+
+    def fail(path: object, *rest: object) -> object:
+        if function == "open" and not str(path).endswith(".tar"):
+            return original(path, *rest)
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, function, fail)
+    with pytest.raises(StorageError, match=f"cannot read .*: {os.strerror(number)}") as raised:
+        list(loader)
+    assert remedy in str(raised.value)
+    assert "bad_samples" not in str(raised.value)
 
 
 def test_training_needs_labels(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def test_nothing_starts_before_the_first_batch_and_nothing_stays() -> None:
     assert threading.active_count() == before
     next(batches)
     assert threading.active_count() > before
-    batches.close()  # type: ignore[attr-defined]  # a generator, typed as an iterator
+    batches.close()
     assert threading.active_count() == before
 
 

@@ -1,35 +1,45 @@
 """Training, testing and plain loops from shards behind a URL equal those from a folder."""
 
+import fcntl
+import os
+import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from tests.data.official import jpeg, write_tar
-from tests.data.servers import Nginx, run_nginx, run_s3
+from tests.data.servers import CuttingProxy, Nginx, run_hanging_server, run_nginx, run_s3
 from tests.integration.stages import load_weights, run
 
 import places.data
+from places.data import download
+from places.data.batches import EvalCrop, TrainCrop, Workers, eval_batches, train_batches
+from places.data.damage import BadSamples, DamagePolicy
 from places.data.indexing import index_shards
 from places.data.loader import Loader
-from places.errors import ConfigError
+from places.data.remote import ShardCache, fetch_manifest
+from places.data.source import Cache, open_source
+from places.errors import ConfigError, DataError, StorageError
 
 NUM_SHARDS = 12
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Twelve shards of 8 to 13 pictures."""
+    """Twelve shards of 8 to 13 pictures, for training and for validation."""
     folder = tmp_path / "served"
-    number = 0
-    for shard in range(NUM_SHARDS):
-        files = {}
-        for _ in range(8 + shard % 6):
-            files[f"{number:04d}.jpg"] = jpeg(number, 40)
-            files[f"{number:04d}.cls"] = str(number % 365).encode()
-            number += 1
-        write_tar(folder / f"train-{shard:06d}.tar", files)
-    index_shards(folder, "train")
+    for split in ("train", "val"):
+        number = 0
+        for shard in range(NUM_SHARDS):
+            files = {}
+            for _ in range(8 + shard % 6):
+                files[f"{number:04d}.jpg"] = jpeg(number, 40)
+                files[f"{number:04d}.cls"] = str(number % 365).encode()
+                number += 1
+            write_tar(folder / f"{split}-{shard:06d}.tar", files)
+        index_shards(folder, split)
     return folder
 
 
@@ -75,7 +85,7 @@ def test_a_cache_for_a_part_of_the_shards_stays_within_its_bound(
     nginx: Nginx, root: Path, tmp_path: Path
 ) -> None:
     cache = tmp_path / "cache"
-    sizes = [path.stat().st_size for path in root.glob("*.tar")]
+    sizes = [path.stat().st_size for path in root.glob("train-*.tar")]
     limit_bytes = sum(sizes) * 3 // 4
     keys = []
     for epoch in range(2):
@@ -94,6 +104,138 @@ def test_a_cache_that_is_too_small_is_refused_with_the_size_it_needs(
         next(iter(_node(nginx.url(), tmp_path / "cache", 0, 0.00001)))
     assert "--data.cache_size_gb" in str(raised.value)
     assert not nginx.requests()
+
+
+def test_a_validation_that_is_left_early_leaves_the_cache_to_the_training(
+    root: Path, tmp_path: Path
+) -> None:
+    # Seven of twelve shards have room; the training needs up to five, with its eight ahead.
+    limit_bytes = 7 * max(path.stat().st_size for path in root.glob("*.tar")) + 20_000
+    words = ["--data.root", root.as_uri(), "--data.cache_size_gb", limit_bytes / 1e9]
+    words += ["--data.batch_size", 4, "--data.shuffle_window", 1, "--trainer.max_epochs", 1]
+    words += ["--trainer.num_sanity_val_steps", 1, "--trainer.val_check_interval", 8]
+    assert run("fit", *words, "--trainer.limit_val_batches", 1) == 0
+    cached = {path.name for path in (tmp_path / "data" / "cache").rglob("val-*.tar")}
+    assert cached <= {"val-000000.tar"}, "what nobody would read was fetched"
+
+
+def _fetching_threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if "places-fetch" in thread.name]
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_an_epoch_that_is_left_early_lets_go_of_its_shards(
+    root: Path, tmp_path: Path, split: str
+) -> None:
+    source = open_source(root.as_uri(), split, cache=Cache(tmp_path / "cache"))
+    workers = Workers(num_threads=2)
+    if split == "train":
+        crop = TrainCrop(32, (0.08, 1.0), (3 / 4, 4 / 3), flip=True)
+        batches = train_batches(source, crop, workers, batch_size=4, seed=0, epoch=0)
+    else:
+        batches = eval_batches(source, EvalCrop(32, 36, "squash"), workers, batch_size=4)
+    next(batches)
+    shards = list(source.manifest.root.glob("*.tar"))
+    assert shards
+    assert _fetching_threads()
+    del batches  # as the end of a loop does
+    assert not _fetching_threads()
+    for path in shards:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # nobody holds it any more
+
+
+@pytest.fixture
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+
+
+def _one_by_one(url: str | Path, cache: Path, bad_samples: DamagePolicy = "raise") -> Loader:
+    """Batches that each read one shard, one after the other."""
+    return places.data.open(
+        url,
+        "val",
+        8,
+        image_size=32,
+        resize_size=36,
+        num_threads=2,
+        bad_samples=bad_samples,
+        cache_folder=cache,
+        cache_size_gb=1.0,
+    )
+
+
+# In these three a request would hang for eight minutes.
+
+
+@pytest.mark.usefixtures("no_proxy")
+def test_leaving_an_epoch_does_not_wait_for_a_server_that_hangs(root: Path, tmp_path: Path) -> None:
+    with run_hanging_server(root, "val-000000.tar") as (url, hangs):
+        batches = iter(_one_by_one(url, tmp_path / "cache"))
+        next(batches)
+        hangs.wait()
+        del batches
+    assert not [thread for thread in threading.enumerate() if "places-decode" in thread.name]
+    # What was given up is no damage, and can be fetched now.
+    keys = [batch["key"] for batch in _one_by_one(root.as_uri(), tmp_path / "cache", "skip")]
+    assert keys == [batch["key"] for batch in _one_by_one(root, tmp_path)]
+
+
+@pytest.mark.usefixtures("no_proxy")
+def test_an_error_does_not_wait_for_a_server_that_hangs(root: Path, tmp_path: Path) -> None:
+    with (root / "val-000000.tar").open("r+b") as tar:
+        tar.write(b"other")
+    error = "val-000000.tar is not the file that its manifest describes"
+    with (
+        run_hanging_server(root, "val-000000.tar") as (url, _),
+        pytest.raises(DataError, match=error),
+    ):
+        list(_one_by_one(url, tmp_path / "cache"))
+
+
+@pytest.mark.usefixtures("no_proxy")
+def test_an_interrupt_does_not_wait_for_a_server_that_hangs(root: Path, tmp_path: Path) -> None:
+    def interrupt() -> None:
+        hangs.wait()
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with run_hanging_server(root) as (url, hangs):
+        thread = threading.Thread(target=interrupt)
+        thread.start()
+        with pytest.raises(KeyboardInterrupt):
+            list(_one_by_one(url, tmp_path / "cache"))
+        thread.join()
+
+
+def test_a_server_that_fails_is_no_damage(
+    nginx: Nginx, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "NUM_TRIES", 1)
+    loader = _one_by_one(nginx.url(), tmp_path / "cache", "skip")
+    proxy = CuttingProxy(nginx.port, num_cuts=0, after_bytes=0)
+    down = _one_by_one(nginx.url(port=proxy.port), tmp_path / "cache", "skip")
+    proxy.close()
+    with pytest.raises(StorageError, match="cannot read") as raised:
+        list(down)
+    assert "bad_samples" not in str(raised.value)
+    assert len(list(loader)) == len(loader)
+
+
+def test_a_cache_without_room_is_no_damage(root: Path, tmp_path: Path) -> None:
+    size_gb = 0.9 * sum(path.stat().st_size for path in root.glob("val-*.tar")) / 1e9
+    cache = Cache(tmp_path / "cache", size_gb)
+    manifest = fetch_manifest(root.as_uri(), "val", cache.folder)
+    other = ShardCache(root.as_uri(), manifest, int(size_gb * 1e9))
+    held = [other.open(shard) for shard in range(10)]
+    source = open_source(root.as_uri(), "val", BadSamples("skip"), cache)
+    assert source.shards._cache is not None
+    source.shards._cache._patience_s = 0.2
+    batches = eval_batches(source, EvalCrop(32, 36, "squash"), Workers(), batch_size=4)
+    with pytest.raises(StorageError, match="no room for val-0000") as raised:
+        list(batches)
+    assert "bad_samples" not in str(raised.value)
+    for file in held:
+        os.close(file)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
@@ -107,14 +108,22 @@ def train_batches(
     )
     if source.shards.are_remote:
         source.shards.follow(*workers.share_of_node(order, batch_size), first_step)
-    batches = _stream(ids, open_batch, crop.image_size, workers)
-    yield from _followed(source, batches, first_step)
+    yield from _stream(source, ids, open_batch, crop.image_size, workers, first_step)
 
 
 def eval_batches(
-    source: Source, crop: EvalCrop, workers: Workers, *, batch_size: int, first_step: int = 0
+    source: Source,
+    crop: EvalCrop,
+    workers: Workers,
+    *,
+    batch_size: int,
+    first_step: int = 0,
+    num_batches: int | None = None,
 ) -> Iterator[Batch]:
-    """Yield this process's share of the batches that cover a split exactly once."""
+    """Yield this process's share of the batches that cover a split exactly once.
+
+    Only the first `num_batches` are read if that is given, those before `first_step` included.
+    """
 
     def open_batch(ids: plan.Ids) -> Callable[[int, Pixels], Sample]:
         entries = source.shards.entries(ids)
@@ -128,40 +137,44 @@ def eval_batches(
         return load
 
     num_samples = source.manifest.num_samples
+    if num_batches is None:
+        num_batches = plan.num_eval_batches(num_samples, batch_size)
     if source.shards.are_remote:
-        rows = np.arange(plan.num_eval_batches(num_samples, batch_size) * batch_size)
+        rows = np.arange(num_batches * batch_size)
         order = np.minimum(rows, num_samples - 1)
         source.shards.follow(*workers.share_of_node(order, batch_size), first_step)
-    ids = eval_ids(num_samples, batch_size, workers, first_step)
-    yield from _followed(source, _stream(ids, open_batch, crop.image_size, workers), first_step)
+    ids = islice(eval_ids(num_samples, batch_size, workers), first_step, num_batches)
+    yield from _stream(source, ids, open_batch, crop.image_size, workers, first_step)
 
 
-def eval_ids(
-    num_samples: int, batch_size: int, workers: Workers, first_step: int = 0
-) -> Iterator[plan.Ids]:
+def eval_ids(num_samples: int, batch_size: int, workers: Workers) -> Iterator[plan.Ids]:
     """Yield the ids that one process evaluates, batch by batch."""
-    for step in range(first_step, plan.num_eval_batches(num_samples, batch_size)):
+    for step in range(plan.num_eval_batches(num_samples, batch_size)):
         yield plan.eval_batch(
             num_samples, batch_size, step, rank=workers.rank, num_ranks=workers.num_ranks
         )
 
 
-def _followed(source: Source, batches: Iterator[Batch], first_step: int) -> Iterator[Batch]:
-    for step, batch in enumerate(batches, first_step):
-        source.shards.advance(step)
-        yield batch
-
-
 def _stream(
+    source: Source,
     ids: Iterable[plan.Ids],
     open_batch: Callable[[plan.Ids], Callable[[int, Pixels], Sample]],
     image_size: int,
     workers: Workers,
+    first_step: int,
 ) -> Iterator[Batch]:
-    return stream(
+    batches = stream(
         ids,
         open_batch,
         image_size=image_size,
         num_threads=workers.num_threads,
         pin_memory=workers.pin_memory,
+        cancel=source.shards.cancel,
     )
+    try:
+        for step, batch in enumerate(batches, first_step):
+            source.shards.advance(step)
+            yield batch
+    finally:
+        batches.close()
+        source.shards.leave()

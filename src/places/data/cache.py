@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
 
-from places.errors import DataError
+from places.errors import StorageError
 
 _PART = re.compile(r"\.(\d+)\.part$")
 
@@ -110,14 +110,14 @@ class CacheFolder:
         """Return the bytes of manifests and indexes, which are never removed."""
         return sum(file.size_bytes for file in self._files() if file.is_kept)
 
-    def full(self, name: str, size_bytes: int) -> DataError:
+    def full(self, name: str, size_bytes: int) -> StorageError:
         """Return the error that there is no room for a file, with what takes the room."""
         with self._exclusive():
             files = self._files()
             used = [file for file in files if not file.is_kept and _is_locked(file.path)]
         names = sorted(_PART.sub("", file.path.name) for file in used)
         shown = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
-        return DataError(
+        return StorageError(
             f"no room for {name} with {size_bytes:,} bytes in the cache",
             f"in use:  {sum(file.size_bytes for file in used):,} bytes: {shown or 'nothing'}",
             f"besides: {sum(file.size_bytes for file in files if file.is_kept):,} bytes of indexes",

@@ -10,15 +10,19 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, wait
+from functools import partial
 
 from places.data.urls import RemoteFolder, without_secrets
-from places.errors import DataError
+from places.errors import DataError, StorageError
 
 RANGE_BYTES = 16 * 2**20
 SMALLEST_RANGE_BYTES = 2**17  # what is asked for when longer answers broke again and again
 NUM_TRIES = 8
 FIRST_WAIT_S = 1.0
 LONGEST_WAIT_S = 30.0
+
+_LOOK_S = 0.1  # how often a read looks whether it is still wanted
 
 _PASSING_STATUSES = {408, 425, 429}  # of those from 400 to 499; the others stay as they are
 _logger = logging.getLogger("places.data.remote")
@@ -28,7 +32,7 @@ class MissingFileError(DataError):
     """There is no file behind a URL."""
 
 
-class StoppedError(DataError):
+class StoppedError(StorageError):
     """A file was not fetched to its end, because nobody waits for it any more."""
 
 
@@ -41,7 +45,7 @@ def read_file(folder: RemoteFolder, name: str) -> bytes:
 
     Raises:
         MissingFileError: There is none.
-        DataError: It cannot be read.
+        StorageError: It cannot be read.
     """
     return _try(folder, name, lambda _: folder.read(name), threading.Event())
 
@@ -66,7 +70,9 @@ def fetch(
         stop: Set by another thread to end this early.
 
     Raises:
-        DataError: It cannot be read, or is not the expected file, even if fetched twice.
+        MissingFileError: There is none.
+        DataError: It is not the expected file, even if fetched twice.
+        StorageError: It cannot be read.
         StoppedError: `stop` was set.
     """
     start, start_s = os.fstat(file).st_size, time.monotonic()
@@ -98,8 +104,6 @@ def _append(
     folder: RemoteFolder, name: str, size_bytes: int, file: int, stop: threading.Event
 ) -> None:
     while (start := os.fstat(file).st_size) < size_bytes:
-        if stop.is_set():
-            raise StoppedError(f"{folder.shown(name)} was not fetched to its end")
         data = _try(folder, name, _range_reader(folder, name, start, size_bytes), stop)
         if len(data) == size_bytes:  # also from servers that know no ranges
             os.ftruncate(file, 0)
@@ -154,11 +158,11 @@ def _try(
     def read_once() -> bytes:
         nonlocal num_tries
         num_tries += 1
-        return read(num_tries)
+        return _read_unless(stop, partial(read, num_tries), folder.shown(name))
 
     try:
         return tries(read_once)
-    except _WrongLengthError:
+    except (_WrongLengthError, StoppedError):
         raise
     except Exception as error:
         # Not chained: the original may show credentials.
@@ -166,9 +170,31 @@ def _try(
     raise failure
 
 
+def _read_unless(stop: threading.Event, read: Callable[[], bytes], shown: str) -> bytes:
+    """Read in a thread of its own, which is left to itself once nobody waits any more.
+
+    A server that does not answer holds a connection for a minute, and no library can be told in
+    the meantime.
+    """
+    done: Future[bytes] = Future()
+
+    def run() -> None:
+        try:
+            done.set_result(read())
+        except BaseException as error:
+            done.set_exception(error)
+
+    if not stop.is_set():
+        threading.Thread(target=run, name="places-read", daemon=True).start()
+    while not stop.is_set():
+        if wait([done], timeout=_LOOK_S).done:
+            return done.result()
+    raise StoppedError(f"{shown} was not fetched to its end")
+
+
 def _may_pass(error: BaseException) -> bool:
     """Tell whether an error may not come again."""
-    lasting = (FileNotFoundError, PermissionError, _WrongLengthError, ImportError)
+    lasting = (FileNotFoundError, PermissionError, _WrongLengthError, ImportError, StoppedError)
     if isinstance(error, lasting) or type(error).__name__ == "NoCredentialsError":
         return False
     status = _status(error)
@@ -184,12 +210,12 @@ def _failure(folder: RemoteFolder, name: str, error: Exception, num_tries: int) 
         )
     denied = isinstance(error, PermissionError) or type(error).__name__ == "NoCredentialsError"
     if denied or status in (401, 403):
-        return DataError(
+        return StorageError(
             f"no permission to read {shown}",
             f"the answer:  {reason}",
             "check the address and the credentials; some stores refuse missing files like this",
         )
-    return DataError(
+    return StorageError(
         f"cannot read {shown}",
         f"after {num_tries} {'try' if num_tries == 1 else 'tries'}:  {reason}",
         "start again when the server answers: what has arrived is kept",

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from places.data.damage import storage_error
 from places.errors import DataError
 
 VERSION = 1
@@ -117,7 +118,7 @@ def read_fields(root: Path, split: str) -> dict[str, Any]:
     path = manifest_path(root, split)
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise _missing(root, split) from error
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise _damaged(path, str(error)) from error
@@ -158,14 +159,16 @@ def load_index(manifest: Manifest) -> np.ndarray:
         `(num_samples,)` of dtype `SAMPLE`, read-only, sorted by shard and offset.
 
     Raises:
-        DataError: The file is missing or does not have the manifest's shape.
+        DataError: The file is missing, cannot be read or does not have the manifest's shape.
     """
     path = index_path(manifest.root, manifest.split)
     try:
         index: np.ndarray = np.load(path, mmap_mode="r")
     except FileNotFoundError as error:
         raise DataError(f"no index {path}", _make_index(manifest)) from error
-    except (ValueError, OSError, EOFError) as error:
+    except OSError as error:
+        raise storage_error(f"cannot read {path}", error) from error
+    except (ValueError, EOFError) as error:
         raise DataError(f"damaged index {path}: {error}", _make_index(manifest)) from error
     if index.dtype != SAMPLE or index.shape != (manifest.num_samples,):
         reason = f"it has shape {index.shape}, not ({manifest.num_samples},)"
@@ -223,6 +226,8 @@ def _fields(manifest: Manifest) -> dict[str, Any]:
 
 
 def _missing(root: Path, split: str) -> DataError:
+    if root.is_file():
+        return DataError(f"{root} is a file", f"give the folder of the shards:  {root.parent}")
     path = manifest_path(root, split)
     found = ", ".join(sorted(file.name for file in root.glob("*.json"))) or "no manifest"
     if any(root.glob(f"{split}-*.tar")):
@@ -231,11 +236,13 @@ def _missing(root: Path, split: str) -> DataError:
             f"looked for: {path}      found: {split}-*.tar, {found}",
             f"make it:    places verify {root} --split {split} --index",
         )
+    draw = [f"or draw:    places sample --root {root}"] if root.name == "sample" else []
     archive = "train_256_places365standard.tar" if split == "train" else f"{split}_256.tar"
     return DataError(
         f"no shards for split {split!r} in {root}",
         f"looked for: {path}      found: {found}",
         f"make them:  places pack {archive} --root {root}",
+        *draw,
     )
 
 

@@ -10,10 +10,10 @@ import os
 import threading
 import time
 
-from places.data.cache import CacheFolder, Wait, touch
-from places.data.download import fetch
+from places.data.cache import Wait, touch
+from places.data.download import StoppedError
+from places.data.fetching import Fetcher
 from places.data.manifest import Manifest
-from places.data.urls import open_folder
 from places.data.uses import ShardUses, longest_horizon, peak_bytes
 from places.errors import ConfigError, DataError
 
@@ -48,9 +48,8 @@ class ShardCache:
         prefetch_share: float = 1.0,
         patience_s: float = 60.0,
     ) -> None:
-        self._remote = open_folder(url)
         self._shards = manifest.shards
-        self._folder = CacheFolder(manifest.root, cache_size_bytes)
+        self._fetcher = Fetcher(url, manifest, cache_size_bytes)
         self._prefetch_share, self._patience_s = prefetch_share, patience_s
         self._changed = threading.Condition()  # guards everything below
         self._steps: dict[int, tuple[int, int]] = {}  # first and last use, in order of first use
@@ -67,7 +66,8 @@ class ShardCache:
         The shard is fetched first if need be. It stays in the cache while the descriptor is open.
 
         Raises:
-            DataError: It cannot be fetched, it is damaged, or there is no room for it.
+            DataError: It is missing or damaged.
+            StorageError: It cannot be fetched, there is no room for it, or `cancel` was called.
         """
         stop, wait_start_s = self._stop, time.monotonic()
         while True:
@@ -77,9 +77,9 @@ class ShardCache:
             if file is Wait.BUSY:
                 wait_start_s = time.monotonic()
             elif time.monotonic() - wait_start_s > self._patience_s:
-                raise self._folder.full(self._shards[shard].name, self._shards[shard].size_bytes)
+                raise self._fetcher.full(shard)
             if stop.wait(_POLL_S):
-                raise DataError(f"{self._shards[shard].name} was closed before it was fetched")
+                raise StoppedError(f"{self._shards[shard].name} was closed before it was fetched")
 
     def follow(self, uses: ShardUses, first_step: int) -> None:
         """Fetch the shards of one epoch ahead of time, in the background; replaces earlier ones.
@@ -113,6 +113,10 @@ class ShardCache:
             self._release()
             self._changed.notify_all()
 
+    def cancel(self) -> None:
+        """End all waiting in `open` with an error, also that to come, until `close` is called."""
+        self._stop.set()
+
     def close(self) -> None:
         """End fetching and let go of all shards; partial files are kept. `open` works again."""
         with self._changed:
@@ -124,42 +128,21 @@ class ShardCache:
             threads, self._threads = self._threads, []
             self._changed.notify_all()
         for thread in threads:
-            thread.join(timeout=3)  # it may sit in a read that takes longer
+            thread.join(timeout=3)  # a slow disk may hold it longer
 
     def _open_now(self, shard: int, stop: threading.Event) -> int | Wait:
         with self._changed:
             if failed := self._failed.get(shard):
-                raise DataError(failed.message, *failed.hint)
+                raise type(failed)(failed.message, *failed.hint)
         try:
-            return self._open_or_fetch(shard, stop)
+            return self._fetcher.open_or_fetch(shard, stop)
+        except StoppedError:
+            raise
         except DataError as error:
             with self._changed:
                 if shard in self._steps:  # later calls fail at once, not after as many tries
                     self._failed[shard] = error
             raise
-
-    def _open_or_fetch(self, shard: int, stop: threading.Event) -> int | Wait:
-        wanted = self._shards[shard]
-        try:
-            file = self._folder.open(wanted.name, wanted.size_bytes)
-            if file is not None:
-                return file
-            part = self._folder.claim(wanted.name, wanted.size_bytes)
-            if isinstance(part, Wait):
-                return part
-            try:
-                fetch(self._remote, wanted.name, wanted.size_bytes, wanted.sha256, part, stop)
-            except BaseException:
-                self._folder.give_up(part, wanted.name, wanted.size_bytes)
-                raise
-            self._folder.install(part, wanted.name, wanted.size_bytes)
-        except OSError as error:  # those of the network are DataErrors by now
-            raise DataError(
-                f"cannot keep {wanted.name} in {self._folder.folder}: {error.strerror}",
-                "make room there, or type a smaller --data.cache_size_gb",
-            ) from error
-        file = self._folder.open(wanted.name, wanted.size_bytes)
-        return Wait.BUSY if file is None else file
 
     def _start_threads(self) -> None:
         for number in range(NUM_PREFETCHERS):
@@ -184,12 +167,12 @@ class ShardCache:
         """Fetch the most urgent shard that nobody else fetches; tell whether there was one."""
         # First of all keep what is there, lest it be removed to make room for the others.
         for shard in self._wanted():
-            file = self._folder.open(self._shards[shard].name, self._shards[shard].size_bytes)
+            file = self._fetcher.open(shard)
             if file is not None:
                 self._hold(shard, file)
         for shard in self._wanted():
             try:
-                outcome = self._open_or_fetch(shard, stop)
+                outcome = self._fetcher.open_or_fetch(shard, stop)
             except DataError as error:
                 if stop.is_set():
                     return False
@@ -235,7 +218,7 @@ class ShardCache:
 
     def _horizon_of(self, uses: ShardUses) -> int:
         sizes_bytes = [shard.size_bytes for shard in self._shards]
-        kept_bytes, limit_bytes = self._folder.kept_bytes(), self._folder.limit_bytes
+        kept_bytes, limit_bytes = self._fetcher.kept_bytes(), self._fetcher.limit_bytes
         usable_bytes = int(limit_bytes * self._prefetch_share) - kept_bytes
         horizon = longest_horizon(uses, sizes_bytes, usable_bytes, SHORTEST_HORIZON)
         if horizon is None:

@@ -4,6 +4,7 @@ import os
 import resource
 import threading
 
+from places.data.damage import storage_error
 from places.data.manifest import BLOCK_BYTES, Manifest, load_index, read_key, read_size_bytes
 from places.data.plan import Ids
 from places.data.prefetch import ShardCache
@@ -43,7 +44,8 @@ class Shards:
         """Return the key and the JPEG bytes of a sample.
 
         Raises:
-            DataError: The shard cannot be read, or does not hold what the index says.
+            DataError: The shard is not there, or does not hold what the index says.
+            StorageError: It cannot be read now, or there is no room for it.
         """
         offset, size_bytes, shard, _ = entry
         try:
@@ -51,8 +53,10 @@ class Shards:
             # place.
             start = offset - BLOCK_BYTES
             block = os.pread(self._file(shard), BLOCK_BYTES + size_bytes, start)
+        except FileNotFoundError as error:
+            raise DataError(f"no such shard: {self._paths[shard]}") from error
         except OSError as error:
-            raise DataError(f"cannot read {self._paths[shard]}: {error.strerror}") from error
+            raise storage_error(f"cannot read {self._paths[shard]}", error) from error
         header = block[:BLOCK_BYTES]
         if len(block) < BLOCK_BYTES + size_bytes or read_size_bytes(header) != size_bytes:
             raise self._replaced(shard, f"at byte {offset:,} the picture of the index is missing")
@@ -88,6 +92,16 @@ class Shards:
                     if self._last_steps.get(shard, -1) <= step:
                         os.close(self._files.pop(shard))
             self._cache.advance(step)
+
+    def cancel(self) -> None:
+        """End all waiting for remote shards with an error, until `leave` is called."""
+        if self._cache:
+            self._cache.cancel()
+
+    def leave(self) -> None:
+        """Let go of remote shards and fetch no more, once nobody reads; local ones stay open."""
+        if self._cache:
+            self.close()
 
     def close(self) -> None:
         """Close the shards that were opened; reading opens them again."""

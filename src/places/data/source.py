@@ -10,7 +10,7 @@ from places.data.manifest import Manifest, load_manifest
 from places.data.remote import ShardCache, fetch_manifest, is_url
 from places.data.shards import Entry, Shards
 from places.data.stream import Sample
-from places.errors import ConfigError, DataError
+from places.errors import ConfigError, DataError, StorageError
 
 _TRAIN_SHARE = 0.8  # of the cache
 
@@ -50,6 +50,7 @@ class Source:
 
         Raises:
             DataError: It cannot be read, and that is not to be skipped.
+            StorageError: Nothing can be read now; no fault of the sample, so it does not count.
         """
         key, label = "", entry[-1]
         try:
@@ -57,6 +58,8 @@ class Source:
             if needs_label and label < 0:
                 raise DataError(f"{key} has no label")
             decode(jpeg)
+        except StorageError:
+            raise
         except DataError as error:
             place = self.shards.place(entry)
             reason = self.bad_samples.report(number, f"{key} in {place}" if key else place, error)

@@ -6,7 +6,7 @@ memory, start at once, need no pickling and hold no state.
 
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import NamedTuple, TypedDict
@@ -54,7 +54,8 @@ def stream(
     num_threads: int,
     num_batches_ahead: int = 3,
     pin_memory: bool = False,
-) -> Iterator[Batch]:
+    cancel: Callable[[], None] = lambda: None,
+) -> Generator[Batch, None, None]:
     """Yield one batch for each item of `plan`, in order, decoded ahead of time by threads.
 
     Nothing starts before the first batch is asked for, and all threads end with the iterator.
@@ -68,6 +69,7 @@ def stream(
         num_threads: Number of decoding threads.
         num_batches_ahead: Number of batches that are decoded while one is used.
         pin_memory: Allocate page-locked memory, from which copies to a GPU run in the background.
+        cancel: Called when the iterator ends, before it waits for its threads.
 
     Raises:
         DataError: A sample is damaged or missing; the message names it.
@@ -98,6 +100,7 @@ def stream(
                 pending.extend(map(start, islice(ids_of_batches, 1)))
                 yield _batch(images, samples)
         finally:
+            cancel()
             pool.shutdown(cancel_futures=True)
 
 
