@@ -10,7 +10,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "places"
 # From the bottom up; a module may import from lower layers and from its own.
 LAYERS = [
     {"__init__", "errors"},
-    {"categories", "tool_parser", "recipes", "runs"},
+    {"categories", "ranges", "tool_parser", "recipes", "runs"},
     {"data", "models", "figures", "sample"},
     {"metrics", "schedules", "trivial_augment", "average", "mixing"},
     {"augment"},
@@ -18,7 +18,7 @@ LAYERS = [
     {"callbacks", "checkpoint_files", "checkpoints", "last", "trainer_parts"},
     {"suggestions"},
     {"refusals"},
-    {"parser"},
+    {"mistakes", "parser"},
     {"stages"},
     {"config", "bench"},
     {"cli", "__main__"},

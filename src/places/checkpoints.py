@@ -43,16 +43,26 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         CheckpointError: The file is damaged, or was not written by `places`.
     """
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        checkpoint = _load(path)
     except (RuntimeError, ValueError, OSError, EOFError, pickle.UnpicklingError) as error:
         first_line = str(error).partition("\n")[0]
         raise CheckpointError(f"cannot read checkpoint {path}", first_line) from error
     if not isinstance(checkpoint, dict) or CHECKPOINT_KEY not in checkpoint:
         raise CheckpointError(
             f"{path} was not written by places, so it does not say how its network is built",
-            "use it as weights:  --config RECIPE --model.weights " + str(path),
+            f"use it as weights:  --config RECIPE --model.weights {path}",
         )
     return checkpoint
+
+
+def _load(path: Path) -> Any:  # noqa: ANN401  # whatever is in the file
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except RuntimeError as error:
+        if "mmap" not in str(error):
+            raise
+        # Perhaps a file in the format that PyTorch left in 2020, such as CSAIL's.
+        return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def load_record(path: Path) -> dict[str, Any]:
@@ -72,7 +82,8 @@ def defaults_from(config: Mapping[str, Any], data_class: str, stage: str) -> dic
         config: The resolved config that the checkpoint was written under.
         data_class: Class path of the data module of the later command. If it is another one, only
             how pictures are prepared is taken over.
-        stage: The later command. Only `fit` takes over the seed and what the trainer did.
+        stage: The later command. Only `fit` takes over the seed, what the trainer did and when
+            resume points are written.
     """
     model, data = dict(config["model"]), dict(config["data"])
     # The checkpoint's own weights replace those that its training started from.
@@ -83,9 +94,13 @@ def defaults_from(config: Mapping[str, Any], data_class: str, stage: str) -> dic
         kept = {key: data["init_args"][key] for key in _PREPROCESSING if key in data["init_args"]}
         data = {"class_path": data_class, "init_args": kept}
     defaults = {"model": model, "data": data}
+    # Other stages too: Lightning knows the state of this callback by what it monitors.
+    best = config["checkpoint"]
+    defaults |= {f"checkpoint.{key}": best[key] for key in best if key != "dirpath"}
     if stage == "fit":
-        trainer = config["trainer"]
+        trainer, resume = config["trainer"], config["resume"]
         defaults |= {f"trainer.{key}": trainer[key] for key in _TRAINING if key in trainer}
+        defaults |= {f"resume.{key}": value for key, value in resume.items()}
         defaults["seed_everything"] = config["seed_everything"]
     return defaults
 

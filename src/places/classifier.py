@@ -1,7 +1,6 @@
 """SceneClassifier, the only LightningModule: a network, how it is trained and how it is scored."""
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +10,19 @@ from lightning.pytorch.cli import OptimizerCallable
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
-from torch.optim.lr_scheduler import LambdaLR
 
 from places.augment import Augment, draw
 from places.average import decay_at, fit_average, start_average, update_average
+from places.categories import load_categories
+from places.data.image_files import ImageFiles
+from places.data.places365 import Places365
 from places.errors import ConfigError
 from places.metrics import EvaluationSums
 from places.mixing import mixed_hits, mixed_loss
 from places.models import ResNet
 from places.models.weights import load_weights
-from places.schedules import Schedule, learning_rate_factor, parameter_groups
+from places.ranges import check_range
+from places.schedules import Course, Schedule, parameter_groups
 
 NetCallable = Callable[[int], nn.Module]
 NUM_GUESSES = 5  # per picture, as the official test server takes them
@@ -79,6 +81,9 @@ class SceneClassifier(LightningModule):
         compile: bool = False,
     ) -> None:
         super().__init__()
+        check_range("model.num_classes", num_classes, 1)
+        check_range("model.label_smoothing", label_smoothing, 0, 1)
+        check_range("model.std", min(std), 0.001)
         self.net = net(num_classes)
         if weights is not None:
             load_weights(self.net, weights, replace_head=replace_head)
@@ -91,9 +96,7 @@ class SceneClassifier(LightningModule):
         self.label_smoothing = label_smoothing
         self.augment = augment
         self._optimizer = optimizer
-        self._schedule: Schedule = schedule
-        self._warmup_epochs = warmup_epochs
-        self._milestones = milestones
+        self._course = Course(schedule, warmup_epochs, milestones)
         self._decay_norms_and_biases = decay_norms_and_biases
         self._memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self._compile = compile
@@ -104,6 +107,17 @@ class SceneClassifier(LightningModule):
         self._train_sums = torch.zeros(3)
         self._seed = torch.initial_seed()
         self._num_train_batches = 0
+
+    def setup(self, stage: str) -> None:
+        """Refuse a network for another number of classes than the data have."""
+        data = self.trainer.datamodule  # type: ignore[attr-defined]  # set, not declared
+        num_categories = len(load_categories())
+        is_ours = isinstance(data, Places365 | ImageFiles)
+        if is_ours and self.num_classes != num_categories:
+            raise ConfigError(
+                f"the network has {self.num_classes} classes, the data have {num_categories}",
+                f"type:  --model.num_classes {num_categories}, or leave it out",
+            )
 
     def configure_model(self) -> None:
         """Bring the networks into the wanted memory format, and compile them if asked to."""
@@ -116,18 +130,14 @@ class SceneClassifier(LightningModule):
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Return the optimizer and the schedule, which advances with every optimizer step."""
         groups = parameter_groups(self.net, decay_norms_and_biases=self._decay_norms_and_biases)
-        optimizer = self._optimizer(groups)
-        steps_per_epoch, num_steps = self._num_steps()
-        factor = partial(
-            learning_rate_factor,
-            num_steps=num_steps,
-            num_warmup_steps=round(self._warmup_epochs * steps_per_epoch),
-            schedule=self._schedule,
-            milestones=[round(epoch * steps_per_epoch) for epoch in self._milestones],
-        )
+        try:
+            optimizer = self._optimizer(groups)
+        except ValueError as error:
+            raise ConfigError(f"model.optimizer cannot be built: {error}") from error
+        scheduler = self._course.steer(optimizer, self.trainer)
         return {
             "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": LambdaLR(optimizer, factor), "interval": "step"},
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
         }
 
     def forward(self, image: Tensor) -> Tensor:
@@ -232,18 +242,6 @@ class SceneClassifier(LightningModule):
         scores = sums.compute() if sums.count else {}
         for name, value in scores.items():
             self.log(f"{stage}/{name}", value, prog_bar=name == "top1")
-
-    def _num_steps(self) -> tuple[int, int]:
-        # Never trainer.estimated_stepping_batches: it makes Lightning forget the loader's position.
-        trainer = self.trainer
-        num_batches = len(trainer.datamodule.train_dataloader())  # type: ignore[attr-defined]
-        limit = trainer.limit_train_batches
-        limit = limit if isinstance(limit, int) else int(num_batches * limit)
-        # The last step of an epoch is taken with fewer batches if need be.
-        steps_per_epoch = -(-min(num_batches, limit) // trainer.accumulate_grad_batches) or 1
-        if trainer.max_steps > 0:
-            return steps_per_epoch, trainer.max_steps
-        return steps_per_epoch, steps_per_epoch * max(1, trainer.max_epochs or 1)
 
 
 def _score(logits: Tensor, batch: Mapping[str, Any], sums: EvaluationSums) -> None:

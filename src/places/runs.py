@@ -33,10 +33,19 @@ def _claim(parent: Path) -> Path:
     while True:
         number += 1
         try:
-            (parent / str(number)).mkdir()
+            (parent / str(number)).mkdir(parents=True)
         except FileExistsError:
             continue
         return parent / str(number)
+
+
+def remove_unused(folder: Path | None) -> None:
+    """Remove the folder of a run that wrote nothing, and that of its recipe if it was the first."""
+    for unused in () if folder is None else (folder, folder.parent, RUNS):
+        try:
+            unused.rmdir()  # takes empty folders only
+        except OSError:
+            return
 
 
 def find_checkpoint(path: Path) -> Path:

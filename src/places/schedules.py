@@ -2,9 +2,17 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
+from lightning.pytorch import Trainer
 from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from places.errors import ConfigError
+from places.ranges import check_range
 
 Schedule = Literal["cosine", "steps", "constant"]
 
@@ -28,6 +36,50 @@ def parameter_groups(net: nn.Module, *, decay_norms_and_biases: bool) -> list[di
             "weight_decay": 0.0,
         },
     ]
+
+
+@dataclass(frozen=True)
+class Course:
+    """The course of the learning rate over a run, told in epochs; see `SceneClassifier`."""
+
+    schedule: Schedule
+    warmup_epochs: float
+    milestones: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse epochs that are negative, and steps without a place."""
+        check_range("model.warmup_epochs", self.warmup_epochs, 0)
+        check_range("model.milestones", min(self.milestones, default=0), 0)
+        if self.schedule == "steps" and not self.milestones:
+            raise ConfigError(
+                "model.schedule steps needs the epochs of its steps",
+                "type:  --model.milestones [30,60]",
+            )
+
+    def steer(self, optimizer: Optimizer, trainer: Trainer) -> LambdaLR:
+        """Let an optimizer follow the course, step by step."""
+        steps_per_epoch, num_steps = count_steps(trainer)
+        factor = partial(
+            learning_rate_factor,
+            num_steps=num_steps,
+            num_warmup_steps=round(self.warmup_epochs * steps_per_epoch),
+            schedule=self.schedule,
+            milestones=[round(epoch * steps_per_epoch) for epoch in self.milestones],
+        )
+        return LambdaLR(optimizer, factor)
+
+
+def count_steps(trainer: Trainer) -> tuple[int, int]:
+    """Return the optimizer steps of an epoch and those of the whole run."""
+    # Never trainer.estimated_stepping_batches: it makes Lightning forget the loader's position.
+    num_batches = len(trainer.datamodule.train_dataloader())  # type: ignore[attr-defined]
+    limit = trainer.limit_train_batches
+    limit = limit if isinstance(limit, int) else int(num_batches * limit)
+    # The last step of an epoch is taken with fewer batches if need be.
+    steps_per_epoch = -(-min(num_batches, limit) // trainer.accumulate_grad_batches) or 1
+    if trainer.max_steps > 0:
+        return steps_per_epoch, trainer.max_steps
+    return steps_per_epoch, steps_per_epoch * max(1, trainer.max_epochs or 1)
 
 
 def learning_rate_factor(

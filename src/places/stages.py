@@ -9,7 +9,6 @@ from typing import Any
 import torch
 import yaml
 from jsonargparse import ActionYesNo, Namespace
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_only
@@ -25,13 +24,15 @@ from places.checkpoints import (
     describe_changes,
     load_record,
 )
-from places.errors import ConfigError, PlacesError
+from places.errors import ConfigError
 from places.last import LAST, choose_last, say
+from places.mistakes import mistake_behind, mistake_in_building
 from places.parser import PlacesParser, option_names, without_model
+from places.ranges import check_range
 from places.recipes import find_recipes
 from places.refusals import Refused
-from places.runs import RUNS, claim_run_folder, find_checkpoint
-from places.trainer_parts import lost_process, run_callbacks, run_loggers, run_plugins
+from places.runs import RUNS, claim_run_folder, find_checkpoint, remove_unused
+from places.trainer_parts import run_callbacks, run_loggers, run_plugins
 
 _MODEL = "places.classifier.SceneClassifier"
 _DATA = "places.data.places365.Places365"
@@ -41,6 +42,7 @@ _NOISE = (
     r".*isinstance\(treespec, LeafSpec\)",  # lightning 2.6.6 with torch 2.14
     r"The dirpath has changed from",  # every stage has a run folder of its own
     r"It is recommended to use .*sync_dist",  # scores come from sums that are reduced already
+    r"You defined a `validation_step` but have no",  # ImageFiles says that it cannot fit
     r"Experiment logs directory .* is not empty",  # W&B may write into it before the CSV logger
 )
 
@@ -86,7 +88,7 @@ class PlacesCLI(LightningCLI):
                 args=args,
             )
         except BaseException:
-            self._remove_empty_folder()
+            remove_unused(self.folder)  # a run that failed before it began leaves no number behind
             raise
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -123,6 +125,7 @@ class PlacesCLI(LightningCLI):
         self.config = self._parse(parser, words)
         if checkpoint is not None:
             self._tell_changes(stage, defaults)
+        check_range("seed_everything", int(self.config[stage].seed_everything), 0, 2**32 - 1)
         self.config[stage].ckpt_path = None if checkpoint is None else str(checkpoint)
 
     def _find_checkpoint(self, config: Namespace) -> Path | None:
@@ -155,6 +158,7 @@ class PlacesCLI(LightningCLI):
                 f"give a run:      places {stage} --ckpt_path runs/demo/0",
                 "for benchmarks:  --random_weights",
             )
+        check_range("trainer.accumulate_grad_batches", config.trainer.accumulate_grad_batches, 1)
         if config.weights_only is False:
             raise ConfigError("--weights_only false would let a checkpoint run code; leave it out")
         if config.trainer.fast_dev_run:
@@ -176,16 +180,18 @@ class PlacesCLI(LightningCLI):
                 callback.config = self._asked
         return trainer
 
+    def instantiate_classes(self) -> None:
+        """Build the network, the data and the trainer, and say in few lines what is wrong there."""
+        try:
+            super().instantiate_classes()
+        except (ImportError, TypeError, ValueError) as error:
+            raise mistake_in_building(error) from error
+
     def after_instantiate_classes(self) -> None:
         """Refuse a network that the checkpoint does not fit."""
         path = self.config[str(self.subcommand)].ckpt_path
         if path is not None:
             check_network(self.model.state_dict(), Path(path), self._changes)
-
-    def _remove_empty_folder(self) -> None:
-        # A run that failed before it began leaves no number behind.
-        if self.folder is not None and self.folder.is_dir() and not any(self.folder.iterdir()):
-            self.folder.rmdir()
 
     def _give_folder(self, config: Namespace, recipe: str) -> None:
         root = Path(config.trainer.default_root_dir)
@@ -206,13 +212,8 @@ def main(words: Sequence[str]) -> None:
     torch.set_float32_matmul_precision("high")
     try:
         PlacesCLI(words)
-    except MisconfigurationException as error:
-        raise ConfigError(str(error).partition("\n")[0]) from error
-    except ValueError as error:
-        # jsonargparse wraps what the constructors of our classes raise.
-        raise _mistake_behind(error) or error from error
-    except RuntimeError as error:
-        raise lost_process(error) or error from error
+    except Exception as error:
+        raise mistake_behind(error) or error from error
 
 
 def resolve(words: Sequence[str]) -> dict[str, Any]:
@@ -233,12 +234,6 @@ class _ResolvingCLI(PlacesCLI):
 
     def after_instantiate_classes(self) -> None:
         pass
-
-
-def _mistake_behind(error: BaseException | None) -> PlacesError | None:
-    while error is not None and not isinstance(error, PlacesError):
-        error = error.__cause__ or error.__context__
-    return error
 
 
 def _quieten() -> None:

@@ -1,5 +1,6 @@
 """What a run says about itself: its resolved config, in its folder and in its checkpoints."""
 
+import sys
 from importlib.metadata import version
 from typing import Any
 
@@ -27,7 +28,9 @@ class RunRecord(SaveConfigCallback):
     recipe: str = ""
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Give the config to Weights & Biases too, which shows it beside the run."""
+        """Say where the run is, and give the config to Weights & Biases, which shows it too."""
+        if stage == "fit":
+            print(f"places: this run is {trainer.default_root_dir}", file=sys.stderr)
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
                 logger.log_hyperparams(self.resolved_config())

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lightning.pytorch import LightningDataModule
+from lightning.pytorch.trainer.states import TrainerFn
 
 from places.data import plan
 from places.data.batches import eval_ids
@@ -12,9 +13,11 @@ from places.data.decode import ResizeMode, decode_file, eval_crop
 from places.data.jpeg import Pixels
 from places.data.loader import Loader, check_batch_size
 from places.data.pictures import LeftOut
+from places.data.sizes import check_pixels
 from places.data.stream import Sample, stream
 from places.data.workers import workers_of
 from places.errors import DataError
+from places.ranges import check_range
 
 _READABLE = (
     "apng avif avifs bmp dib gif icns ico j2c j2k jfif jif jp2 jpc jpe jpeg jpf jpg jpx mpo "
@@ -54,6 +57,8 @@ class ImageFiles(LightningDataModule):
         num_threads: int | None = None,
     ) -> None:
         super().__init__()
+        check_pixels(image_size, resize_size)
+        check_range("data.num_threads", num_threads, 1)
         self.images = images
         self.batch_size = batch_size
         self.image_size = image_size
@@ -71,7 +76,7 @@ class ImageFiles(LightningDataModule):
         """
         if stage != "predict":
             raise DataError(
-                f"ImageFiles has no labels, so it cannot {stage}",
+                f"ImageFiles has no labels, so it cannot {TrainerFn(stage).value}",
                 "pack labelled folders first:  places pack FOLDER --root ROOT --split val",
             )
         self.paths, self.left_out = find_images(self.images)

@@ -13,10 +13,11 @@ from places.data.decode import ResizeMode
 from places.data.loader import Loader, check_batch_size
 from places.data.manifest import Manifest
 from places.data.position import Position
+from places.data.sizes import check_growth, check_pixels
 from places.data.source import Cache, Source, check_train_order, open_source
 from places.data.stream import Batch
 from places.data.workers import attached_trainer, workers_of
-from places.errors import ConfigError
+from places.ranges import check_range, check_rising
 
 
 class Places365(LightningDataModule):
@@ -74,7 +75,13 @@ class Places365(LightningDataModule):
         cache_size_gb: float = 50.0,
     ) -> None:
         super().__init__()
-        _check_sizes(image_size, start_image_size, grow_epochs, resize_size)
+        check_pixels(image_size, resize_size)
+        check_growth(image_size, start_image_size, grow_epochs)
+        check_rising("data.crop_scale", crop_scale, 0, 1)
+        check_rising("data.crop_ratio", crop_ratio, 0)
+        check_range("data.num_threads", num_threads, 1)
+        check_range("data.shuffle_window", shuffle_window, 1)
+        check_range("data.max_bad_samples", max_bad_samples, 0)
         self.root = root
         self.batch_size = batch_size
         self.image_size = image_size
@@ -196,26 +203,3 @@ class Places365(LightningDataModule):
             "test": (self.test_split,),
             "predict": (self.predict_split,),
         }[stage]
-
-
-def _check_sizes(
-    image_size: int,
-    start_image_size: int | None,
-    grow_epochs: tuple[int, int],
-    resize_size: int,
-) -> None:
-    if image_size > resize_size:
-        raise ConfigError(
-            f"data.image_size {image_size} is larger than data.resize_size {resize_size}",
-            "the evaluation crop is cut out of the resized picture",
-        )
-    if start_image_size is not None and not 0 < start_image_size <= image_size:
-        raise ConfigError(
-            f"data.start_image_size {start_image_size} is not between 1 and data.image_size "
-            f"{image_size}"
-        )
-    if not 0 <= grow_epochs[0] < grow_epochs[1]:
-        raise ConfigError(
-            f"data.grow_epochs {list(grow_epochs)} are no two rising epochs",
-            "type two, such as:  --data.grow_epochs [60,75]",
-        )

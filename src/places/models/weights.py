@@ -150,7 +150,7 @@ def _check_tensors(
     lines = [f"{len(keys)} {what}: {_some(keys)}" for what, keys in wrong.items() if keys]
     if lines:
         raise CheckpointError(
-            f"{path} does not fit the network {name}", *lines, "is it the same network and depth?"
+            f"{path} does not fit the network {name}: another network or depth?", *lines
         )
 
 
