@@ -141,6 +141,56 @@ def test_a_missing_shard_is_named(root: Path, check: Check) -> None:
     )
 
 
+def test_a_tar_that_no_manifest_names_is_found(root: Path, check: Check) -> None:
+    shutil.copy(root / "train-000001.tar", root / "train-000007.tar")
+    assert check() == (
+        1,
+        [
+            "train: 60 pictures in 3 shards, problems: 1",
+            "  train-000007.tar: not in the manifest; readers of train-*.tar would take it",
+        ],
+    )
+
+
+def test_a_split_without_its_manifest_is_named_beside_the_others(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (root / "val.json").unlink()
+    assert places(["verify", str(root)]) == 1
+    assert capsys.readouterr().out.splitlines() == [
+        "train: 60 pictures in 3 shards, all is well",
+        "val: problems: 1",
+        f"  no manifest for the shards of split 'val' in {root}",
+        f"  looked for: {root}/val.json      found: val-*.tar, train.json",
+        f"  make it:    places verify {root} --split val --index",
+    ]
+
+
+@pytest.mark.parametrize("text", ["{}", "no json", '{"version": 1, "shards": 3}'])
+def test_a_damaged_manifest_is_named_and_the_others_are_checked(
+    root: Path, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    (root / "train.json").write_text(text)
+    assert places(["verify", str(root)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "train: problems: 1"
+    assert f"{root}/train.json" in lines[1]
+    assert lines[-1] == "val: 6 pictures in 1 shard, all is well"
+
+
+def test_a_renamed_category_is_named(root: Path, check: Check) -> None:
+    fields = json.loads((root / "train.json").read_text())
+    fields["categories"][2] = "airport"
+    (root / "train.json").write_text(json.dumps(fields))
+    assert check() == (
+        1,
+        [
+            "train: 60 pictures in 3 shards, problems: 1",
+            "  train.json: category 2 is 'airport', officially 'airport_terminal'",
+        ],
+    )
+
+
 def test_wrong_counts_in_the_manifest_are_named(root: Path, check: Check) -> None:
     path = root / "train.json"
     fields = json.loads(path.read_text())

@@ -6,13 +6,14 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import islice, pairwise
+from itertools import islice, pairwise, zip_longest
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import simplejpeg
 
+from places.categories import load_categories
 from places.data.manifest import (
     BLOCK_BYTES,
     SAMPLE,
@@ -20,6 +21,7 @@ from places.data.manifest import (
     Shard,
     index_path,
     load_index,
+    manifest_path,
     read_key,
     read_name,
     read_size_bytes,
@@ -59,6 +61,7 @@ class Problems:
 def check_split(manifest: Manifest, decode: bool = False) -> Problems:
     """Check the shards and the index of a split; see `verify`."""
     problems = Problems()
+    _check_names(manifest, problems)
     parts = _rows_per_shard(manifest, problems)
     total_bytes = sum(shard.size_bytes for shard in manifest.shards)
     with ByteProgress(f"verify {manifest.split}", total_bytes * (1 + decode)) as progress:
@@ -71,6 +74,19 @@ def check_split(manifest: Manifest, decode: bool = False) -> Problems:
                 _check_shard(shard, path, rows, decode, problems)
             progress.advance(shard.size_bytes * (1 + decode))
     return problems
+
+
+def _check_names(manifest: Manifest, problems: Problems) -> None:
+    """Look for tars and categories that should not be there."""
+    found = {path.name for path in manifest.root.glob(f"{manifest.split}-*.tar")}
+    for name in sorted(found - {shard.name for shard in manifest.shards}):
+        problems.add(
+            f"{name}: not in the manifest; readers of {manifest.split}-*.tar would take it"
+        )
+    names = manifest_path(manifest.root, manifest.split).name
+    for label, (own, official) in enumerate(zip_longest(manifest.categories, load_categories())):
+        if own != official:
+            problems.add(f"{names}: category {label} is {own!r}, officially {official!r}")
 
 
 def _rows_per_shard(manifest: Manifest, problems: Problems) -> list[npt.NDArray[np.void]]:

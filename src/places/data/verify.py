@@ -6,7 +6,7 @@ from typing import Literal
 
 from places.data.indexing import index_shards
 from places.data.manifest import index_path, load_manifest, manifest_path
-from places.data.shard_checks import check_split
+from places.data.shard_checks import Problems, check_split
 from places.errors import DataError
 from places.tool_parser import run_tool
 
@@ -34,9 +34,10 @@ def verify(
 ) -> int:
     """Check shards against their manifest.
 
-    Compares counts, sizes and checksums of shards and index, and looks at the tar header, the label
-    and the header of every JPEG. The pictures of a shard with a wrong checksum are decoded to find
-    the bad ones. Prints a line for each split, and names what is bad.
+    Compares counts, sizes and checksums of shards and index, the categories with the official ones,
+    and looks at the tar header, the label and the header of every JPEG. The pictures of a shard
+    with a wrong checksum are decoded to find the bad ones. Tars that no manifest names are found,
+    too. Prints a line for each split, and names what is bad.
 
     Args:
         root: The folder with the shards.
@@ -49,10 +50,11 @@ def verify(
         The exit status: 0 if all is well, 1 if not.
 
     Raises:
-        DataError: There is no manifest, or it is damaged.
+        DataError: There is no manifest.
     """
-    splits = [split] if split else [name for name in _SPLITS if _is_there(root, name, index)]
-    if not splits:
+    splits = [split] if split else [name for name in _SPLITS if _is_there(root, name)]
+    has_manifest = any(manifest_path(root, name).exists() for name in splits)
+    if not splits or not (split or index or has_manifest):
         raise DataError(
             f"no shards with a manifest in {root}",
             f"make them:       places pack ARCHIVE --root {root}",
@@ -63,12 +65,23 @@ def verify(
         paths = manifest_path(root, name), index_path(root, name)
         if index and not all(path.exists() for path in paths):
             index_shards(root, name)
-        manifest = load_manifest(root, name)
-        problems = check_split(manifest, decode)
-        print(f"{name}: {manifest.summary}, {problems}")
+        if split and not paths[0].exists():
+            load_manifest(root, name)  # says what is missing
+        problems, summary = _problems(root, name, decode)
+        print(f"{name}: {summary}{problems}")
         status = status or int(problems.count > 0)
     return status
 
 
-def _is_there(root: Path, split: str, index: bool) -> bool:
-    return manifest_path(root, split).exists() or (index and any(root.glob(f"{split}-*.tar")))
+def _problems(root: Path, split: str, decode: bool) -> tuple[Problems, str]:
+    try:
+        manifest = load_manifest(root, split)
+    except DataError as error:
+        problems = Problems()
+        problems.add("\n  ".join([error.message, *error.hint]))
+        return problems, ""
+    return check_split(manifest, decode), f"{manifest.summary}, "
+
+
+def _is_there(root: Path, split: str) -> bool:
+    return manifest_path(root, split).exists() or any(root.glob(f"{split}-*.tar"))
