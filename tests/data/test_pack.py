@@ -320,7 +320,7 @@ def test_pictures_of_other_formats_are_refused_or_left_out(
     assert list(read_back(root, "train")) == ["airfield/1"]
     assert capsys.readouterr().out.splitlines()[1:] == [
         "  left out (other formats than JPEG): airfield/2.png",
-        "  left out (no pictures): airfield/notes.txt",
+        "  left out (no pictures, or hidden): airfield/notes.txt",
     ]
 
 

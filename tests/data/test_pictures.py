@@ -89,13 +89,14 @@ def test_an_unknown_category_is_named_with_its_neighbours() -> None:
 def test_other_files_are_left_out_and_counted() -> None:
     names = ["airfield/1.jpg", "airfield/2.png", "airfield/3.PNG", "README", "airfield/._1.jpg"]
     names += ["airfield/.jpg", "x/notes.txt", "unknown/4.webp", "airfield/5.gif", "airfield/.a.png"]
+    names += [".git/a.jpg", "airfield/.thumbnails/1.jpg", "./airfield/6.jpg", ".git/b.png"]
     pictures = gather(names)
-    assert keys(pictures) == ["airfield/1"]
+    assert keys(pictures) == ["airfield/1", "airfield/6"]
     assert pictures.other_images.count == 4
     assert str(pictures.other_images) == (
         "airfield/2.png, airfield/3.PNG, unknown/4.webp and 1 more"
     )
-    assert pictures.other_files.count == 5
+    assert pictures.other_files.count == 8
 
 
 def test_nothing_left_out_is_an_empty_text() -> None:

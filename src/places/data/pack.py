@@ -231,6 +231,7 @@ def _report(job: _Job, done: str) -> str:
 
 
 def _left_out(pictures: Pictures) -> str:
-    kinds = {"other formats than JPEG": pictures.other_images, "no pictures": pictures.other_files}
+    others, no_pictures = pictures.other_images, pictures.other_files
+    kinds = {"other formats than JPEG": others, "no pictures, or hidden": no_pictures}
     lines = [f"left out ({kind}): {files}" for kind, files in kinds.items() if files.count]
     return "".join(f"\n  {line}" for line in lines)

@@ -184,7 +184,8 @@ def _rows(pictures: Pictures, position: int, members: Iterable[Member]) -> Itera
     for name, offset, size_bytes in members:
         path, _, file = name.rpartition(b"/")
         base, _, suffix = file.rpartition(b".")
-        if not base or base.startswith(b".") or suffix.lower() not in _JPEG_SUFFIXES:
+        is_jpeg = base and suffix.lower() in _JPEG_SUFFIXES
+        if not is_jpeg or base.startswith(b".") or (b"." in path and _is_hidden(path)):
             _leave_out(pictures, name, suffix.lower())
             continue
         if suffix not in pictures.suffixes:
@@ -201,8 +202,13 @@ def _rows(pictures: Pictures, position: int, members: Iterable[Member]) -> Itera
 
 
 def _leave_out(pictures: Pictures, name: bytes, suffix: bytes) -> None:
-    is_image = suffix in _OTHER_SUFFIXES and not name.rpartition(b"/")[2].startswith(b".")
+    is_image = suffix in _OTHER_SUFFIXES and not _is_hidden(name)
     (pictures.other_images if is_image else pictures.other_files).add(name)
+
+
+def _is_hidden(path: bytes) -> bool:
+    parts = path.split(b"/")
+    return any(part.startswith(b".") and part not in (b".", b"..") for part in parts)
 
 
 def _folder(pictures: Pictures, position: int, path: bytes) -> Folder:
