@@ -159,6 +159,11 @@ def test_the_logged_loss_is_that_of_all_pictures_since_the_last_time() -> None:
         assert logged == pytest.approx(expected, rel=1e-5)
 
 
+def test_nothing_is_logged_where_no_log_is_wanted() -> None:
+    watch = _fit(_model(), Batches([_batch(4, 0)]), log_every_n_steps=0)
+    assert watch.logged == [{}]
+
+
 def test_the_schedule_counts_optimizer_steps() -> None:
     data = Batches([_batch(2, seed) for seed in range(5)])
     model = _model(schedule="cosine", warmup_epochs=1)
@@ -333,7 +338,7 @@ def test_checkpoints_go_with_and_without_an_average(tmp_path: Path) -> None:
     assert torch.equal(saved["average.8.bias"], model.state_dict()["average.8.bias"])
 
 
-def test_draws_go_on_where_they_were_whatever_the_seed(tmp_path: Path) -> None:
+def test_draws_go_on_where_they_were(tmp_path: Path) -> None:
     augment = Augment(mixup=1.0, erase=0.5)
     data = Batches([_batch(8, seed) for seed in range(4)])
     whole = _fit(_model(augment=augment), data, max_epochs=2)
@@ -341,7 +346,6 @@ def test_draws_go_on_where_they_were_whatever_the_seed(tmp_path: Path) -> None:
     trainer.fit(_model(augment=augment), datamodule=data)
     trainer.save_checkpoint(tmp_path / "half.ckpt")
     model = _model(augment=augment)
-    model._seed = 99
     trainer = _trainer(limit_val_batches=0, max_epochs=2)
     trainer.fit(model, datamodule=data, ckpt_path=tmp_path / "half.ckpt")
     for name, value in whole.weights[-1].items():
@@ -377,6 +381,19 @@ def test_a_compiled_network_trains_alike() -> None:
     assert eager.weights[-1].keys() == compiled.weights[-1].keys()
     for name, value in eager.weights[-1].items():
         torch.testing.assert_close(compiled.weights[-1][name], value, rtol=1e-3, atol=1e-4)
+
+
+def test_a_network_is_compiled_for_each_size_of_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    compile_net = nn.Module.compile
+    # No compiler behind it: what is tested is torch's limit, which another test may have raised.
+    monkeypatch.setattr(
+        nn.Module, "compile", lambda net, **options: compile_net(net, backend="eager", **options)
+    )
+    monkeypatch.setattr(torch.compiler.config, "recompile_limit", 8)
+    monkeypatch.setattr(torch.compiler.config, "fail_on_recompile_limit_hit", True)
+    data = Batches([_batch(2, 0, size=size) for size in range(12, 22)], [_batch(2, 1)])
+    watch = _fit(_model(compile=True, average_decay=0.9), data)
+    assert len(watch.weights) == 10
 
 
 def test_sync_batchnorm_changes_no_name_and_no_score() -> None:

@@ -7,7 +7,7 @@ from torchmetrics.functional.classification import (
     multiclass_confusion_matrix,
 )
 
-from places.metrics import EvaluationSums
+from places.metrics import EvaluationSums, TrainingSums
 
 NUM_CLASSES = 12
 
@@ -72,3 +72,30 @@ def test_a_loss_that_is_not_finite_shows_in_the_score() -> None:
 
 def test_nothing_scored_is_no_division_by_zero() -> None:
     assert EvaluationSums(3).compute()["top1"] == 0
+
+
+def _trained(batches: list[tuple[float, float, float]]) -> TrainingSums:
+    sums = TrainingSums()
+    for batch in batches:
+        sums.add(*map(torch.tensor, batch))
+    return sums
+
+
+def test_training_sums_are_means_over_pictures_and_start_anew() -> None:
+    sums = _trained([(2.0, 1.0, 4.0), (1.0, 3.0, 12.0)])
+    assert sums.take_means(lambda own, reduce_op: own) == {"loss": 20 / 16, "top1": 4 / 16}
+    assert sums.take_means(lambda own, reduce_op: own) == {"loss": 0, "top1": 0}
+    sums.add(*map(torch.tensor, (0.5, 2.0, 2.0)))
+    assert sums.take_means(lambda own, reduce_op: 3 * own) == {"loss": 0.5, "top1": 1}
+
+
+@pytest.mark.parametrize("num_ranks", [1, 2, 3])
+def test_saved_training_sums_are_those_of_any_number_of_processes(num_ranks: int) -> None:
+    saved = [_trained([(0.3, 1.0, 4.0)]).sums, _trained([(0.7, 2.0, 5.0)]).sums]
+    restored = [TrainingSums() for _ in range(num_ranks)]
+    for rank, sums in enumerate(restored):
+        sums.restore(torch.stack(saved), rank, num_ranks)
+    together = torch.stack([sums.sums for sums in restored])
+    assert torch.equal(together.sum(dim=0), torch.stack(saved).sum(dim=0))
+    if num_ranks == 2:
+        assert torch.equal(together, torch.stack(saved))

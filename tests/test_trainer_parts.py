@@ -2,10 +2,13 @@ import pytest
 from jsonargparse import Namespace
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.pytorch import Callback
+from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
+from places.callbacks.bar import Bar
 from places.checkpoint_files import AtomicCheckpointIO
-from places.trainer_parts import run_loggers, run_plugins
+from places.trainer_parts import run_loggers, run_plugins, with_bar
 
 
 @pytest.fixture
@@ -55,3 +58,19 @@ def test_the_table_of_metrics_comes_first() -> None:
         assert loggers[0].class_path.endswith("CSVLogger")
         assert [logger.init_args.save_dir for logger in loggers[1:]] == ["runs/demo/0"] * num_others
     assert run_loggers(False, "runs/demo/0") is False
+
+
+def test_our_bar_is_shown_unless_none_or_another_is_wanted() -> None:
+    def kinds(
+        callbacks: object, is_enabled: bool | None = None, barebones: bool = False
+    ) -> list[type]:
+        asked = Namespace(  # type: ignore[no-untyped-call]  # jsonargparse leaves it untyped
+            callbacks=callbacks, enable_progress_bar=is_enabled, barebones=barebones
+        )
+        return [type(callback) for callback in with_bar(asked)]
+
+    other = Callback()
+    assert kinds(None) == kinds([], is_enabled=True) == [Bar]
+    assert kinds(other) == kinds([other]) == [Callback, Bar]
+    assert kinds([other, TQDMProgressBar()]) == [Callback, TQDMProgressBar]
+    assert kinds([other], is_enabled=False) == kinds([other], barebones=True) == [Callback]

@@ -17,7 +17,7 @@ from places.categories import load_categories
 from places.data.image_files import ImageFiles
 from places.data.places365 import Places365
 from places.errors import ConfigError
-from places.metrics import EvaluationSums
+from places.metrics import EvaluationSums, TrainingSums
 from places.mixing import mixed_hits, mixed_loss
 from places.models import ResNet
 from places.models.weights import load_weights
@@ -27,6 +27,9 @@ from places.schedules import Course, Schedule, parameter_groups
 NetCallable = Callable[[int], nn.Module]
 NUM_GUESSES = 5  # per picture, as the official test server takes them
 _STATE_KEY = "training"  # in checkpoints
+# A network is compiled anew for each size of crops, for training and for scoring, and for its
+# average. After the 8 times that torch allows it would go on uncompiled without a word.
+_NUM_COMPILED = 64
 
 
 class SceneClassifier(LightningModule):
@@ -104,7 +107,8 @@ class SceneClassifier(LightningModule):
         self.register_buffer("std_255", 255 * torch.tensor(std)[:, None, None], persistent=False)
         self.evaluation = EvaluationSums(num_classes)
         self.average_evaluation = EvaluationSums(num_classes)
-        self._train_sums = torch.zeros(3)
+        self.train_means: dict[str, float] = {}  # as logged last
+        self._train_sums = TrainingSums()
         self._seed = torch.initial_seed()
         self._num_train_batches = 0
 
@@ -124,6 +128,7 @@ class SceneClassifier(LightningModule):
         for net in [self.net] if self.average is None else [self.net, self.average]:
             net.to(memory_format=self._memory_format)
             if self._compile:
+                torch.compiler.config.recompile_limit = _NUM_COMPILED
                 net.compile(dynamic=False)
         self._compile = False
 
@@ -159,19 +164,17 @@ class SceneClassifier(LightningModule):
         logits = self._logits(self.net, image).float()
         loss = mixed_loss(logits, labels, weight, self.label_smoothing)
         num, num_hits = weight.sum(), mixed_hits(logits.detach(), labels, weight)
-        # Sums on the device, read every few steps: reading each step would make the device wait.
-        new = torch.stack([loss.detach() * num, num_hits, num])
-        self._train_sums = self._train_sums.to(new.device) + new
+        self._train_sums.add(loss.detach(), num_hits, num)
         return loss
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Log the mean over the pictures since the last time, every few steps."""
+        """Log the means over the pictures of all processes since the last time, every few steps."""
         every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]  # set, not declared
-        if (self.global_step + 1) % every == 0:
-            loss_sum, num_hits, count = self._train_sums.tolist()
-            self._train_sums.zero_()
-            self.log("train/loss", loss_sum / max(1, count), prog_bar=True)
-            self.log("train/top1", num_hits / max(1, count))
+        if every and (self.global_step + 1) % every == 0:
+            means = self._train_sums.take_means(self.trainer.strategy.reduce)
+            self.train_means = {f"train/{name}": value for name, value in means.items()}
+            # Not for Lightning's progress bar, which would read them from the device at each step.
+            self.log_dict(self.train_means)
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  # passed on
         """Take an optimizer step and move the average, before anything can save a checkpoint."""
@@ -181,18 +184,17 @@ class SceneClassifier(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what decides the next draws and the next log of the training."""
-        checkpoint[_STATE_KEY] = {
-            "seed": self._seed,
-            "num_batches": self._num_train_batches,
-            "sums": self._train_sums.to("cpu", copy=True),
-        }
+        sums = self.all_gather(self._train_sums.sums.to(self.device))
+        assert isinstance(sums, Tensor)
+        rows = sums.reshape(-1, TrainingSums.SIZE).to("cpu", copy=True)  # one for each process
+        checkpoint[_STATE_KEY] = {"num_batches": self._num_train_batches, "sums": rows}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take that over, and keep, drop or start the average."""
         fit_average(checkpoint["state_dict"], self.average, needed=self.use_average)
         if state := checkpoint.get(_STATE_KEY):
-            self._seed, self._num_train_batches = state["seed"], state["num_batches"]
-            self._train_sums = state["sums"].clone()
+            self._num_train_batches = state["num_batches"]
+            self._train_sums.restore(state["sums"], self.global_rank, self.trainer.world_size)
 
     def validation_step(self, batch: Mapping[str, Any], batch_idx: int) -> None:
         """Add a batch to the sums of the trained weights, and to those of the average."""

@@ -1,5 +1,7 @@
 """Scores from exact sums: each picture counted once, added over all processes, divided once."""
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -89,6 +91,50 @@ class EvaluationSums:
 
     def _split(self) -> tuple[Tensor, ...]:
         return torch.split(self.sums, self._parts)
+
+
+class TrainingSums:
+    """The sums of what a process trained on since they were last read.
+
+    They stay on the device: to read them in each step would make the step wait for it.
+
+    Attributes:
+        sums: `(SIZE,)` float32: of the losses and of the hits, and the number of pictures.
+    """
+
+    SIZE = 3
+
+    def __init__(self) -> None:
+        self.sums = torch.zeros(self.SIZE)
+
+    def add(self, loss: Tensor, num_hits: Tensor, num: Tensor) -> None:
+        """Add a batch: its mean loss, its hits and the number of its pictures, each `()`."""
+        new = torch.stack([loss * num, num_hits, num])
+        self.sums = self.sums.to(new.device) + new
+
+    def take_means(self, reduce: Callable[..., Tensor]) -> dict[str, float]:
+        """Return `loss` and `top1` of all pictures of all processes, and start anew.
+
+        Args:
+            reduce: Adds a tensor up over all processes, as Lightning's strategies do.
+        """
+        sums = reduce(self.sums, reduce_op="sum")
+        loss, num_hits, num = sums.tolist()
+        self.sums = torch.zeros_like(sums)
+        return {"loss": loss / max(1, num), "top1": num_hits / max(1, num)}
+
+    def restore(self, rows: Tensor, rank: int, num_ranks: int) -> None:
+        """Go on with saved sums; among another number of processes the first takes them all.
+
+        Args:
+            rows: `(N, SIZE)`: the sums of each process that there was.
+            rank: Number of this process.
+            num_ranks: Number of processes.
+        """
+        if len(rows) == num_ranks:
+            self.sums = rows[rank].clone()
+        else:
+            self.sums = rows.sum(dim=0) * (rank == 0)
 
 
 def _to_units(values: Tensor) -> Tensor:

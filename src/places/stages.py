@@ -16,6 +16,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from places.callbacks.best import DEFAULTS, BestCheckpoint
 from places.callbacks.record import RunRecord
 from places.callbacks.resume import ResumePoints
+from places.callbacks.signals import end_at_once
 from places.checkpoints import (
     changed_settings,
     check_network,
@@ -32,7 +33,7 @@ from places.ranges import check_range
 from places.recipes import find_recipes
 from places.refusals import Refused
 from places.runs import RUNS, claim_run_folder, find_checkpoint, remove_unused
-from places.trainer_parts import run_callbacks, run_loggers, run_plugins
+from places.trainer_parts import run_callbacks, run_loggers, run_plugins, with_bar
 
 _MODEL = "places.classifier.SceneClassifier"
 _DATA = "places.data.places365.Places365"
@@ -171,9 +172,10 @@ class PlacesCLI(LightningCLI):
             self._give_folder(config, self.recipe)
 
     def instantiate_trainer(self, **kwargs: object) -> Trainer:
-        """Add our plugins, and tell the record of the run what was asked for."""
-        plugins = run_plugins(self._get(self.config_init, "trainer").plugins)
-        trainer = super().instantiate_trainer(plugins=plugins, **kwargs)
+        """Add our plugins and progress bar, and tell the record of the run what was asked for."""
+        asked = self._get(self.config_init, "trainer")
+        parts = {"plugins": run_plugins(asked.plugins), "callbacks": with_bar(asked)}
+        trainer = super().instantiate_trainer(**parts, **kwargs)
         for callback in trainer.callbacks:  # type: ignore[attr-defined]  # set, not declared
             if isinstance(callback, RunRecord):
                 callback.recipe = self.recipe
@@ -211,7 +213,8 @@ def main(words: Sequence[str]) -> None:
     _quieten()
     torch.set_float32_matmul_precision("high")
     try:
-        PlacesCLI(words)
+        with end_at_once():
+            PlacesCLI(words)
     except Exception as error:
         raise mistake_behind(error) or error from error
 

@@ -8,8 +8,10 @@ from lightning.fabric.plugins.environments.cluster_environment import ClusterEnv
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.pytorch import Callback
+from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.plugins.io import CheckpointIO
 
+from places.callbacks.bar import Bar
 from places.callbacks.complete import CompleteScores
 from places.callbacks.divergence import Divergence
 from places.callbacks.plots import Plots
@@ -29,6 +31,20 @@ def run_callbacks() -> list[Callback]:
     """Return the callbacks of every run that have no settings."""
     files = [Plots(), Results(), Submission(), Predictions()]
     return [StepSeeds(), Divergence(), CompleteScores(), SkippedSamples(), *files]
+
+
+def with_bar(asked: Namespace) -> list[Callback]:
+    """Return the callbacks that were asked for, with our progress bar unless it is not wanted.
+
+    Args:
+        asked: `trainer` as it was asked for, its callbacks built.
+    """
+    callbacks = asked.callbacks or []
+    callbacks = list(callbacks) if isinstance(callbacks, Sequence) else [callbacks]
+    has_bar = any(isinstance(callback, ProgressBar) for callback in callbacks)
+    if has_bar or asked.enable_progress_bar is False or asked.barebones:
+        return callbacks
+    return [*callbacks, Bar()]
 
 
 def run_loggers(asked: object, folder: str) -> list[Namespace] | bool:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from tests.integration.stages import FIT, read_config, run
+from tests.integration.stages import FIT, read_config, read_metrics, run
 
 from places.cli import main
 
@@ -19,6 +19,8 @@ def trained(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("trained")
     words = ["--data.root", sample, "--trainer.max_epochs", 1, "--seed_everything", 3]
     words += ["--trainer.accumulate_grad_batches", 2, "--trainer.default_root_dir", root]
+    words += ["--checkpoint.monitor", "val/loss", "--checkpoint.mode", "min"]
+    words += ["--resume.every_n_steps", 2, "--model.augment.mixup", 0.4]
     assert run("fit", *words) == 0
     return root / "fit" / "0"
 
@@ -34,17 +36,32 @@ def test_what_makes_the_result_comes_from_the_checkpoint(trained: Path, tmp_path
     assert config["trainer"]["accumulate_grad_batches"] == 2
     assert config["seed_everything"] == 3
     assert config["trainer"]["default_root_dir"] == "runs"
+    assert (config["checkpoint"]["monitor"], config["checkpoint"]["mode"]) == ("val/loss", "min")
+    assert config["resume"]["every_n_steps"] == 2
     last = torch.load(tmp_path / "runs/fit/0/checkpoints/last.ckpt", weights_only=True)
     assert last["global_step"] == 6
 
 
+@pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`")  # the best by another
 def test_changes_are_listed(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert _fit(trained, "--trainer.max_epochs", 2, "--data.batch_size", 32) == 0
+    words = ["--trainer.max_epochs", 2, "--data.batch_size", 32, "--resume.every_n_steps", 1]
+    assert _fit(trained, *words, "--checkpoint.monitor", "val/top5", "--seed_everything", 5) == 0
     assert (
         "places: not as in the checkpoint:\n"
         "  data.batch_size: 16 in the checkpoint, 32 now\n"
+        "  checkpoint.monitor: val/loss in the checkpoint, val/top5 now\n"
         "  trainer.max_epochs: 1 in the checkpoint, 2 now\n"
+        "  resume.every_n_steps: 2 in the checkpoint, 1 now\n"
+        "  seed_everything: 3 in the checkpoint, 5 now\n"
     ) in capsys.readouterr().err
+
+
+def test_a_seed_that_is_given_changes_what_is_drawn(trained: Path, tmp_path: Path) -> None:
+    losses = []
+    for number, seed in enumerate(([], ["--seed_everything", 3], ["--seed_everything", 5])):
+        assert _fit(trained, "--trainer.max_epochs", 2, *seed) == 0
+        losses.append(read_metrics(tmp_path / "runs" / "fit" / str(number))[5, "train/loss"])
+    assert losses[0] == losses[1] != losses[2]
 
 
 def test_nothing_is_listed_when_nothing_changed(
