@@ -15,8 +15,10 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from places.data.drawn import Drawing, archives_in, check_folder, is_packed_from
 from places.data.pack import pack
 from places.data.synthetic import write_archives
+from places.errors import DataError
 from places.tool_parser import run_tool
 
 
@@ -56,8 +58,21 @@ def sample(
         0.
 
     Raises:
-        DataError: The folder holds other data.
+        DataError: The folder holds other data, or cannot be written to.
     """
+    asked = Drawing(seed, num_train, num_val, num_test)
+    try:
+        is_drawn = check_folder(root, asked)
+        archives = archives_in(root) if is_drawn else _draw(root, asked)
+    except OSError as error:
+        raise DataError(f"drawing into {root} failed: {error}") from error
+    if is_drawn:
+        print(f"drawn before: {root / 'archives'}")
+    # Another version of places may have drawn what is packed.
+    return pack(archives, root, force=not is_packed_from(root, archives))
+
+
+def _draw(root: Path, asked: Drawing) -> list[Path]:
     columns = (
         TextColumn("drawing"),
         BarColumn(),
@@ -66,16 +81,8 @@ def sample(
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("drawing", total=num_train + num_val + num_test)
-        archives = write_archives(
-            root,
-            num_train=num_train,
-            num_val=num_val,
-            num_test=num_test,
-            seed=seed,
-            progress=lambda num: bar.advance(task, num),
-        )
-    return pack(archives, root)
+        task = bar.add_task("drawing", total=asked.num_train + asked.num_val + asked.num_test)
+        return write_archives(root, **asked._asdict(), progress=lambda num: bar.advance(task, num))
 
 
 class _RateColumn(ProgressColumn):
