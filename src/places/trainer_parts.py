@@ -1,7 +1,9 @@
 """What the trainer of every run gets: callbacks, loggers that write into its folder, plugins."""
 
+import os
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 from jsonargparse import Namespace
 from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
@@ -60,6 +62,9 @@ def run_loggers(asked: object, folder: str) -> list[Namespace] | bool:
     for other in others:
         if other.init_args.get("save_dir") in (None, "."):
             other.init_args.save_dir = folder
+        if other.class_path.endswith("WandbLogger"):
+            # Only this tells W&B where its cache is to be.
+            os.environ.setdefault("WANDB_CACHE_DIR", str(Path(folder, "wandb", "cache").resolve()))
     csv_logger = Namespace(  # type: ignore[no-untyped-call]  # jsonargparse leaves it untyped
         class_path="lightning.pytorch.loggers.CSVLogger",
         init_args={"save_dir": folder, "name": "", "version": ""},

@@ -294,11 +294,21 @@ def test_the_same_seed_gives_the_same_weights(sample: Path, tmp_path: Path) -> N
     assert all(torch.equal(first[key], second[key]) for key in first)
 
 
-def test_wandb_keeps_an_offline_run_in_the_folder_of_the_run(sample: Path, tmp_path: Path) -> None:
+def test_wandb_keeps_an_offline_run_in_the_folder_of_the_run(
+    sample: Path,
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     pytest.importorskip("wandb")
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("WANDB_CACHE_DIR", "")  # so that what the run sets is forgotten
+    monkeypatch.delenv("WANDB_CACHE_DIR")
     words = ["--data.root", sample, "--trainer.max_epochs", 1]
     assert run("fit", "--config", "overlays/wandb.yaml", *words) == 0
     assert len(list((tmp_path / "runs" / "wandb" / "0" / "wandb").rglob("*.wandb"))) == 1
+    assert not [*home.rglob("*wandb*")]
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]
 
 
