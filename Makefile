@@ -26,7 +26,11 @@ $(INSTALLED): requirements.txt pyproject.toml scripts/install.sh
 
 ifdef ARCHIVES
 data: install ## pack the official archives (ARCHIVES=folder), or draw and pack a sample
-	$(PLACES) pack $(wildcard $(ARCHIVES)/*.tar) --root $(DATA)
+	@set -- '$(ARCHIVES)'/*.tar; [ -e "$$1" ] || { \
+		echo "places: error: no archives (*.tar) in $(ARCHIVES)" && \
+		echo "  get them:  $(VENV)/bin/python scripts/download_places365.py standard-256 --root $(ARCHIVES)"; \
+		exit 2; } >&2
+	$(PLACES) pack '$(ARCHIVES)'/*.tar --root $(DATA)
 else
 data: install $(SAMPLE)/test.json
 endif
@@ -35,8 +39,8 @@ endif
 $(SAMPLE)/test.json: | $(INSTALLED)
 	$(PLACES) sample --root $(SAMPLE)
 
-# The sample is made only where it is the data; other data must be there already.
-train: install $(if $(filter $(SAMPLE),$(DATA)),data) ## train, test and predict (CONFIG=recipe DATA=folder)
+# Data are made where archives are given or the sample is trained on; others must be there already.
+train: install $(if $(ARCHIVES)$(filter $(SAMPLE),$(DATA)),data) ## train, test and predict (CONFIG=recipe DATA=folder)
 	$(PLACES) fit --config $(CONFIG) --data.root $(DATA)
 	@best=$$(ls -t runs/*/*/checkpoints/best.ckpt | head -n 1) && set -x && \
 	$(PLACES) test --ckpt_path "$$best" && \

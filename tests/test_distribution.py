@@ -52,6 +52,34 @@ def test_make_alone_lists_every_target_with_what_it_does() -> None:
     assert re.findall(r"^  make (\w+) +\w", listed, flags=re.MULTILINE) == targets
 
 
+def make(venv: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Call make with an environment that counts as installed."""
+    venv.mkdir(exist_ok=True)
+    (venv / "installed").touch()
+    command = ["make", f"VENV={venv}", *words]
+    return subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+def test_make_train_packs_the_archives_that_it_is_given(tmp_path: Path) -> None:
+    words = ["--dry-run", "train", f"ARCHIVES={tmp_path}", "CONFIG=resnet50.yaml"]
+    lines = make(tmp_path / "venv", *words).stdout.splitlines()
+    pack = next(n for n, line in enumerate(lines) if f"pack '{tmp_path}'/*.tar" in line)
+    fit = next(n for n, line in enumerate(lines) if "fit --config resnet50.yaml" in line)
+    assert pack < fit
+    assert lines[fit].endswith("--data.root data/places")
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+def test_make_data_without_archives_says_what_is_missing(tmp_path: Path) -> None:
+    done = make(tmp_path / "venv", "data", f"ARCHIVES={tmp_path}")
+    assert done.returncode == 2
+    assert done.stderr.startswith(
+        f"places: error: no archives (*.tar) in {tmp_path}\n"
+        f"  get them:  {tmp_path}/venv/bin/python scripts/download_places365.py standard-256 "
+    )
+
+
 def summary(runs: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(ROOT / "scripts" / "summary.py"), str(runs)]
     return subprocess.run(command, check=False, capture_output=True, text=True)
