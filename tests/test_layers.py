@@ -15,7 +15,7 @@ LAYERS = [
     {"metrics", "schedules", "trivial_augment", "average", "mixing"},
     {"augment"},
     {"classifier"},
-    {"callbacks", "checkpoint_files", "checkpoints", "last", "trainer_parts"},
+    {"callbacks", "checkpoint_files", "checkpoint_urls", "checkpoints", "last", "trainer_parts"},
     {"suggestions"},
     {"refusals"},
     {"mistakes", "parser"},

@@ -1,6 +1,5 @@
 """What a checkpoint says about itself, read before anything is built."""
 
-import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import torch
 
 from places.callbacks.record import CHECKPOINT_KEY
+from places.checkpoint_files import check_description
 from places.errors import CheckpointError
 from places.recipes import as_typed, flatten
 
@@ -43,9 +43,10 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         CheckpointError: The file is damaged, or was not written by `places`.
     """
     try:
+        check_description(path)
         checkpoint = _load(path)
-    except (RuntimeError, ValueError, OSError, EOFError, pickle.UnpicklingError) as error:
-        first_line = str(error).partition("\n")[0]
+    except Exception as error:  # damage in what describes the content may look like anything
+        first_line = str(error).partition("\n")[0] or type(error).__name__
         raise CheckpointError(f"cannot read checkpoint {path}", first_line) from error
     if not isinstance(checkpoint, dict) or CHECKPOINT_KEY not in checkpoint:
         raise CheckpointError(

@@ -1,25 +1,60 @@
-"""`--ckpt_path last`: the newest resume point of a recipe that is whole."""
+"""What `--ckpt_path` stands for; `last` is the newest resume point of a recipe that is whole."""
 
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from lightning.pytorch.utilities import rank_zero_only
 
 from places.checkpoint_files import check_whole, remove_strays
+from places.checkpoint_urls import fetch_checkpoint
 from places.checkpoints import read_checkpoint
+from places.data.urls import is_url
 from places.errors import CheckpointError
+from places.runs import find_checkpoint
 
 LAST = "last"
 _RESUME_POINT = re.compile(r"last|previous|step-\d+")
 # Lightning starts the other processes of a machine with the environment of the first.
-_CHOSEN = "PLACES_LAST_CHECKPOINT"
+_CHOSEN = "PLACES_CHOSEN_CHECKPOINT"
+
+
+def choose_checkpoint(asked: str | None, root: Path, recipe: str) -> Path | None:
+    """Return the file that `--ckpt_path` stands for, or `None` if there is none to load.
+
+    Args:
+        asked: `last`, a URL, a file or a folder of a run.
+        root: Folder of the runs of all recipes.
+        recipe: Name of the recipe, or an empty string.
+
+    Raises:
+        CheckpointError: There is no such checkpoint, or it is damaged.
+        ConfigError: No such URL can be read, or a package is missing for it.
+    """
+    if asked == LAST:
+        return once_per_machine(lambda: choose_last(root, recipe))
+    if asked and is_url(asked):
+        return once_per_machine(lambda: fetch_checkpoint(asked, root / "downloads"))
+    return find_checkpoint(Path(asked)) if asked else None
+
+
+def once_per_machine(choose: Callable[[], Path | None]) -> Path | None:
+    """Return the checkpoint that is chosen, the same on all processes that Lightning starts here.
+
+    Args:
+        choose: Called by the first of them.
+    """
+    if int(os.environ.get("LOCAL_RANK", 0)) > 0 and _CHOSEN in os.environ:
+        return Path(os.environ[_CHOSEN]) if os.environ[_CHOSEN] else None
+    chosen = choose()
+    os.environ[_CHOSEN] = str(chosen or "")
+    return chosen
 
 
 def choose_last(root: Path, recipe: str) -> Path | None:
-    """Return the file that `--ckpt_path last` stands for, the same on all processes of a machine.
+    """Return the file that `--ckpt_path last` stands for.
 
     Args:
         root: Folder of the runs of all recipes.
@@ -31,13 +66,10 @@ def choose_last(root: Path, recipe: str) -> Path | None:
     Raises:
         CheckpointError: There are checkpoints, but none of them is whole.
     """
-    if int(os.environ.get("LOCAL_RANK", 0)) > 0 and _CHOSEN in os.environ:
-        return Path(os.environ[_CHOSEN]) if os.environ[_CHOSEN] else None
     runs = _runs(root, recipe)
     for run in runs:
         rank_zero_only(remove_strays)(run / "checkpoints")
     chosen = None if not any(map(_checkpoints, runs)) else _newest_whole(runs)
-    os.environ[_CHOSEN] = str(chosen or "")
     if chosen is None:
         say(f"no checkpoint in {root / recipe} yet, so there is none to go on from")
     else:

@@ -17,6 +17,7 @@ from places.callbacks.best import DEFAULTS, BestCheckpoint
 from places.callbacks.record import RunRecord
 from places.callbacks.resume import ResumePoints
 from places.callbacks.signals import end_at_once
+from places.checkpoint_files import check_whole
 from places.checkpoints import (
     changed_settings,
     check_network,
@@ -25,18 +26,21 @@ from places.checkpoints import (
     describe_changes,
     load_record,
 )
+from places.data.urls import is_url, without_credentials
 from places.errors import ConfigError
-from places.last import LAST, choose_last, say
+from places.last import choose_checkpoint, say
 from places.mistakes import mistake_behind, mistake_in_building
 from places.parser import PlacesParser, option_names, without_model
 from places.ranges import check_range
 from places.recipes import find_recipes
 from places.refusals import Refused
-from places.runs import RUNS, claim_run_folder, find_checkpoint, remove_unused
+from places.runs import RUNS, claim_run_folder, remove_unused
 from places.trainer_parts import run_callbacks, run_loggers, run_plugins, with_bar
 
 _MODEL = "places.classifier.SceneClassifier"
 _DATA = "places.data.places365.Places365"
+# On SLURM Lightning goes on from what old files named hpc_ckpt_... lie in the folder of the run.
+_NEVER_MADE = RUNS / "never_made"
 _STAGES = ("fit", "validate", "test", "predict")
 # Warnings that no user can do anything about.
 _NOISE = (
@@ -119,6 +123,7 @@ class PlacesCLI(LightningCLI):
         checkpoint = self._find_checkpoint(self.config[stage])
         if checkpoint is not None:
             record = load_record(checkpoint)
+            check_whole(checkpoint)
             self.recipe = self.recipe or record["recipe"]
             data_class = self.config[stage].data.class_path
             defaults = defaults_from(record["config"], data_class, stage)
@@ -130,9 +135,9 @@ class PlacesCLI(LightningCLI):
         self.config[stage].ckpt_path = None if checkpoint is None else str(checkpoint)
 
     def _find_checkpoint(self, config: Namespace) -> Path | None:
-        if config.ckpt_path == LAST:
-            return choose_last(Path(config.trainer.default_root_dir), self.recipe)
-        return find_checkpoint(Path(config.ckpt_path)) if config.ckpt_path else None
+        asked = config.ckpt_path
+        self._url = without_credentials(asked) if asked and is_url(asked) else None
+        return choose_checkpoint(asked, Path(config.trainer.default_root_dir), self.recipe)
 
     def _tell_changes(self, stage: str, defaults: dict[str, Any]) -> None:
         text = self._stage_parsers[stage].dump(self.config[stage], skip_unset=False)
@@ -163,11 +168,11 @@ class PlacesCLI(LightningCLI):
         if config.weights_only is False:
             raise ConfigError("--weights_only false would let a checkpoint run code; leave it out")
         if config.trainer.fast_dev_run:
-            # Never made, and so without old files that Lightning would go on from on SLURM.
-            config.trainer.default_root_dir = str(RUNS / "fast_dev_run")
+            config.trainer.default_root_dir = str(_NEVER_MADE)
         else:
             # What is recorded is what was asked for, so that it can be asked for again.
             self._asked = config.clone()
+            self._asked.ckpt_path = self._url or config.ckpt_path
             self.recipe = self.recipe or stage
             self._give_folder(config, self.recipe)
 
@@ -198,10 +203,9 @@ class PlacesCLI(LightningCLI):
     def _give_folder(self, config: Namespace, recipe: str) -> None:
         root = Path(config.trainer.default_root_dir)
         # Only the first process makes a folder; Lightning tells the others where it is.
-        folder = str(rank_zero_only(claim_run_folder)(root, recipe) or root)
-        config.trainer.default_root_dir = folder
-        self.folder = Path(folder)
-        config.trainer.logger = run_loggers(config.trainer.logger, folder)
+        self.folder = rank_zero_only(claim_run_folder)(root, recipe) or _NEVER_MADE
+        config.trainer.default_root_dir = str(self.folder)
+        config.trainer.logger = run_loggers(config.trainer.logger, str(self.folder))
 
 
 def main(words: Sequence[str]) -> None:

@@ -106,6 +106,16 @@ def test_a_checkpoint_that_may_run_code_is_never_asked_for(
     assert "--weights_only false would let a checkpoint run code" in capsys.readouterr().err
 
 
+def test_damage_in_a_checkpoint_is_named(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = bytearray((trained / "checkpoints" / "last.ckpt").read_bytes())
+    content[len(content) // 2] ^= 1  # in a weight
+    (tmp_path / "damaged.ckpt").write_bytes(content)
+    assert run("test", "--ckpt_path", "damaged.ckpt") == 2
+    assert "places: error: cannot read checkpoint damaged.ckpt" in capsys.readouterr().err
+
+
 def _best(checkpoint: Path) -> dict[str, Any]:
     callbacks = torch.load(checkpoint, weights_only=True)["callbacks"]
     (state,) = (state for name, state in callbacks.items() if name.startswith("BestCheckpoint"))

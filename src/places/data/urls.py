@@ -44,8 +44,12 @@ class RemoteFolder:
         return data
 
 
-def open_folder(url: str) -> RemoteFolder:
+def open_folder(url: str, option: str = "data.root") -> RemoteFolder:
     """Prepare to read files below a URL; asks for nothing yet.
+
+    Args:
+        url: The URL.
+        option: Where it was given.
 
     Raises:
         ConfigError: No such URL can be read, or a package is missing for it.
@@ -53,7 +57,7 @@ def open_folder(url: str) -> RemoteFolder:
     outside_brackets = re.sub(r"\[[^]]*\]", "", url)  # in brackets: an IPv6 address
     if re.match(r"[^:]*://", url) is None or "::" in outside_brackets:
         raise ConfigError(
-            f"data.root {url.partition(':')[0]}:... is no single URL",
+            f"{option} {url.partition(':')[0]}:... is no single URL",
             "commands and chains of URLs are not run",
             "type:  one URL, such as https://host/places or s3://bucket/places",
         )
@@ -65,12 +69,12 @@ def open_folder(url: str) -> RemoteFolder:
     except ImportError as error:
         extra = {"s3": "places[s3]", "gs": "places[gs]"}.get(url.partition("://")[0])
         raise ConfigError(
-            f"data.root {shown} needs a package that is not installed: {error}",
+            f"{option} {shown} needs a package that is not installed: {error}",
             *([f"type:  pip install '{extra}'"] if extra else []),
         ) from error
     except ValueError as error:
         reason = without_secrets(str(error), url)
-        raise ConfigError(f"data.root {shown} cannot be read: {reason}") from error
+        raise ConfigError(f"{option} {shown} cannot be read: {reason}") from error
     return RemoteFolder(url, files)
 
 
