@@ -1,7 +1,10 @@
 import subprocess
 import sys
+import threading
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -65,6 +68,71 @@ def test_training_data_can_be_read_in_order_without_crops(sample: Path) -> None:
     labels = np.concatenate([batch["label"].numpy() for batch in loader])
     assert np.array_equal(labels, np.load(sample / "train.index.npy")["label"])
     assert not any(batch["flip"].any() for batch in loader)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ({"rank": 2, "num_ranks": 2}, "rank must be 0 to 1, not 2"),
+        ({"rank": -1}, "rank must be 0 to 0, not -1"),
+        ({"num_ranks": 0}, "num_ranks must be 1 or more, not 0"),
+        ({"num_ranks": 4, "num_ranks_per_node": 3}, "num_ranks 4 is no multiple of num_ranks_per"),
+        ({"batch_size": 15, "num_ranks": 2}, "data.batch_size 15 cannot be shared equally by 2"),
+        ({"first_step": 7}, "first_step must be 0 to 6, not 7"),
+        ({"first_step": -1}, "first_step must be 0 to 6, not -1"),
+        ({"num_threads": 0}, "num_threads must be 1 or more, not 0"),
+        ({"image_size": 0}, "image_size must be 1 or more, not 0"),
+        ({"crop_scale": (0.5, 0.1)}, "crop_scale must be two rising numbers above 0, at most 1"),
+        ({"crop_ratio": (0, 1)}, "crop_ratio must be two rising numbers above 0"),
+        ({"split": "val", "image_size": 64}, "data.image_size 64 is larger than data.resize_size"),
+        ({"split": "val", "resize_mode": "short"}, "resize_mode must be one of short_side, squash"),
+        ({"bad_samples": "skpi"}, "bad_samples must be one of raise, skip, not 'skpi'"),
+    ],
+)
+def test_what_does_not_fit_is_refused_when_it_is_asked_for(
+    sample: Path, words: dict[str, Any], message: str
+) -> None:
+    asked: dict[str, Any] = {"root": sample, "split": "train", "batch_size": 16} | words
+    with pytest.raises(ConfigError) as raised:
+        open_split(**asked)
+    assert raised.value.message.startswith(message)
+    assert len(str(raised.value).splitlines()) <= 4
+
+
+def _descriptors() -> set[str]:
+    found = set()
+    for path in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):  # the one that lists the folder
+            found.add(str(path.readlink()))
+    return {target for target in found if target.endswith((".tar", ".npy"))}
+
+
+@pytest.mark.parametrize("is_remote", [False, True], ids=["folder", "URL"])
+def test_nothing_stays_open_when_an_epoch_ends_or_is_left(
+    sample: Path, tmp_path: Path, is_remote: bool
+) -> None:
+    root = sample.as_uri() if is_remote else sample
+    loader = open_split(root, "train", 16, cache_folder=str(tmp_path / "cache"))
+    num_threads, others = threading.active_count(), _descriptors()
+    batches = iter(loader)
+    next(batches)
+    assert any(target.endswith("train-000000.tar") for target in _descriptors())
+    del batches  # as leaving a loop does
+    for _ in loader:
+        pass
+    assert _descriptors() <= others
+    assert threading.active_count() == num_threads
+
+
+def test_two_epochs_of_one_loader_may_run_at_the_same_time(sample: Path) -> None:
+    loader = open_split(sample, "val", 8)
+    expected = [batch["key"] for batch in loader]
+    for first, second in zip(loader, loader, strict=True):
+        assert torch.equal(first["image"], second["image"])
+    early, late = iter(loader), iter(loader)
+    next(early)
+    del early
+    assert [batch["key"] for batch in late] == expected
 
 
 def test_a_window_that_does_not_divide_the_batch_is_refused(sample: Path) -> None:

@@ -16,9 +16,11 @@ from tests.data.servers import CuttingProxy, Nginx, run_nginx, run_s3, wait_unti
 
 from places.data import download
 from places.data.cache import CacheFolder
+from places.data.download import StoppedError
 from places.data.manifest import Manifest, index_path, load_index, load_manifest, manifest_path
 from places.data.prefetch import NUM_PREFETCHERS
 from places.data.remote import ShardCache, fetch_manifest, is_url, shard_uses
+from places.data.urls import RemoteFolder
 from places.errors import ConfigError, DataError
 
 NUM_SHARDS, SHARD_BYTES = 8, 300_000
@@ -578,6 +580,27 @@ def test_errors_of_the_local_disk_do_not_end_prefetching(
     wait_until(lambda: len(list(manifest.root.glob("*.tar"))) == 2)
     assert _read(cache, 1) == _served(root, 1)
     cache.close()
+
+
+def test_a_process_that_ends_does_not_complain_about_the_server(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    manifest = fetch_manifest(root.as_uri(), "train", tmp_path / "cache")
+    num_reads = 0
+
+    def end(*_: object) -> bytes:
+        nonlocal num_reads
+        num_reads += 1
+        raise RuntimeError("cannot schedule new futures after shutdown")
+
+    monkeypatch.setattr(RemoteFolder, "read", end)
+    cache = ShardCache(root.as_uri(), manifest, PLENTY)
+    cache.follow(shard_uses(np.repeat([0, 1], 20), 1), first_step=0)
+    wait_until(lambda: num_reads > 2)
+    with pytest.raises(StoppedError):
+        cache.open(1)
+    cache.close()
+    assert not caplog.messages
 
 
 def test_a_lost_cache_folder_is_made_again(root: Path, tmp_path: Path) -> None:

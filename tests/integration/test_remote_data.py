@@ -197,7 +197,8 @@ def test_an_error_does_not_wait_for_a_server_that_hangs(root: Path, tmp_path: Pa
 def test_an_interrupt_does_not_wait_for_a_server_that_hangs(root: Path, tmp_path: Path) -> None:
     def interrupt() -> None:
         hangs.wait()
-        os.kill(os.getpid(), signal.SIGINT)
+        # To the thread that waits, as a terminal's comes; other threads would not wake it up.
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
     with run_hanging_server(root) as (url, hangs):
         thread = threading.Thread(target=interrupt)

@@ -188,6 +188,8 @@ def _read_unless(stop: threading.Event, read: Callable[[], bytes], shown: str) -
         threading.Thread(target=run, name="places-read", daemon=True).start()
     while not stop.is_set():
         if wait([done], timeout=_LOOK_S).done:
+            if isinstance(done.exception(), RuntimeError) and "shutdown" in str(done.exception()):
+                break  # "cannot schedule new futures": this process is about to end
             return done.result()
     raise StoppedError(f"{shown} was not fetched to its end")
 

@@ -1,14 +1,21 @@
 """The batches of a split for any PyTorch loop, without Lightning: `places.data.open`."""
 
 import os
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import get_args
 
 from places.data import plan
 from places.data.batches import EvalCrop, TrainCrop, Workers, eval_batches, train_batches
 from places.data.damage import BadSamples, DamagePolicy
 from places.data.decode import ResizeMode
 from places.data.loader import Loader, check_batch_size
-from places.data.source import Cache, check_train_order, open_source
+from places.data.sizes import check_pixels
+from places.data.source import Cache, Source, check_train_order, open_source
+from places.data.stream import Batch
+from places.errors import ConfigError
+from places.ranges import check_range, check_rising
 
 
 def open(  # used as places.data.open
@@ -29,17 +36,19 @@ def open(  # used as places.data.open
     shuffle_window: int | None = None,
     rank: int = 0,
     num_ranks: int = 1,
+    num_ranks_per_node: int = 1,
     num_threads: int | None = None,
     pin_memory: bool = False,
     bad_samples: DamagePolicy = "raise",
     max_bad_samples: int = 10,
-    cache_folder: Path = Path("data/cache"),
+    cache_folder: Path | str = Path("data/cache"),
     cache_size_gb: float = 50.0,
 ) -> Loader:
     """Open a packed split and return the batches of one epoch.
 
     The batches are those that `places fit` and `places test` would see. Each iteration starts the
-    epoch again. Pictures are `(N, 3, image_size, image_size)` uint8; `flip` in a batch says which
+    epoch again, and opens the shards for itself: they are closed with its end, also an early one.
+    Pictures are `(N, 3, image_size, image_size)` uint8; `flip` in a batch says which
     of them a training loop should mirror, and rows of `weight` 0 do not count.
 
     Args:
@@ -59,6 +68,7 @@ def open(  # used as places.data.open
         shuffle_window: See `Places365`.
         rank: Number of this process.
         num_ranks: Number of processes that share each batch.
+        num_ranks_per_node: Number of those that share a machine and its cache of remote shards.
         num_threads: Decoding threads; as many as there are cores by default.
         pin_memory: Allocate page-locked memory for copies to a GPU.
         bad_samples: See `Places365`.
@@ -70,33 +80,88 @@ def open(  # used as places.data.open
         DataError: The split is missing or damaged.
         ConfigError: The sizes do not suit each other.
     """
-    check_batch_size(batch_size, num_ranks)
-    source = open_source(
-        root, split, BadSamples(bad_samples, max_bad_samples), Cache(cache_folder, cache_size_gb)
-    )
+    check_range("num_threads", num_threads, 1)
     num_threads = num_threads or len(os.sched_getaffinity(0))
-    workers = Workers(rank, num_ranks, num_threads, pin_memory)
+    workers = _workers(batch_size, rank, num_ranks, num_ranks_per_node, num_threads, pin_memory)
+    _check_word("bad_samples", bad_samples, get_args(DamagePolicy))
+    bad = BadSamples(bad_samples, max_bad_samples)
+    opened = partial(open_source, root, split, bad, Cache(Path(cache_folder), cache_size_gb))
+    source = opened()  # what is missing is said now
+    source.close()
     num_samples = source.manifest.num_samples
-    if not (split == "train" if train is None else train):
-        eval_crop = EvalCrop(image_size, resize_size, resize_mode)
-        return Loader(
-            plan.num_eval_batches(num_samples, batch_size) - first_step,
-            lambda: eval_batches(
-                source, eval_crop, workers, batch_size=batch_size, first_step=first_step
-            ),
-        )
-    check_train_order(num_samples, batch_size, shuffle_window)
-    train_crop = TrainCrop(image_size, crop_scale, crop_ratio, flip)
-    return Loader(
-        num_samples // batch_size - first_step,
-        lambda: train_batches(
-            source,
-            train_crop,
-            workers,
+    batches: Callable[[Source], Iterator[Batch]]
+    if split == "train" if train is None else train:
+        check_train_order(num_samples, batch_size, shuffle_window)
+        num_batches = num_samples // batch_size
+        batches = partial(
+            train_batches,
+            crop=_train_crop(image_size, crop_scale, crop_ratio, flip),
+            workers=workers,
             batch_size=batch_size,
             seed=seed,
             epoch=epoch,
             first_step=first_step,
             shuffle_window=shuffle_window,
-        ),
-    )
+        )
+    else:
+        num_batches = plan.num_eval_batches(num_samples, batch_size)
+        batches = partial(
+            eval_batches,
+            crop=_eval_crop(image_size, resize_size, resize_mode),
+            workers=workers,
+            batch_size=batch_size,
+            first_step=first_step,
+        )
+    check_range("first_step", first_step, 0, num_batches)
+    own = partial(opened, manifest=source.manifest)
+    return Loader(num_batches - first_step, lambda: _iterate(own, batches))
+
+
+def _iterate(
+    opened: Callable[[], Source], batches: Callable[[Source], Iterator[Batch]]
+) -> Iterator[Batch]:
+    source = opened()
+    try:
+        yield from batches(source)
+    finally:
+        source.close()
+
+
+def _workers(
+    batch_size: int,
+    rank: int,
+    num_ranks: int,
+    num_ranks_per_node: int,
+    num_threads: int,
+    pin_memory: bool,
+) -> Workers:
+    check_range("num_ranks", num_ranks, 1)
+    check_range("rank", rank, 0, num_ranks - 1)
+    check_range("num_ranks_per_node", num_ranks_per_node, 1, num_ranks)
+    if num_ranks % num_ranks_per_node:
+        raise ConfigError(
+            f"num_ranks {num_ranks} is no multiple of num_ranks_per_node {num_ranks_per_node}",
+            "all machines have the same number of processes",
+        )
+    check_batch_size(batch_size, num_ranks)
+    return Workers(rank, num_ranks, num_threads, pin_memory, num_ranks_per_node)
+
+
+def _train_crop(
+    image_size: int, scale: tuple[float, float], ratio: tuple[float, float], flip: bool
+) -> TrainCrop:
+    check_range("image_size", image_size, 1)
+    check_rising("crop_scale", scale, 0, 1)
+    check_rising("crop_ratio", ratio, 0)
+    return TrainCrop(image_size, scale, ratio, flip)
+
+
+def _eval_crop(image_size: int, resize_size: int, resize_mode: ResizeMode) -> EvalCrop:
+    check_pixels(image_size, resize_size)
+    _check_word("resize_mode", resize_mode, get_args(ResizeMode))
+    return EvalCrop(image_size, resize_size, resize_mode)
+
+
+def _check_word(name: str, word: str, words: tuple[str, ...]) -> None:
+    if word not in words:
+        raise ConfigError(f"{name} must be one of {', '.join(words)}, not {word!r}")

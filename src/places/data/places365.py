@@ -1,6 +1,6 @@
 """Places365 in tar shards as a Lightning data module, with the position to resume from."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -137,7 +137,7 @@ class Places365(LightningDataModule):
 
     def val_dataloader(self) -> Loader:
         """Return the batches of the validation split, each picture exactly once."""
-        return self._eval_loader("val")
+        return self._eval_loader("val", self._num_val_batches)
 
     def test_dataloader(self) -> Loader:
         """Return the batches of `test_split`, each picture exactly once."""
@@ -185,7 +185,17 @@ class Places365(LightningDataModule):
             self._position.num_samples_consumed = (step + 1) * self.batch_size
             yield batch
 
-    def _eval_loader(self, split: str) -> Loader:
+    def _num_val_batches(self) -> int | None:
+        # Lightning leaves a validation at its limit without ending the iterator. Shards that were
+        # fetched for the rest would have no room for those of the training.
+        trainer = attached_trainer(self)
+        is_sanity = trainer.sanity_checking
+        limits = trainer.num_sanity_val_batches if is_sanity else trainer.num_val_batches
+        return int(limits[0]) if limits else None
+
+    def _eval_loader(
+        self, split: str, num_batches: Callable[[], int | None] = lambda: None
+    ) -> Loader:
         return Loader(
             plan.num_eval_batches(self.manifests[split].num_samples, self.batch_size),
             lambda: eval_batches(
@@ -193,6 +203,7 @@ class Places365(LightningDataModule):
                 EvalCrop(self.image_size, self.resize_size, self.resize_mode),
                 workers_of(self, self.num_threads),
                 batch_size=self.batch_size,
+                num_batches=num_batches(),
             ),
         )
 

@@ -173,9 +173,9 @@ class ShardCache:
         for shard in self._wanted():
             try:
                 outcome = self._fetcher.open_or_fetch(shard, stop)
+            except StoppedError:
+                return False
             except DataError as error:
-                if stop.is_set():
-                    return False
                 # No failure yet: by the time that the shard is needed the server may answer again.
                 _logger.warning("%s is left for later: %s", self._shards[shard].name, error.message)
                 self._set_aside[shard] = time.monotonic() + _SET_ASIDE_S

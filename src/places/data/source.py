@@ -85,6 +85,7 @@ def open_source(
     split: str,
     bad_samples: BadSamples | None = None,
     cache: Cache | None = None,
+    manifest: Manifest | None = None,
 ) -> Source:
     """Open a split of packed data.
 
@@ -93,16 +94,17 @@ def open_source(
         split: "train", "val" or "test".
         bad_samples: What becomes of samples that cannot be read; by default they are refused.
         cache: Where remote shards are kept.
+        manifest: What the split holds, if it was opened before.
 
     Raises:
         DataError: The split is missing or damaged.
     """
     bad_samples = bad_samples or BadSamples()
     if not is_url(str(root)):
-        manifest = load_manifest(root, split)
+        manifest = manifest or load_manifest(root, split)
         return Source(manifest, Shards(manifest), bad_samples)
     cache = cache or Cache()
-    manifest = fetch_manifest(str(root), split, cache.folder)
+    manifest = manifest or fetch_manifest(str(root), split, cache.folder)
     remote = ShardCache(
         str(root),
         manifest,

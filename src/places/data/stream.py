@@ -92,8 +92,8 @@ def stream(
             return images, [pool.submit(_load, load, part, ids, pixels) for part in parts]
 
         ids_of_batches = iter(plan)
-        pending = deque(map(start, islice(ids_of_batches, num_batches_ahead)))
         try:
+            pending = deque(map(start, islice(ids_of_batches, num_batches_ahead)))
             while pending:
                 images, tasks = pending.popleft()
                 samples = [sample for task in tasks for sample in task.result()]
