@@ -1,5 +1,6 @@
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ from lightning.pytorch.trainer.connectors.signal_connector import _SignalConnect
 from tests.integration.stages import FIT, load_weights, run, run_apart
 
 ROOT = Path(__file__).parents[2]
+TIME_LIMIT_S = 150
 # 96 pictures: 6 batches or 3 steps in each of 2 epochs.
 WORDS = [
     *("--trainer.max_epochs", "2"),
@@ -140,17 +142,53 @@ def test_torchrun_passes_a_signal_and_its_exit_status_on(sample: Path, tmp_path:
     assert "places: stopped by signal" in errors
 
 
+def _slurm(rank: int, num_ranks: int) -> dict[str, str]:
+    """Return what SLURM tells a task."""
+    task = {"NTASKS": num_ranks, "NTASKS_PER_NODE": num_ranks, "PROCID": rank, "LOCALID": rank}
+    job = {"JOB_ID": 7, "JOB_NAME": "places", "NODEID": 0, "NODELIST": "localhost"}
+    return {f"SLURM_{name}": str(value) for name, value in (task | job).items()}
+
+
+def _leave_old_files(root: Path) -> None:
+    for folder in ("runs", "runs/fit", "runs/fit/0"):
+        (root / folder).mkdir()
+        (root / folder / "hpc_ckpt_1.ckpt").write_text("not a checkpoint")
+
+
 def test_old_files_of_lightnings_requeue_are_left_alone(
     sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    slurm = {"NTASKS": 1, "NTASKS_PER_NODE": 1, "JOB_NAME": "places", "NODEID": 0}
-    slurm |= {"JOB_ID": 7, "PROCID": 0, "LOCALID": 0, "NODELIST": "localhost"}
-    for name, value in slurm.items():
-        monkeypatch.setenv(f"SLURM_{name}", str(value))
-    for folder in ("runs", "runs/fit", "runs/fit/0"):
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / "hpc_ckpt_1.ckpt").write_text("not a checkpoint")
+    for name, value in _slurm(rank=0, num_ranks=1).items():
+        monkeypatch.setenv(name, value)
+    _leave_old_files(tmp_path)
     words = ["--data.root", sample, "--trainer.max_steps", 1]
     assert run("fit", *words) == 0
     assert run("fit", *words, "--trainer.fast_dev_run", "true", "--trainer.logger", "false") == 0
     assert {path.name for path in tmp_path.rglob("hpc_ckpt*")} == {"hpc_ckpt_1.ckpt"}
+
+
+@pytest.mark.slow
+def test_no_process_of_a_job_takes_old_files(sample: Path, tmp_path: Path) -> None:
+    _leave_old_files(tmp_path)
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(found.getsockname()[1])}
+    common = {**os.environ, **address, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    words = [*FIT, "--data.root", str(sample), "--trainer.max_steps", "1"]
+    words += ["--trainer.devices", "2", "--trainer.strategy", "ddp_find_unused_parameters_false"]
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", "places", "fit", *words],
+            env=common | _slurm(rank, num_ranks=2),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    try:
+        errors = [process.communicate(timeout=TIME_LIMIT_S)[1] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    assert [process.returncode for process in processes] == [0, 0], errors
+    assert [path.name for path in tmp_path.rglob("last.ckpt")] == ["last.ckpt"]
