@@ -1,10 +1,12 @@
 import fcntl
 import os
+import threading
 from pathlib import Path
 
 import pytest
+from tests.data.servers import wait_until
 
-from places.data.cache import CacheFolder, Wait
+from places.data.cache import CacheFolder, Wait, locked
 
 
 def _add(folder: CacheFolder, name: str, size_bytes: int, used_s: int = 0) -> None:
@@ -113,6 +115,32 @@ def test_a_cut_file_is_no_complete_one(tmp_path: Path) -> None:
     assert folder.open("1.tar", 60) is None
     assert _names(tmp_path / "cache") == set()
     assert folder.open("2.tar", 60) is None
+
+
+def test_a_whole_file_in_place_of_a_cut_one_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = _folder(tmp_path)
+    _add(folder, "1.tar", 60)
+    path = folder.folder / "1.tar"
+    os.truncate(path, 59)
+    with locked(folder.cache / "lock"):
+        opener = threading.Thread(target=folder.open, args=("1.tar", 60))
+        opener.start()
+        wait_until(lambda: _is_locked(path))  # it is at the cut file
+        path.unlink()
+        path.write_bytes(b"y" * 60)
+    opener.join()
+    assert path.read_bytes() == b"y" * 60
+
+
+def _is_locked(path: Path) -> bool:
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def test_a_file_that_is_being_removed_is_not_there(tmp_path: Path) -> None:

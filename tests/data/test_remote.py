@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from places.data.manifest import Manifest, index_path, load_index, load_manifest
 from places.data.prefetch import NUM_PREFETCHERS
 from places.data.remote import ShardCache, fetch_manifest, is_url, shard_uses
 from places.data.urls import RemoteFolder
-from places.errors import ConfigError, DataError
+from places.errors import ConfigError, DataError, StorageError
 
 NUM_SHARDS, SHARD_BYTES = 8, 300_000
 PLENTY = 10**9
@@ -67,7 +68,11 @@ def _local_manifest(root: Path, cache: Path) -> Manifest:
 
 
 def _cache_bytes(cache: Path) -> int:
-    return sum(path.stat().st_size for path in cache.glob("*/*") if path.exists())
+    num_bytes = 0
+    for path in cache.glob("*/*"):
+        with suppress(FileNotFoundError):  # shards come and go
+            num_bytes += path.stat().st_size
+    return num_bytes
 
 
 @pytest.mark.parametrize(
@@ -102,14 +107,47 @@ def test_the_manifest_is_fetched_and_the_index_only_once(nginx: Nginx, tmp_path:
     assert load_manifest(manifest.root, "train") == manifest
 
 
-def test_replaced_data_get_another_folder(nginx: Nginx, tmp_path: Path) -> None:
+def test_replaced_data_get_another_folder_and_the_old_index_goes(
+    nginx: Nginx, tmp_path: Path
+) -> None:
+    write_shards(nginx.root, "val", 2, SHARD_BYTES)
+    val = fetch_manifest(nginx.url(), "val", tmp_path / "cache")
     before = fetch_manifest(nginx.url(), "train", tmp_path / "cache")
+    in_use = load_index(before)
+    expected = in_use.copy()
     write_shards(nginx.root, "train", NUM_SHARDS, SHARD_BYTES, seed=1)
     after = fetch_manifest(nginx.url(), "train", tmp_path / "cache")
     assert before.root != after.root
-    for manifest in (before, after):
-        sha256 = hashlib.sha256(index_path(manifest.root, "train").read_bytes()).hexdigest()
-        assert sha256 == manifest.index_sha256
+    for manifest in (val, after):
+        path = index_path(manifest.root, manifest.split)
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == manifest.index_sha256
+    assert [path.name for path in before.root.iterdir()] == ["lock"]
+    assert np.array_equal(in_use, expected)
+
+
+def test_a_damaged_index_in_the_cache_is_fetched_again(nginx: Nginx, tmp_path: Path) -> None:
+    for _ in range(2):
+        manifest = fetch_manifest(nginx.url(), "train", tmp_path / "cache")
+        path = index_path(manifest.root, "train")
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == manifest.index_sha256
+        path.write_bytes(b"other")
+
+
+def test_indexes_make_room_for_themselves(root: Path, tmp_path: Path) -> None:
+    write_shards(root, "val", 2, SHARD_BYTES)
+    cache = tmp_path / "cache"
+    train = fetch_manifest(root.as_uri(), "train", cache)
+    limit_bytes = _cache_bytes(cache) + 3 * SHARD_BYTES
+    shards = ShardCache(root.as_uri(), train, limit_bytes)
+    files = [shards.open(number) for number in range(3)]
+    with pytest.raises(StorageError, match=r"no room for val.json with .* bytes in the cache"):
+        fetch_manifest(root.as_uri(), "val", cache, limit_bytes)
+    for file in files:
+        os.close(file)
+    val = fetch_manifest(root.as_uri(), "val", cache, limit_bytes)
+    assert load_index(val).shape == (2,)
+    assert _cache_bytes(cache) <= limit_bytes
+    assert len(list(train.root.glob("*.tar"))) == 2
 
 
 def test_a_missing_split_is_an_instruction(nginx: Nginx, tmp_path: Path) -> None:

@@ -100,8 +100,8 @@ def test_a_cache_for_a_part_of_the_shards_stays_within_its_bound(
 def test_a_cache_that_is_too_small_is_refused_with_the_size_it_needs(
     nginx: Nginx, tmp_path: Path
 ) -> None:
-    with pytest.raises(ConfigError, match="1e-05 is too small") as raised:
-        next(iter(_node(nginx.url(), tmp_path / "cache", 0, 0.00001)))
+    with pytest.raises(ConfigError, match="3e-05 is too small") as raised:
+        next(iter(_node(nginx.url(), tmp_path / "cache", 0, 0.00003)))
     assert "--data.cache_size_gb" in str(raised.value)
     assert not nginx.requests()
 

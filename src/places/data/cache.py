@@ -67,7 +67,9 @@ class CacheFolder:
             os.close(file)
             return None
         if found.st_size != size_bytes:
-            path.unlink(missing_ok=True)
+            with self._exclusive(), suppress(FileNotFoundError):
+                if os.path.samestat(path.stat(), found):  # nobody has put a whole one there
+                    path.unlink()
             os.close(file)
             return None
         touch(file)
@@ -106,6 +108,21 @@ class CacheFolder:
                 self._part(name, size_bytes).unlink()
             os.close(file)
 
+    def keep(self, name: str, data: bytes) -> None:
+        """Write a whole file, unless it is there. The caller sees to it that nobody else does.
+
+        Raises:
+            StorageError: There is no room for it.
+        """
+        part = self.claim(name, len(data))
+        if part is Wait.FULL:
+            raise self.full(name, len(data))
+        if isinstance(part, int):
+            os.ftruncate(part, 0)
+            with open(part, "wb", closefd=False) as writer:
+                writer.write(data)
+            self.install(part, name, len(data))
+
     def kept_bytes(self) -> int:
         """Return the bytes of manifests and indexes, which are never removed."""
         return sum(file.size_bytes for file in self._files() if file.is_kept)
@@ -115,13 +132,13 @@ class CacheFolder:
         with self._exclusive():
             files = self._files()
             used = [file for file in files if not file.is_kept and _is_locked(file.path)]
+        kept_bytes = sum(file.size_bytes for file in files if file.is_kept)
         names = sorted(_PART.sub("", file.path.name) for file in used)
         shown = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
         return StorageError(
             f"no room for {name} with {size_bytes:,} bytes in the cache",
             f"in use:  {sum(file.size_bytes for file in used):,} bytes: {shown or 'nothing'}",
-            f"besides: {sum(file.size_bytes for file in files if file.is_kept):,} bytes of indexes",
-            f"limit:   {self.limit_bytes:,} bytes in {self.cache}",
+            f"limit:   {self.limit_bytes:,} bytes in {self.cache}, less {kept_bytes:,} for indexes",
             "type a larger --data.cache_size_gb, or end other runs with the same cache",
         )
 
@@ -150,7 +167,7 @@ class CacheFolder:
 
     def _paths(self) -> Iterator[Path]:
         for folder in filter(Path.is_dir, self.cache.iterdir()):
-            with suppress(FileNotFoundError):  # temporary folders of manifests come and go
+            with suppress(FileNotFoundError):  # somebody may empty the cache
                 yield from list(folder.iterdir())
 
     @contextmanager

@@ -104,11 +104,12 @@ def open_source(
         manifest = manifest or load_manifest(root, split)
         return Source(manifest, Shards(manifest), bad_samples)
     cache = cache or Cache()
-    manifest = manifest or fetch_manifest(str(root), split, cache.folder)
+    size_bytes = int(cache.size_gb * 1e9)
+    manifest = manifest or fetch_manifest(str(root), split, cache.folder, size_bytes)
     remote = ShardCache(
         str(root),
         manifest,
-        int(cache.size_gb * 1e9),
+        size_bytes,
         # Training keeps fetching ahead while a validation runs, which needs room as well.
         prefetch_share=_TRAIN_SHARE if split == "train" else 1.0,
     )
