@@ -2,7 +2,7 @@
 
 import csv
 import multiprocessing
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,18 +35,20 @@ def run(stage: str, *words: object) -> int:
     return main([stage, *options, *map(str, words)])
 
 
-def run_apart(stage: str, words: Sequence[object], kill_after_s: float | None = None) -> int | None:
-    """Run a stage in a process of its own, and kill it after a time if one is given.
+def run_apart(
+    stage: str, words: Sequence[object], is_time_to_die: Callable[[], bool] = lambda: False
+) -> int | None:
+    """Run a stage in a process of its own, and kill it when it is time.
 
     Returns:
         The exit status, negative for the signal that ended the process.
     """
     process = FORKS.Process(target=_run_and_exit, args=(stage, list(map(str, words))))
     process.start()
-    process.join(kill_after_s)
-    if process.is_alive():
-        process.kill()
-        process.join()
+    while process.is_alive() and not is_time_to_die():
+        process.join(0.002)
+    process.kill()
+    process.join()
     return process.exitcode
 
 
