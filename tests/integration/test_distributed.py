@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.integration.stages import FIT, load_weights, run
+from tests.integration.stages import FIT, load_weights, read_metrics, run
 
 from places.data.manifest import load_index, load_manifest
 from places.data.plan import train_batch, train_order
@@ -89,11 +89,22 @@ def test_predictions_do_not_depend_on_the_number_of_processes(
     assert len(texts[0].splitlines()) == 1 + 26
 
 
-def test_two_processes_train_on_the_order_of_one(sample: Path, tmp_path: Path) -> None:
-    words = ["--data.root", sample, "--trainer.max_epochs", 1, *FIT[:10]]
-    _run_on(2, "fit", *words, "--data.batch_size", 16, "--trainer.default_root_dir", tmp_path)
-    assert len(list(tmp_path.rglob("best.ckpt"))) == 1
-    assert [path.name for path in (tmp_path / "fit").iterdir()] == ["0"]
+def test_two_processes_leave_the_files_and_the_count_of_skipped_pictures_of_one(
+    sample: Path, tmp_path: Path
+) -> None:
+    runs = tmp_path / "runs"
+    number = _damage_a_picture_of_the_second_process(sample, tmp_path / "data")[0]
+    orders = [train_order([96], seed=0, epoch=epoch) for epoch in range(2)]
+    ranks = {int(np.flatnonzero(order == number)[0]) % 16 // 8 for order in orders}
+    assert ranks == {0, 1}, "each process meets the picture in one of the epochs"
+    words = ["--data.root", tmp_path / "data", "--trainer.max_epochs", 2, *FIT[:10]]
+    words += ["--data.batch_size", 16, "--data.bad_samples", "skip"]
+    _run_on(2, "fit", *words, "--trainer.default_root_dir", runs)
+    assert len(list(runs.rglob("best.ckpt"))) == 1
+    assert [path.name for path in (runs / "fit").iterdir()] == ["0"]
+    metrics = read_metrics(runs / "fit" / "0")
+    counts = [value for (_, name), value in metrics.items() if name == "train/bad_samples"]
+    assert counts == ["1.0", "1.0"]
 
 
 def test_two_processes_train_as_one_with_the_same_global_batch(
@@ -125,24 +136,24 @@ def test_a_damaged_picture_in_one_process_ends_all_with_its_name(
     sample: Path, tmp_path: Path
 ) -> None:
     root = tmp_path / "data"
-    key = _damage_a_picture_of_the_second_process(sample, root)
+    _, place = _damage_a_picture_of_the_second_process(sample, root)
     words = ["--data.root", root, "--trainer.max_epochs", 1, *FIT[:10]]
     status, errors = _run_together(2, "fit", *words, "--data.batch_size", 16)
     assert status != 0
     assert errors.count("places: error: damaged JPEG") == 1
-    assert key in errors
+    assert place in errors
     assert "Traceback" not in errors
 
 
-def _damage_a_picture_of_the_second_process(sample: Path, root: Path) -> str:
-    """Copy the sample, overwrite a picture of the third step and return its place."""
+def _damage_a_picture_of_the_second_process(sample: Path, root: Path) -> tuple[int, str]:
+    """Copy the sample, overwrite a picture of the third step and return its number and place."""
     shutil.copytree(sample, root, ignore=shutil.ignore_patterns("archives", "pictures"))
     manifest = load_manifest(root, "train")
     order = train_order([shard.num_samples for shard in manifest.shards], seed=0, epoch=0)
-    number = train_batch(order, 16, 2, rank=1, num_ranks=2)[0]
+    number = train_batch(order, 16, 2, rank=1, num_ranks=2)[1]
     entry = np.array(load_index(manifest)[number])
     offset = int(entry["offset"])
     with manifest.shard_paths[int(entry["shard"])].open("r+b") as tar:
         tar.seek(offset)
         tar.write(bytes(int(entry["size_bytes"])))
-    return f"at byte {offset:,}"
+    return int(number), f"at byte {offset:,}"

@@ -20,7 +20,7 @@ _log = logging.getLogger("places.data")
 
 
 class BadSamples:
-    """The samples of one split that could not be read. Safe to use from many threads.
+    """The samples of one split that this process could not read. Safe to use from many threads.
 
     Args:
         policy: "raise" stops at the first one; "skip" names each once and goes on.
@@ -37,6 +37,12 @@ class BadSamples:
     def count(self) -> int:
         """How many different samples could not be read so far."""
         return len(self._reasons)
+
+    @property
+    def numbers(self) -> set[int]:
+        """Which samples could not be read so far."""
+        with self._lock:
+            return set(self._reasons)
 
     def report(self, sample: int, place: str, error: DataError) -> str:
         """Take note of a sample that cannot be read and return the reason as one line.

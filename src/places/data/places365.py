@@ -46,8 +46,9 @@ class Places365(LightningDataModule):
             shuffles the whole split.
         num_threads: Decoding threads per process; null shares the cores among the processes.
         bad_samples: What becomes of samples that cannot be read: "raise" stops at the first one;
-            "skip" names each once, counts it and gives it no weight.
+            "skip" names each once in each process that meets it, counts it and gives it no weight.
         max_bad_samples: With "skip", more than this in a split and process stop the run after all.
+            Counting starts again when a run is resumed.
         cache_folder: Folder of this machine for shards from a URL, shared by processes and runs.
         cache_size_gb: Size of that folder at most, in GB.
     """
