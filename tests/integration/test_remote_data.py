@@ -51,7 +51,15 @@ def nginx(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
         yield server
 
 
-def _node(url: str | Path, cache: Path, rank: int, size_gb: float = 1.0, epoch: int = 0) -> Loader:
+def _node(
+    url: str | Path,
+    cache: Path,
+    rank: int,
+    size_gb: float = 1.0,
+    epoch: int = 0,
+    num_ranks: int = 2,
+) -> Loader:
+    """The batches of a process of two nodes."""
     return places.data.open(
         url,
         "train",
@@ -59,7 +67,8 @@ def _node(url: str | Path, cache: Path, rank: int, size_gb: float = 1.0, epoch: 
         image_size=32,
         shuffle_window=4,
         rank=rank,
-        num_ranks=2,
+        num_ranks=num_ranks,
+        num_ranks_per_node=num_ranks // 2,
         num_threads=2,
         epoch=epoch,
         cache_folder=cache,
@@ -67,14 +76,22 @@ def _node(url: str | Path, cache: Path, rank: int, size_gb: float = 1.0, epoch: 
     )
 
 
+@pytest.mark.parametrize("per_node", [1, 2])
 def test_each_shard_goes_to_one_node_but_for_the_one_that_both_share(
-    nginx: Nginx, root: Path, tmp_path: Path
+    nginx: Nginx, root: Path, tmp_path: Path, per_node: int
 ) -> None:
-    for rank in range(2):
-        remote = _node(nginx.url(), tmp_path / f"node{rank}", rank)
-        for batch, expected in zip(remote, _node(root, tmp_path, rank), strict=True):
-            assert batch["key"] == expected["key"]
-            assert torch.equal(batch["image"], expected["image"])
+    for node in range(2):
+        ranks = range(node * per_node, (node + 1) * per_node)
+        remote, local = (
+            [_node(url, tmp_path / f"node{node}", rank, num_ranks=2 * per_node) for rank in ranks]
+            for url in (nginx.url(), root)
+        )
+        # Side by side, as processes of one job run.
+        for batches, expected in zip(
+            zip(*remote, strict=True), zip(*local, strict=True), strict=True
+        ):
+            assert [batch["key"] for batch in batches] == [batch["key"] for batch in expected]
+            assert torch.equal(batches[-1]["image"], expected[-1]["image"])
     requests = nginx.requests()
     # Equal batches for all cut the row of shards in the middle, seldom between two of them.
     assert NUM_SHARDS <= len(requests) <= NUM_SHARDS + 1
