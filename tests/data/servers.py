@@ -76,11 +76,13 @@ http {
   uwsgi_temp_path %(folder)s/uwsgi;
   scgi_temp_path %(folder)s/scgi;
   limit_req_zone $binary_remote_addr zone=few:1m rate=10r/s;
+  limit_req_zone $binary_remote_addr zone=more:1m rate=40r/s;
   server {
     listen 127.0.0.1:%(port)d;
     location /places/ { alias %(root)s/; }
     location /slow/ { alias %(root)s/; limit_rate 256k; }
     location /busy/ { alias %(root)s/; limit_req zone=few; }
+    location /harsh/ { alias %(root)s/; limit_rate 256k; limit_req zone=more; }
     location /whole/ { alias %(root)s/; max_ranges 0; }
     location /denied/ { return 403; }
     location /login/ {

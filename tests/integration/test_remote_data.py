@@ -289,3 +289,26 @@ def test_training_from_a_server_equals_training_from_a_folder(
         "train-000000.tar",
         "val-000000.tar",
     }
+
+
+@pytest.mark.slow
+def test_training_does_not_notice_a_slow_busy_server_that_cuts_connections(
+    nginx: Nginx, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "FIRST_WAIT_S", 0.1)
+    monkeypatch.setattr(download, "RANGE_BYTES", 20_000)  # so that each shard takes several
+    proxy = CuttingProxy(nginx.port, num_cuts=8, after_bytes=15_000)
+    words = ["--data.batch_size", 8, "--data.shuffle_window", 4, "--trainer.max_epochs", 2]
+    try:
+        for place in (root, nginx.url("harsh", port=proxy.port)):
+            assert run("fit", "--data.root", place, *words) == 0
+    finally:
+        proxy.close()
+    runs = tmp_path / "runs" / "fit"
+    local, remote = (load_weights(runs / n / "checkpoints" / "last.ckpt") for n in ("0", "1"))
+    assert all(torch.equal(local[key], remote[key]) for key in local)
+    statuses = [request.status for request in nginx.requests()]
+    assert {206, 503} <= set(statuses)
+    assert proxy.num_connections > proxy.num_cuts
+    names = {path.name for path in root.glob("*.tar")}
+    assert {path.name for path in (tmp_path / "data" / "cache").rglob("*.tar")} == names
