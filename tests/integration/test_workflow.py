@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tests.data.drawn import drawn_picture, jpeg_of
 from tests.data.official import jpeg, write_tar
 from tests.integration.stages import FIT, load_weights, read_config, read_metrics, run
 from tests.networks import Tiny
@@ -18,14 +19,9 @@ from places.categories import load_categories
 from places.data.indexing import index_shards
 
 # What the recipe asks for, with torchvision and Pillow only.
-TRANSFORM = Compose(
-    [
-        Resize(36),
-        CenterCrop(32),
-        ToTensor(),
-        Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-    ]
-)
+NORMALIZE = Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+TRANSFORM = Compose([Resize(36), CenterCrop(32), ToTensor(), NORMALIZE])
+SQUASH = Compose([Resize((36, 36)), CenterCrop(32), ToTensor(), NORMALIZE])
 
 
 @pytest.fixture(scope="module")
@@ -237,6 +233,33 @@ def test_predict_runs_on_shards_too(trained: Path, tmp_path: Path) -> None:
     with file.open(newline="") as opened:
         keys = [row["path"] for row in csv.DictReader(opened)]
     assert keys == [f"Places365_test_{number:08d}" for number in range(1, 27)]
+
+
+@pytest.mark.parametrize(("mode", "transform"), [("short_side", TRANSFORM), ("squash", SQUASH)])
+def test_pictures_of_any_size_are_classified_as_with_torchvision(
+    trained: Path, reference: Tiny, tmp_path: Path, mode: str, transform: Compose
+) -> None:
+    noise, files = np.random.default_rng(0), {}
+    for number in range(24):
+        width, height = noise.integers(20, 600, 2).tolist()
+        picture = drawn_picture(width, height, number)
+        files[f"{number:02d}.jpg"] = jpeg_of(picture, int(noise.integers(30, 96)))
+    write_tar(tmp_path / "data" / "test-000000.tar", files)
+    index_shards(tmp_path / "data", "test")
+    words = ["--data.root", tmp_path / "data", "--data.resize_mode", mode]
+    assert run("predict", "--ckpt_path", trained, *words) == 0
+    (file,) = tmp_path.rglob("predictions.csv")
+    with file.open(newline="") as opened:
+        rows = list(csv.DictReader(opened))
+    images = [Image.open(io.BytesIO(data)).convert("RGB") for data in files.values()]
+    with torch.inference_mode():
+        best = reference(torch.stack([transform(image) for image in images])).softmax(1).topk(5)
+    names = load_categories()
+    expected = [[names[label] for label in labels] for labels in best.indices.tolist()]
+    assert [[row[f"category_{k}"] for k in range(1, 6)] for row in rows] == expected
+    assert len({five[0] for five in expected}) > 1
+    shown = [float(row["probability_1"]) for row in rows]
+    assert shown == pytest.approx(best.values[:, 0].tolist(), abs=1e-5)
 
 
 def test_validate_uses_the_checkpoints_recipe(
