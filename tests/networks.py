@@ -1,9 +1,12 @@
 """A network that trains in milliseconds, for tests."""
 
+import sys
 from typing import Self
 
 import torch
 from torch import Tensor, nn
+
+FAILURE = "the network fails now"
 
 
 class Tiny(nn.Sequential):
@@ -63,6 +66,7 @@ class Failing(Tiny):
         """Return the logits."""
         self._num_steps += self.training
         if self._num_steps == 3 and torch.distributed.get_rank() == self.rank:
+            print(FAILURE, file=sys.stderr, flush=True)
             raise RuntimeError(f"the network of process {self.rank} failed")
         logits: Tensor = super().forward(images)  # type: ignore[no-untyped-call]  # torch's
         return logits

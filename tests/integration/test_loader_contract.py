@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import torch
 from tests.integration.recording import Record, Row, read_record
-from tests.integration.stages import FIT, run
+from tests.integration.stages import FIT, load_weights, read_metrics, run
 
 from places.callbacks.best import BestCheckpoint
 from places.callbacks.record import RunRecord
@@ -265,19 +265,38 @@ def _fit_on(num_processes: int, sample: Path, root: Path, *words: object) -> lis
     return read_record(root / "fit" / "0")
 
 
+def _check_same_end(first: Path, second: Path, step: int) -> None:
+    """Compare the weights at the end of two runs, and what both logged after a step."""
+    folders = [root / "fit" / "0" for root in (first, second)]
+    weights, others = (load_weights(folder / "checkpoints" / "last.ckpt") for folder in folders)
+    for name, weight in weights.items():
+        # The losses of pictures, and what they weigh, have 32 bits.
+        torch.testing.assert_close(others[name], weight, rtol=1e-5, atol=1e-8)
+    metrics, later = map(read_metrics, folders)
+    assert later.keys() == {key for key in metrics if key[0] >= step}
+    for key, value in later.items():
+        assert float(value) == pytest.approx(float(metrics[key]), rel=1e-5), key
+
+
 @pytest.mark.slow
-def test_other_numbers_of_processes_go_on_with_the_same_batches(
+def test_other_numbers_of_processes_go_on_with_the_same_batches_to_the_same_end(
     sample: Path, tmp_path: Path
 ) -> None:
     # 12 pictures per step, which 1, 2 and 3 processes can share: 8 batches in an epoch.
     words = ["--data.batch_size", 12, "--trainer.max_epochs", 2]
     words += ["--resume.every_n_steps", "1", "--resume.keep_all", "true"]
+    # Without batch norm, whose statistics are those of one process.
+    words += ["--model.net", "tests.test_classifier.Plain", "--trainer.precision", "64-true"]
     one, two = tmp_path / "one", tmp_path / "two"
     expected = _fit(sample, one, *words)
     assert len(expected) == 16
+    # Every other step is logged: after an odd step a part of the next log is in the checkpoint.
     resume = ["--ckpt_path", _checkpoint(one, "resume point", 5)]
     assert _fit_on(2, sample, two, *words, *resume) == expected[5:]
+    _check_same_end(one, two, step=5)
     resume = ["--ckpt_path", _checkpoint(two, "resume point", 8)]  # the end of an epoch
     assert _fit_on(3, sample, tmp_path / "three", *words, *resume) == expected[8:]
+    _check_same_end(one, tmp_path / "three", step=8)
     resume = ["--ckpt_path", _checkpoint(two, "resume point", 11)]
     assert _fit(sample, tmp_path / "again", *words, *resume) == expected[11:]
+    _check_same_end(one, tmp_path / "again", step=11)
