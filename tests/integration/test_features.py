@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.integration.stages import FIT, load_weights, run
+from tests.integration.stages import FIT, load_weights, read_metrics, run
 
 MIDDLE = 4  # a step in the middle of an epoch of 6 batches, of one or two batches each
 MIXED = [
@@ -106,7 +106,7 @@ def test_two_processes_train_like_one(sample: Path, tmp_path: Path) -> None:
     # Without batch norm, whose statistics are those of one process. The draws are the same.
     words: list[object] = ["--data.root", sample, "--trainer.max_epochs", 1, *MIXED, *AVERAGED]
     words += ["--model.net", "tests.test_classifier.Plain", "--trainer.accumulate_grad_batches", 2]
-    weights = []
+    weights, metrics = [], []
     for num_processes in (1, 2):
         root = tmp_path / str(num_processes)
         ddp = ["--trainer.devices", 2, "--trainer.strategy", "ddp"] if num_processes == 2 else []
@@ -122,6 +122,11 @@ def test_two_processes_train_like_one(sample: Path, tmp_path: Path) -> None:
         )
         assert done.returncode == 0, done.stderr
         weights.append(load_weights(root / "fit" / "0" / "checkpoints" / "last.ckpt"))
+        metrics.append(read_metrics(root / "fit" / "0"))
+    # What is logged is that of the pictures of both.
+    assert metrics[0].keys() == metrics[1].keys() >= {(1, "train/loss"), (1, "train/top1")}
+    for key, logged in metrics[0].items():
+        assert float(metrics[1][key]) == pytest.approx(float(logged), rel=1e-4), key
     assert any(key.startswith("average.") for key in weights[0])
     for key, value in weights[0].items():
         torch.testing.assert_close(weights[1][key], value, rtol=1e-4, atol=1e-5, msg=key)
