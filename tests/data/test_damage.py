@@ -160,7 +160,7 @@ def test_a_cut_shard_is_noticed_when_it_is_opened(tmp_path: Path, split: str) ->
     os.truncate(root / f"{split}-000000.tar", 15_000)
     with pytest.raises(DataError, match=r"000000\.tar was cut or replaced: it has 15,000 bytes"):
         list(_open(root, split))
-    with pytest.raises(DataError, match=r"11 samples could not be read, the last: .* was cut or"):
+    with pytest.raises(DataError, match=r"1\d samples could not be read, the last: .* was cut or"):
         list(_open(root, split, bad_samples="skip"))
     rows = _rows(_open(root, split, bad_samples="skip", max_bad_samples=NUM))
     assert [weight for _, weight, _ in rows.values()] == [0.0] * NUM
