@@ -44,16 +44,33 @@ def slab(canvas: Canvas, foot: Vector, size: Vector, colour: Array) -> None:
 
 def stencil(canvas: Canvas, points: Points, layer: Array) -> None:
     """Show a layer of the size of the picture inside a polygon given in pixels (n, 2)."""
-    if len(points) > 2:
-        mask = np.zeros((SIZE, SIZE), np.uint8)
-        cv2.fillPoly(mask, [fixed_point(points)], 255, cv2.LINE_AA, 4)
-        blend(canvas, layer, mask * np.float32(1 / 255))
+    if len(points) < 3:
+        return
+    rows, columns = _part_around(np.asarray(points))
+    if rows.stop > rows.start and columns.stop > columns.start:
+        part = canvas.pixels[rows, columns]
+        mask = np.zeros(part.shape[:2], np.uint8)
+        corners = fixed_point(np.asarray(points) - (columns.start, rows.start))
+        cv2.fillPoly(mask, [corners], 255, cv2.LINE_AA, 4)
+        _mix(part, layer[rows, columns], mask * np.float32(1 / 255))
 
 
 def blend(canvas: Canvas, layer: Array, weight: Array) -> None:
     """Mix a layer (256, 256, 3) into the picture by weights (256, 256), cut to 0 to 1."""
-    weight = np.clip(weight, 0, 1, dtype=np.float32)
-    canvas.pixels[:] = cv2.blendLinear(layer, canvas.pixels, weight, 1 - weight)
+    _mix(canvas.pixels, layer, np.clip(weight, 0, 1, dtype=np.float32))
+
+
+def _mix(pixels: Array, layer: Array, weight: Array) -> None:
+    """Mix a layer into a part of the picture, in place; the weights are 0 to 1."""
+    own, layer = np.ascontiguousarray(pixels), np.ascontiguousarray(layer)
+    pixels[:] = cv2.blendLinear(layer, own, weight, 1 - weight)
+
+
+def _part_around(outline: Array) -> tuple[slice, slice]:
+    """Return the rows and columns of the picture that a polygon (n, 2) may touch."""
+    left, top = np.clip(np.floor(outline.min(0)).astype(int), 0, SIZE).tolist()
+    right, bottom = np.clip(np.ceil(outline.max(0)).astype(int) + 1, 0, SIZE).tolist()
+    return slice(top, bottom), slice(left, right)
 
 
 def face(
@@ -98,22 +115,21 @@ def sticker(canvas: Canvas, corners: Points, texture: Array) -> None:
 
 
 def _paste(canvas: Canvas, texture: Array, onto: Array, outline: Array) -> None:
-    left, top = np.clip(np.floor(outline.min(0)).astype(int), 0, SIZE)
-    right, bottom = np.clip(np.ceil(outline.max(0)).astype(int) + 1, 0, SIZE)
-    if right <= left or bottom <= top:
+    rows, columns = _part_around(outline)
+    if rows.stop <= rows.start or columns.stop <= columns.start:
         return
     # Only the part of the picture around the outline is touched.
+    left, top = columns.start, rows.start
     onto = np.array(onto)
     onto[:2] -= np.outer((left, top), onto[2])
-    region = canvas.pixels[top:bottom, left:right]
+    region = canvas.pixels[rows, columns]
     mask = np.zeros(region.shape[:2], np.uint8)
     cv2.fillPoly(mask, [fixed_point(outline - (left, top))], 255, cv2.LINE_AA, 4)
     image, size = texture.astype(np.uint8), mask.shape[::-1]
     warped = cv2.warpPerspective(
         image, onto, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
-    weight = mask * np.float32(1 / 255)
-    region[:] = cv2.blendLinear(warped, np.ascontiguousarray(region), weight, 1 - weight)
+    _mix(region, warped, mask * np.float32(1 / 255))
 
 
 def box(

@@ -58,26 +58,32 @@ def sky(canvas: Canvas) -> None:
 
 
 def on_ground(canvas: Canvas, texture: Array, m_per_px: float) -> Array:
-    """Return a layer of the size of the picture: a plane at height 0, covered by a texture."""
+    """Return a layer of the size of the picture: a plane at height 0, covered by a texture.
+
+    It is black above the horizon.
+    """
     camera, light = canvas.camera, canvas.light
     turn = canvas.rng.uniform(-0.4, 0.4)
     sin, cos = m_per_px * np.sin(turn), m_per_px * np.cos(turn)
     onto = camera.matrix @ [(cos, sin, 0), (0, 0, -camera.eye_m), (-sin, cos, 0)]
     image = np.clip(texture, 0, 255).astype(np.uint8)
-    below = np.maximum(ROWS - camera.horizon, 0.1)[..., None]
+    start = int(np.clip(camera.horizon, 0, SIZE - 1))
+    below = np.maximum(ROWS[start:] - camera.horizon, 0.1)[..., None]
     # Next to the horizon the texture is finer than a pixel, only its mean is seen.
     detail = np.clip(below / 30, 0.15, 1)
     clear = np.exp(-light.haze_per_m * camera.eye_m * camera.focal_px / below)
     bright = clear * (0.2 * light.shade + 0.8 * light.sun)
     mean = texture.mean((0, 1))
-    layer = np.broadcast_to(mean, (SIZE, SIZE, 3)).astype(np.float32)
+    seen = np.broadcast_to(mean, (SIZE - start, SIZE, 3)).astype(np.float32)
     top = int(np.clip(camera.horizon + 3, 0, SIZE - 1))
     onto[1] -= top * onto[2]
     size = (SIZE, SIZE - top)
-    layer[top:] = cv2.warpPerspective(image, onto, size, borderMode=cv2.BORDER_REFLECT_101)
-    layer *= (detail * bright).astype(np.float32)
-    layer += (mean * (1 - detail) * bright + (1 - clear) * light.low).astype(np.float32)
-    return np.minimum(layer, 255).astype(np.uint8)
+    seen[top - start :] = cv2.warpPerspective(image, onto, size, borderMode=cv2.BORDER_REFLECT_101)
+    seen *= (detail * bright).astype(np.float32)
+    seen += (mean * (1 - detail) * bright + (1 - clear) * light.low).astype(np.float32)
+    layer = np.zeros((SIZE, SIZE, 3), np.uint8)
+    layer[start:] = np.minimum(seen, 255)
+    return layer
 
 
 def ground(canvas: Canvas, texture: Array, m_per_px: float = 0.06) -> None:
