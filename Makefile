@@ -49,8 +49,8 @@ train: install $(if $(ARCHIVES)$(filter $(SAMPLE),$(DATA)),data) ## train, test 
 	fi
 	@$(VENV)/bin/python scripts/summary.py runs
 
-test: lint type ## check style and types, run all tests, show branch coverage
-	$(VENV)/bin/pytest --cov --numprocesses 2 --dist worksteal
+test: lint type ## check style and types, run the tests (CI=true: the slow ones too)
+	$(VENV)/bin/pytest --cov --numprocesses 2 --dist worksteal $(if $(CI),,-m 'not slow')
 
 lint: install ## check style and format
 	$(VENV)/bin/ruff check
