@@ -125,8 +125,8 @@ def test_two_processes_train_like_one(sample: Path, tmp_path: Path) -> None:
         metrics.append(read_metrics(root / "fit" / "0"))
     # What is logged is that of the pictures of both.
     assert metrics[0].keys() == metrics[1].keys() >= {(1, "train/loss"), (1, "train/top1")}
-    for key, logged in metrics[0].items():
-        assert float(metrics[1][key]) == pytest.approx(float(logged), rel=1e-4), key
+    for place, logged in metrics[0].items():
+        assert float(metrics[1][place]) == pytest.approx(float(logged), rel=1e-4), place
     assert any(key.startswith("average.") for key in weights[0])
     for key, value in weights[0].items():
         torch.testing.assert_close(weights[1][key], value, rtol=1e-4, atol=1e-5, msg=key)
