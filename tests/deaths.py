@@ -98,6 +98,22 @@ class Death(Callback):
             os.kill(os.getpid(), self.number)
 
 
+class Stop(Callback):
+    """Ends the training after a number of batches, as a limit of its time does.
+
+    Args:
+        batch: Number of training batches, over all epochs.
+    """
+
+    def __init__(self, batch: int) -> None:
+        self.batch = batch
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, *rest: object, **named: object
+    ) -> None:
+        trainer.should_stop |= trainer.fit_loop.total_batch_idx + 1 == self.batch
+
+
 def die() -> None:
     """End this process as kill -9 does."""
     os.kill(os.getpid(), signal.SIGKILL)

@@ -32,8 +32,12 @@ _TRAINING = (
     "deterministic",
     "sync_batchnorm",
 )
-# What the state of the optimizer keeps for itself when it is restored.
-_OPTIMIZER = ("model.init_args.optimizer.", "model.init_args.decay_norms_and_biases")
+# To what the state of an optimizer belongs: it is of no use to another.
+_OPTIMIZER = (
+    "model.init_args.optimizer.class_path",
+    "model.init_args.optimizer.init_args.amsgrad",
+    "model.init_args.decay_norms_and_biases",
+)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -130,15 +134,15 @@ def describe_changes(changes: Mapping[str, tuple[Any, Any]]) -> list[str]:
 
 
 def check_optimizer(changes: Mapping[str, tuple[Any, Any]]) -> None:
-    """Refuse to resume with settings that the restored optimizer would undo.
+    """Refuse to resume with an optimizer that the saved state does not fit.
 
     Raises:
-        CheckpointError: With the settings.
+        CheckpointError: With the settings that make it another.
     """
-    undone = {key: pair for key, pair in changes.items() if key.startswith(_OPTIMIZER)}
-    if undone:
+    unfit = {key: pair for key, pair in changes.items() if key in _OPTIMIZER}
+    if unfit:
         raise CheckpointError(
-            f"a resumed optimizer keeps its settings; {_shown(undone)}",
+            f"the checkpoint's optimizer cannot go on as another; {_shown(unfit)}",
             "start a new run from the weights:  --model.weights CHECKPOINT",
         )
 

@@ -20,6 +20,7 @@ from places.callbacks.plots import Plots
 from places.callbacks.predictions import Predictions
 from places.callbacks.results import Results
 from places.callbacks.seeds import StepSeeds
+from places.callbacks.settings import OptimizerSettings
 from places.callbacks.skipped import SkippedSamples
 from places.callbacks.submission import Submission
 from places.checkpoint_files import AtomicCheckpointIO
@@ -32,7 +33,14 @@ _LOST = re.compile("gloo/.*(closed by peer|reset by peer|Broken pipe)|ncclRemote
 def run_callbacks() -> list[Callback]:
     """Return the callbacks of every run that have no settings."""
     files = [Plots(), Results(), Submission(), Predictions()]
-    return [StepSeeds(), Divergence(), CompleteScores(), SkippedSamples(), *files]
+    return [
+        StepSeeds(),
+        OptimizerSettings(),
+        Divergence(),
+        CompleteScores(),
+        SkippedSamples(),
+        *files,
+    ]
 
 
 def with_bar(asked: Namespace) -> list[Callback]:

@@ -1,11 +1,12 @@
 """Resuming as users do it: what wins, what is refused, what is brought along."""
 
+import math
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from tests.integration.stages import FIT, read_config, read_metrics, run
+from tests.integration.stages import FIT, load_weights, read_config, read_metrics, run
 
 from places.cli import main
 
@@ -91,12 +92,60 @@ def test_a_network_of_another_shape_is_refused_by_name(
     assert len(error.splitlines()) <= 4
 
 
-def test_settings_that_the_optimizer_would_undo_are_refused(
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (
+            ["--model.optimizer", "Adam"],
+            "model.optimizer.class_path: torch.optim.SGD in the checkpoint, torch.optim.Adam now",
+        ),
+        (
+            ["--model.decay_norms_and_biases", "true"],
+            "model.decay_norms_and_biases: False in the checkpoint, True now",
+        ),
+    ],
+)
+def test_another_optimizer_is_refused_by_name(
+    words: list[str],
+    reason: str,
+    trained: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert _fit(trained, *words) == 2
+    error = capsys.readouterr().err.partition("places: error: ")[2]
+    assert f"the checkpoint's optimizer cannot go on as another; {reason}" in error
+    assert not (tmp_path / "runs").exists()
+
+
+def test_settings_of_the_optimizer_are_obeyed(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert _fit(trained, "--model.optimizer.lr", 0.5) == 2
-    assert "model.optimizer.lr: 0.1 in the checkpoint, 0.5 now" in capsys.readouterr().err
-    assert not (tmp_path / "runs").exists()
+    words = ["--trainer.max_epochs", 2, "--resume.every_n_steps", 1, "--resume.keep_all", "true"]
+    words += ["--model.optimizer.weight_decay", 0.0]
+    start = load_weights(trained / "checkpoints" / "last.ckpt")
+    moves = []
+    for number, rate in enumerate((0.1, 0.025)):
+        assert _fit(trained, *words, "--model.optimizer.lr", rate) == 0
+        folder = tmp_path / "runs" / "fit" / str(number) / "checkpoints"
+        weights = load_weights(folder / "step-4.ckpt")
+        moves.append({name: weights[name] - start[name] for name in start})
+        (state,) = torch.load(folder / "last.ckpt", weights_only=True)["optimizer_states"]
+        assert [group["lr"] for group in state["param_groups"]] == [rate, rate]
+        assert [group["weight_decay"] for group in state["param_groups"]] == [0, 0]
+    assert "  model.optimizer.lr: 0.1 in the checkpoint, 0.025 now\n" in capsys.readouterr().err
+    for name in ("net.0.weight", "net.8.bias"):  # the momentum was kept
+        torch.testing.assert_close(4 * moves[1][name], moves[0][name], rtol=1e-3, atol=1e-6)
+
+
+def test_a_schedule_of_more_epochs_is_followed_at_once(trained: Path, tmp_path: Path) -> None:
+    words = ["--trainer.max_epochs", 3, "--model.schedule", "cosine", "--resume.every_n_steps", 1]
+    assert _fit(trained, *words, "--resume.keep_all", "true") == 0
+    folder = tmp_path / "runs" / "fit" / "0" / "checkpoints"
+    for step in (3, 4):
+        (state,) = torch.load(folder / f"step-{step}.ckpt", weights_only=True)["optimizer_states"]
+        rate = 0.05 * (1 + math.cos(math.pi * step / 9))
+        assert [group["lr"] for group in state["param_groups"]] == pytest.approx([rate, rate])
 
 
 def test_a_checkpoint_that_may_run_code_is_never_asked_for(
@@ -164,6 +213,8 @@ def test_a_run_that_diverges_stops_and_keeps_what_was_good(
     checkpoint = torch.load(tmp_path / "runs/fit/0/checkpoints/last.ckpt", weights_only=True)
     assert checkpoint["global_step"] == 0
     assert all(weight.isfinite().all() for weight in checkpoint["state_dict"].values())
+    advice = ["--ckpt_path", "last", "--model.optimizer.lr", 0.1]
+    assert run("fit", *words[:4], *advice) == 0
 
 
 def test_no_resume_point_is_written_after_the_training_broke(sample: Path, tmp_path: Path) -> None:

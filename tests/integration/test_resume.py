@@ -7,6 +7,7 @@ from tests.integration.stages import load_weights, read_metrics, run
 # 96 pictures in batches of 16: 6 batches in an epoch.
 EVERY_STEP = ["--resume.every_n_steps", "1", "--resume.keep_all", "true"]
 EPOCHS = ["--trainer.max_epochs", "3"]
+STOP = "--trainer.callbacks"
 COURSES = {
     "epochs": EPOCHS,
     "steps": ["--trainer.max_steps", "18"],
@@ -61,6 +62,39 @@ def test_resume_from_any_step_gives_the_same_weights_and_metrics(
         assert all(torch.equal(weights[key], resumed[key]) for key in weights), name
     metrics = read_metrics(expected)
     assert read_metrics(got) == {key: metrics[key] for key in metrics if key[0] >= step}
+
+
+@pytest.mark.parametrize(
+    ("course", "end", "step"),
+    [
+        ("epochs", ["--trainer.max_epochs", 2], 12),
+        ("epochs", [f"{STOP}.batch", 9], 9),
+        ("steps", ["--trainer.max_steps", 4], 4),
+        ("steps", ["--trainer.max_steps", 6], 6),  # the end of an epoch
+        ("accumulation", [f"{STOP}.batch", 11], 2),  # half accumulated after step 3
+    ],
+)
+def test_a_run_that_ended_goes_on_when_it_is_given_more(
+    uninterrupted: dict[str, Path],
+    sample: Path,
+    tmp_path: Path,
+    course: str,
+    end: list[object],
+    step: int,
+) -> None:
+    words = ["--data.root", sample, *COURSES[course]]
+    stop = [f"{STOP}+=tests.deaths.Stop"] if f"{STOP}.batch" in end else []
+    assert run("fit", *words, *stop, *end) == 0
+    assert run("fit", *words, "--ckpt_path", "last") == 0
+    first, second = (tmp_path / "runs" / "fit" / number for number in "01")
+    assert torch.load(first / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == step
+    expected = load_weights(uninterrupted[course] / "checkpoints" / "last.ckpt")
+    weights = load_weights(second / "checkpoints" / "last.ckpt")
+    assert all(torch.equal(weights[key], expected[key]) for key in expected)
+    metrics = read_metrics(uninterrupted[course])
+    assert read_metrics(second) == {key: metrics[key] for key in metrics if key[0] >= step}
+    assert run("fit", *words, "--ckpt_path", "last") == 0
+    assert not (tmp_path / "runs" / "fit" / "2" / "checkpoints" / "last.ckpt").exists()
 
 
 def test_other_data_are_refused(

@@ -1,6 +1,7 @@
 """The moment between two training batches, at which nothing is half done."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from lightning.pytorch import Trainer
 
@@ -34,6 +35,27 @@ def before_each_batch(trainer: Trainer, announce: Callable[[], None]) -> None:
         return Loader(len(loader), batches)
 
     data.train_dataloader = request_announced
+
+
+def reopen(state: dict[str, Any], num_batches: float) -> None:
+    """Change the counters of a training that has ended to those of a moment between two batches.
+
+    Wherever in an epoch a training ended, by `max_steps` or `max_time`, Lightning counts the epoch
+    as over. What goes on from there with more steps or time would leave out the rest of it; with
+    `max_steps` it would leave out the next epoch where one had just ended.
+
+    Args:
+        state: The state of Lightning's loop in a checkpoint.
+        num_batches: Number of batches of an epoch.
+    """
+    epochs, batches = state["epoch_progress"], state["epoch_loop.batch_progress"]
+    is_whole = batches["current"]["ready"] >= num_batches
+    for counts in (epochs["total"], epochs["current"]):
+        for name in ("ready", "started") if is_whole else ("processed", "completed"):
+            counts[name] += 1 if is_whole else -1
+    if is_whole:
+        batches["current"] = dict.fromkeys(batches["current"], 0)
+        batches["is_last_batch"] = False
 
 
 def count_steps_once(trainer: Trainer) -> None:

@@ -4,12 +4,13 @@ import sys
 import time
 from functools import partial
 from itertools import chain
+from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
-from places.callbacks.boundaries import before_each_batch, count_steps_once
+from places.callbacks.boundaries import before_each_batch, count_steps_once, reopen
 from places.callbacks.rows import run_folder
 from places.callbacks.signals import (
     Agreement,
@@ -53,6 +54,7 @@ class ResumePoints(Checkpoint):
         self.signals = StopSignals()
         self._is_due = False
         self._is_first = False
+        self._has_ended = False
         self._num_batches = 0
         self._number = 0
 
@@ -93,9 +95,17 @@ class ResumePoints(Checkpoint):
         self._is_first = self._is_due = True
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write the final state."""
-        if self._saved_step != trainer.global_step:
+        """Write the final state, unless the time was over with gradients half accumulated."""
+        self._has_ended = True
+        if trainer.global_step > self._seen_step:
             self._save(trainer)
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Let a training that has ended go on, if it is given more time."""
+        if self._has_ended:
+            reopen(checkpoint["loops"]["fit_loop"], trainer.num_training_batches)
 
     def _between_batches(self, trainer: Trainer) -> None:
         if self._num_batches == 0:
