@@ -1,11 +1,13 @@
+import errno
 import os
 from pathlib import Path
 
 import pytest
+from lightning.pytorch import Trainer
 from PIL import Image
 
 from places.data.image_files import ImageFiles, find_images
-from places.errors import DataError
+from places.errors import DataError, StorageError
 
 
 def _picture(path: Path) -> Path:
@@ -70,3 +72,19 @@ def test_nothing_to_classify_is_an_error_that_says_where_it_looked(tmp_path: Pat
 def test_unlabelled_pictures_cannot_be_trained_on() -> None:
     with pytest.raises(DataError, match="ImageFiles has no labels, so it cannot fit"):
         ImageFiles(Path()).setup("fit")
+
+
+def test_a_limit_of_the_system_is_no_fault_of_a_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = ImageFiles(_picture(tmp_path / "a.png"), image_size=8, resize_size=8)
+    data.trainer = Trainer(accelerator="cpu", logger=False)
+    data.setup("predict")
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(Image, "open", fail)
+    with pytest.raises(StorageError, match="Too many open files") as raised:
+        list(data.predict_dataloader())
+    assert "ulimit -n" in str(raised.value)

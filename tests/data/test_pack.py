@@ -35,11 +35,12 @@ from places.cli import main as places
 from places.data import archives as archives_module
 from places.data import pack as pack_module
 from places.data.archives import ARCHIVES, NUM_IMAGES, md5_check
-from places.data.manifest import Shard, load_index, load_manifest, read_key
+from places.data.manifest import Shard, load_index, load_manifest
 from places.data.pack import pack
 from places.data.pictures import LeftOut, Pictures
 from places.data.plan import shuffled
 from places.data.shard_writer import Layout, write_shards
+from places.data.tar_headers import read_key
 from places.errors import ConfigError, DataError
 
 Usage = namedtuple("Usage", ["total", "used", "free"])

@@ -63,10 +63,9 @@ def test_resume_is_exact(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("accumulate", "averaged", "growing"),
-    [(1, False, False), (2, True, False), (1, True, True), (2, False, True)],  # all pairs
-)
+@pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize("averaged", [False, True], ids=["single", "averaged"])
+@pytest.mark.parametrize("growing", [False, True], ids=["one size", "growing"])
 def test_resume_is_exact_with_a_compiled_network(
     sample: Path, tmp_path: Path, accumulate: int, averaged: bool, growing: bool
 ) -> None:

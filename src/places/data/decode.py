@@ -4,6 +4,7 @@ Evaluation pixels equal those of Pillow and torchvision. Training crops are deco
 needed, perhaps at a reduced size (in the DCT domain), and resized by OpenCV: faster, and close.
 """
 
+import errno
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from places.data.damage import storage_error
 from places.data.jpeg import (
     MAX_PIXELS,
     Box,
@@ -163,6 +165,7 @@ def decode_file(path: Path) -> Pixels:
 
     Raises:
         DataError: The file is no picture, is damaged, or has more than `MAX_PIXELS`.
+        StorageError: Too many files are open.
     """
     try:
         with Image.open(path) as opened:
@@ -174,12 +177,18 @@ def decode_file(path: Path) -> Pixels:
                 white = Image.new("RGBA", image.size, "white")
                 image = Image.alpha_composite(white, image.convert("RGBA"))
             return np.asarray(image.convert("RGB"))
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise DataError(f"picture of more than {MAX_PIXELS:,} pixels") from error
-    except UnidentifiedImageError as error:
-        raise DataError("not a readable picture: of no format that Pillow knows") from error
     except DataError:
         raise
     except Exception as error:
         # Anything: SyntaxError for a broken PNG, RuntimeError for an AVIF, as the format has it.
-        raise DataError(f"not a readable picture: {error}") from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> DataError:
+    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
+        return DataError(f"picture of more than {MAX_PIXELS:,} pixels")
+    if isinstance(error, UnidentifiedImageError):
+        return DataError("not a readable picture: of no format that Pillow knows")
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        return storage_error(f"cannot read {path}", error)  # no fault of the picture
+    return DataError(f"not a readable picture: {error}")

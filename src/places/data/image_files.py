@@ -16,7 +16,7 @@ from places.data.pictures import LeftOut
 from places.data.sizes import check_pixels
 from places.data.stream import Sample, stream
 from places.data.workers import workers_of
-from places.errors import DataError
+from places.errors import DataError, StorageError
 from places.ranges import check_range
 
 _READABLE = (
@@ -104,6 +104,8 @@ class ImageFiles(LightningDataModule):
                 if not path.is_file():  # to open a pipe would be to wait for ever
                     raise DataError("a link to nothing" if path.is_symlink() else "no file")
                 eval_crop(decode_file(path), pixels, self.resize_size, self.resize_mode)
+            except StorageError:
+                raise
             except DataError as error:
                 pixels[:] = 0
                 return Sample(str(path), error=error.message)

@@ -11,20 +11,18 @@ import numpy.typing as npt
 
 from places.categories import load_categories
 from places.data.manifest import (
-    BLOCK_BYTES,
     SAMPLE,
     Manifest,
     Shard,
     index_path,
-    key_of,
     load_manifest,
     manifest_path,
-    read_key,
     save_manifest,
 )
 from places.data.pictures import NO_LABEL
 from places.data.progress import ByteProgress
 from places.data.tar_files import Member, members_of
+from places.data.tar_headers import BLOCK_BYTES, key_of, read_key
 from places.errors import DataError
 
 _Entry = tuple[int, int, int, int]

@@ -14,21 +14,11 @@ import numpy.typing as npt
 import simplejpeg
 
 from places.categories import load_categories
-from places.data.manifest import (
-    BLOCK_BYTES,
-    SAMPLE,
-    Manifest,
-    Shard,
-    index_path,
-    load_index,
-    manifest_path,
-    read_key,
-    read_name,
-    read_size_bytes,
-)
+from places.data.manifest import SAMPLE, Manifest, Shard, index_path, load_index, manifest_path
 from places.data.pictures import NO_LABEL
 from places.data.progress import ByteProgress
 from places.data.tar_files import is_header, padded
+from places.data.tar_headers import BLOCK_BYTES, read_key, read_name, read_size_bytes
 from places.errors import DataError
 
 _ROWS_PER_CHUNK = 256

@@ -15,9 +15,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from places.data.manifest import BLOCK_BYTES, SAMPLE, Shard
+from places.data.manifest import SAMPLE, Shard
 from places.data.pictures import NO_LABEL, LeftOut, Pictures, Row
 from places.data.tar_files import RECORD_BYTES, header_of, padded
+from places.data.tar_headers import BLOCK_BYTES
 from places.errors import DataError
 
 BUFFER_BYTES = 4 << 20

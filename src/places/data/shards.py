@@ -5,9 +5,10 @@ import resource
 import threading
 
 from places.data.damage import storage_error
-from places.data.manifest import BLOCK_BYTES, Manifest, load_index, read_key, read_size_bytes
+from places.data.manifest import Manifest, load_index
 from places.data.plan import Ids
 from places.data.prefetch import ShardCache
+from places.data.tar_headers import BLOCK_BYTES, read_key, read_size_bytes
 from places.data.uses import shard_uses
 from places.errors import DataError
 

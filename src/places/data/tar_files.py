@@ -12,7 +12,7 @@ from pathlib import Path
 from threading import Event
 from typing import NamedTuple, Protocol
 
-from places.data.manifest import BLOCK_BYTES, read_name, read_size_bytes
+from places.data.tar_headers import BLOCK_BYTES, read_name, read_size_bytes
 from places.errors import DataError
 
 RECORD_BYTES = 10240  # tars are filled up to a multiple of this
