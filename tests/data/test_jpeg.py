@@ -35,6 +35,28 @@ def test_pixels_equal_pillow(mode: str) -> None:
     assert np.array_equal(decode_jpeg(jpeg), expected)
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_the_header_says_what_pillow_says(form: str) -> None:
+    for width, height in [(93, 111), (16, 300), (93, 111)]:  # the third is known by then
+        jpeg = _form(form, width, height)
+        header = read_header(jpeg)
+        with Image.open(io.BytesIO(jpeg)) as image:
+            assert (header.width, header.height) == image.size
+            assert header.is_cmyk is (image.mode == "CMYK")
+            is_plain = form not in ("progressive", "restarts")
+            assert (header.frame_start is not None) is is_plain
+
+
+def test_a_header_with_damage_is_an_error() -> None:
+    jpeg = jpeg_of(drawn_picture(64, 64))
+    frame = jpeg.index(b"\xff\xc0")
+    for at, value in [(0, b"PK"), (frame + 2, b"\0\2"), (frame + 7, b"\0\0"), (frame + 9, b"\2")]:
+        with pytest.raises(DataError, match="damaged JPEG"):
+            decode_jpeg(jpeg[:at] + value + jpeg[at + len(value) :])
+    with pytest.raises(DataError, match="damaged JPEG"):
+        decode_jpeg(jpeg[: frame + 2] + b"\0\2" + jpeg[jpeg.index(b"\xff\xda") :])
+
+
 @pytest.mark.parametrize("cut", [0, 3, 100, -200])
 def test_a_damaged_jpeg_is_an_error(cut: int) -> None:
     with pytest.raises(DataError, match="damaged JPEG"):

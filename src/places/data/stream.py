@@ -18,9 +18,8 @@ import torch
 from places.data.jpeg import Pixels
 from places.data.plan import PADDING, Ids
 
-_ROWS_PER_TASK = (
-    16  # large enough that handing out work costs nothing, small enough to share a batch
-)
+# Large enough that handing out work costs nothing, small enough to share a batch.
+_ROWS_PER_TASK = 16
 
 
 class Sample(NamedTuple):
@@ -44,6 +43,32 @@ class Batch(TypedDict):
 
 
 OpenBatch = Callable[[Ids], Callable[[int, Pixels], Sample]]
+
+
+class _Memory:
+    """Memory for batches, used again once nobody holds the batch before, in a later epoch too.
+
+    Fresh memory for each batch would cost 5 % of the loader's time in page faults.
+    """
+
+    def __init__(self) -> None:
+        self._free: deque[Pixels] = deque()
+
+    def take(self, shape: tuple[int, ...]) -> Pixels:
+        """Return an array with any content; it comes back by itself."""
+        try:
+            whole = self._free.pop()
+        except IndexError:
+            whole = np.empty(shape, np.uint8)
+        if whole.shape != shape:
+            whole = np.empty(shape, np.uint8)
+        # A tensor made of the view holds the view, and so do all tensors that share its memory.
+        view = whole[:]
+        weakref.finalize(view, self._free.append, whole).atexit = False
+        return view
+
+
+_memory = _Memory()
 
 
 def stream(
@@ -74,10 +99,8 @@ def stream(
     Raises:
         DataError: A sample is damaged or missing; the message names it.
     """
-    cv2.setNumThreads(
-        0
-    )  # each picture belongs to one thread; OpenCV's own threads would fight ours
-    memory = _Memory()
+    # Each picture belongs to one thread; OpenCV's own threads would fight ours.
+    cv2.setNumThreads(0)
     with ThreadPoolExecutor(num_threads, thread_name_prefix="places-decode") as pool:
 
         def start(ids: Ids) -> tuple[torch.Tensor, list[Future[list[Sample]]]]:
@@ -85,7 +108,7 @@ def stream(
             if pin_memory:  # PyTorch keeps page-locked memory for the next batch itself
                 images = torch.empty(shape, dtype=torch.uint8, pin_memory=True)
             else:
-                images = torch.from_numpy(memory.take(shape))
+                images = torch.from_numpy(_memory.take(shape))
             load, pixels = open_batch(ids), images.numpy()
             rows = range(len(ids))
             parts = [rows[i : i + _ROWS_PER_TASK] for i in range(0, len(ids), _ROWS_PER_TASK)]
@@ -102,26 +125,6 @@ def stream(
         finally:
             cancel()
             pool.shutdown(cancel_futures=True)
-
-
-class _Memory:
-    """Memory for batches, used again once nobody holds the batch before.
-
-    Fresh memory for each batch would cost 5 % of the loader's time in page faults.
-    """
-
-    def __init__(self) -> None:
-        self._free: list[Pixels] = []
-
-    def take(self, shape: tuple[int, ...]) -> Pixels:
-        """Return an array with any content; it comes back by itself."""
-        whole = self._free.pop() if self._free else np.empty(shape, np.uint8)
-        if whole.shape != shape:
-            whole = np.empty(shape, np.uint8)
-        # A tensor made of the view holds the view, and so do all tensors that share its memory.
-        view = whole[:]
-        weakref.finalize(view, self._free.append, whole).atexit = False
-        return view
 
 
 def _load(
