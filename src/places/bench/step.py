@@ -77,7 +77,8 @@ def bench_step(
         batch_size: Pictures per step.
         image_size: Height and width of the crops in pixels.
         num_steps: Steps per run; the first 5 are not counted.
-        runs: How often to measure each; medians are compared.
+        runs: How often to measure each, in turns. The cost is the median of the turns' ratios,
+            since a machine's speed changes more from turn to turn than within one.
         accelerator: Where to train.
 
     Returns:
@@ -93,17 +94,26 @@ def bench_step(
     for _ in track(range(runs), "measuring", console=console, transient=True):
         bare_s.append(_bare_loop(work))
         fit_s.append(_fit(work))
-    table = Table(title=f"ResNet-{depth}, batches of {batch_size} pictures of {image_size} pixels")
-    table.add_column("loop")
-    for name in ("ms per step", "lowest", "highest", "cost"):
-        table.add_column(name, justify="right")
-    bare_median_s = statistics.median(bare_s)
-    for name, times_s in (("bare PyTorch", bare_s), ("places fit", fit_s)):
-        median_s = statistics.median(times_s)
-        values = [f"{1000 * value:,.1f}" for value in (median_s, min(times_s), max(times_s))]
-        table.add_row(name, *values, f"{median_s / bare_median_s - 1:+.1%}")
-    Console(highlight=False, soft_wrap=True).print(table)
+    Console(highlight=False, soft_wrap=True).print(_table(work, bare_s, fit_s))
     return 0
+
+
+def _table(work: "_Work", bare_s: list[float], fit_s: list[float]) -> Table:
+    sizes = f"batches of {work.batch_size} pictures of {work.image_size} pixels"
+    table = Table(title=f"ResNet-{work.depth}, {sizes}")
+    table.add_column("loop")
+    for name in ("ms per step", "lowest", "highest", "cost", "lowest", "highest"):
+        table.add_column(name, justify="right")
+    ratios = [fit / bare for fit, bare in zip(fit_s, bare_s, strict=True)]
+    for loop, times_s in (("bare PyTorch", bare_s), ("places fit", fit_s)):
+        times = [f"{1000 * value:,.1f}" for value in _spread(times_s)]
+        costs = [f"{value - 1:+.1%}" for value in _spread(ratios)] if times_s is fit_s else []
+        table.add_row(loop, *times, *costs)
+    return table
+
+
+def _spread(values: list[float]) -> tuple[float, float, float]:
+    return statistics.median(values), min(values), max(values)
 
 
 @dataclass(frozen=True)
