@@ -16,6 +16,13 @@ def test_curves_show_what_is_there() -> None:
     assert curves_figure({"lr": [(0, 0.1)]}) is None
 
 
+def test_a_peak_does_not_hide_the_rest_of_a_loss() -> None:
+    for peak, scale in [(10.0, "linear"), (2000.0, "log")]:
+        figure = curves_figure({"val/loss": [(1, 2.0), (2, peak)], "val/top1": [(1, 0), (2, 1)]})
+        assert figure is not None
+        assert [axes.get_yscale() for axes in figure.axes] == [scale, "linear"]
+
+
 def test_confusion_shows_shares_of_the_classes_that_occur() -> None:
     confusion = np.zeros((365, 365), dtype=np.int64)
     confusion[3, 3], confusion[3, 7], confusion[7, 7] = 3, 1, 2

@@ -10,6 +10,7 @@ from PIL import Image, ImageOps
 
 _MAX_NAMED_CLASSES = 40  # more names than these cannot be read beside a matrix
 _THUMBNAIL_SIZE = 192
+_PEAK = 50  # a curve that rises to as many times its least value hides the rest of it
 
 
 def save_figure(figure: Figure, path: Path) -> None:
@@ -21,7 +22,7 @@ def save_figure(figure: Figure, path: Path) -> None:
 
 
 def curves_figure(metrics: Mapping[str, Sequence[tuple[int, float]]]) -> Figure | None:
-    """Draw loss and accuracy over the steps of a run.
+    """Draw loss and accuracy over the steps of a run; a loss with a high peak on a log scale.
 
     Args:
         metrics: (step, value) pairs of "train/loss", "val/loss", "train/top1", "val/top1",
@@ -48,6 +49,9 @@ def curves_figure(metrics: Mapping[str, Sequence[tuple[int, float]]]) -> Figure 
         axes.grid(alpha=0.3)
         if axes.get_legend_handles_labels()[0]:
             axes.legend()
+        drawn = [value for name in names for _, value in metrics.get(name, ())]
+        if drawn and 0 < _PEAK * min(drawn) < max(drawn) and "loss" in title:
+            axes.set_yscale("log")
     return figure
 
 
