@@ -4,6 +4,7 @@ import fcntl
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -214,6 +215,7 @@ def test_an_error_does_not_wait_for_a_server_that_hangs(root: Path, tmp_path: Pa
 def test_an_interrupt_does_not_wait_for_a_server_that_hangs(root: Path, tmp_path: Path) -> None:
     def interrupt() -> None:
         hangs.wait()
+        time.sleep(1)  # a signal right before a thread begins to wait does not wake it up
         # To the thread that waits, as a terminal's comes; other threads would not wake it up.
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
