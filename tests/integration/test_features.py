@@ -50,6 +50,7 @@ def _check_resume(sample: Path, root: Path, words: list[object]) -> None:
     assert later == {number: losses[number] for number in later}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mixed", [False, True], ids=["unmixed", "mixed"])
 @pytest.mark.parametrize("accumulate", [1, 2])
 @pytest.mark.parametrize("averaged", [False, True], ids=["single", "averaged"])

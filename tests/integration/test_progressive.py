@@ -28,6 +28,7 @@ def sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return seen
 
 
+@pytest.mark.slow
 def test_crops_grow_and_a_resumed_run_goes_on_with_their_size(
     sample: Path, tmp_path: Path, sizes: list[int]
 ) -> None:

@@ -64,6 +64,7 @@ def test_resume_from_any_step_gives_the_same_weights_and_metrics(
     assert read_metrics(got) == {key: metrics[key] for key in metrics if key[0] >= step}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("course", "end", "step"),
     [
