@@ -20,7 +20,7 @@ def open_loader(task: Task) -> Epoch:
     """Read all pictures into memory, in random order, and choose the crops."""
     cv2.setNumThreads(0)
     rng = random.Random(0)
-    jpegs = [bytearray(path.read_bytes()) for path in sorted(task.folder.glob("pictures/**/*.jpg"))]
+    jpegs = [path.read_bytes() for path in sorted(task.folder.glob("pictures/**/*.jpg"))]
     rng.shuffle(jpegs)
     numbers = [[rng.random() for _ in range(NUM_CROP_UNIFORMS)] for _ in jpegs]
 

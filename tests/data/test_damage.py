@@ -215,7 +215,7 @@ def test_a_shard_that_is_gone_is_damage(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("function", "number", "remedy"),
-    [("preadv", errno.EIO, "check the disk"), ("open", errno.EMFILE, "ulimit -n")],
+    [("pread", errno.EIO, "check the disk"), ("open", errno.EMFILE, "ulimit -n")],
 )
 def test_what_the_system_lacks_is_no_damage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, function: str, number: int, remedy: str

@@ -13,7 +13,7 @@ from places.data.decode import (
     decode_eval_crop,
     decode_train_crop,
 )
-from places.data.jpeg import Jpeg, Pixels
+from places.data.jpeg import Pixels
 from places.data.source import Source
 from places.data.stream import Batch, Sample, stream
 
@@ -87,7 +87,7 @@ def train_batches(
         numbers = plan.uniforms(ids, NUM_CROP_UNIFORMS + 1, seed, epoch, _CROP_STREAM).tolist()
 
         def load(row: int, pixels: Pixels) -> Sample:
-            def decode(jpeg: Jpeg) -> None:
+            def decode(jpeg: bytes) -> None:
                 decode_train_crop(jpeg, numbers[row], pixels, crop.scale, crop.ratio)
 
             flip = crop.flip and numbers[row][-1] < 0.5
@@ -129,7 +129,7 @@ def eval_batches(
         entries = source.shards.entries(ids)
 
         def load(row: int, pixels: Pixels) -> Sample:
-            def decode(jpeg: Jpeg) -> None:
+            def decode(jpeg: bytes) -> None:
                 decode_eval_crop(jpeg, pixels, crop.resize_size, crop.resize_mode)
 
             return source.load(int(ids[row]), entries[row], pixels, decode)

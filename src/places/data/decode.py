@@ -18,7 +18,6 @@ from places.data.damage import storage_error
 from places.data.jpeg import (
     MAX_PIXELS,
     Box,
-    Jpeg,
     Pixels,
     check_size,
     decode_box,
@@ -77,7 +76,7 @@ def crop_box(
 
 
 def decode_train_crop(
-    jpeg: Jpeg,
+    jpeg: bytes,
     uniforms: Sequence[float],
     out: Pixels,
     scale: tuple[float, float],
@@ -86,7 +85,7 @@ def decode_train_crop(
     """Decode a random crop of a JPEG into `out`, `(size, size, 3)` uint8, RGB.
 
     Args:
-        jpeg: The whole JPEG file; see `places.data.jpeg.decode_box`.
+        jpeg: The whole JPEG file.
         uniforms: Numbers in [0, 1) that choose the crop, see `crop_box`.
         out: Where the pixels go; contiguous.
         scale: See `crop_box`.
@@ -99,7 +98,7 @@ def decode_train_crop(
 
 
 def decode_for_crop(
-    jpeg: Jpeg,
+    jpeg: bytes,
     uniforms: Sequence[float],
     size: int,
     scale: tuple[float, float],
@@ -121,7 +120,7 @@ def resize_crop(crop: Pixels, out: Pixels) -> None:
     cv2.resize(crop, out.shape[1::-1], dst=out, interpolation=interpolation)
 
 
-def decode_eval_crop(jpeg: Jpeg, out: Pixels, resize_size: int, mode: ResizeMode) -> None:
+def decode_eval_crop(jpeg: bytes, out: Pixels, resize_size: int, mode: ResizeMode) -> None:
     """Decode the evaluation crop of a JPEG into `out`, see `eval_crop`.
 
     Raises:

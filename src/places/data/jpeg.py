@@ -15,7 +15,6 @@ from PIL import Image
 from places.errors import DataError
 
 Pixels = npt.NDArray[np.uint8]  # (height, width, 3), RGB
-Jpeg = bytes | bytearray  # a whole JPEG file
 Box = tuple[int, int, int, int]  # left, top, width and height in pixels
 
 # Pillow's limit. Larger pictures are refused: a small file can claim to be gigantic.
@@ -41,7 +40,7 @@ class Header(NamedTuple):
     frame_start: int | None  # where a plain JPEG's frame header begins; others have no single one
 
 
-def read_header(jpeg: Jpeg) -> Header:
+def read_header(jpeg: bytes) -> Header:
     """Return the header of a JPEG.
 
     Raises:
@@ -49,7 +48,7 @@ def read_header(jpeg: Jpeg) -> Header:
     """
     # The pictures of a data set have few different headers, so most are known already. To look one
     # up costs a tenth of reading it, and leaves other threads alone.
-    header = _plain_header(bytes(jpeg[: max(jpeg.find(_SCAN), 0)])) or _any_header(jpeg)
+    header = _plain_header(jpeg[: max(jpeg.find(_SCAN), 0)]) or _any_header(jpeg)
     check_size(header.width, header.height)
     return header
 
@@ -65,7 +64,7 @@ def _plain_header(segments: bytes) -> Header | None:
     return Header(width, height, is_cmyk=False, frame_start=frame) if is_plain else None
 
 
-def _any_header(jpeg: Jpeg) -> Header:
+def _any_header(jpeg: bytes) -> Header:
     try:
         height, width, colorspace, _ = simplejpeg.decode_jpeg_header(jpeg)
     except ValueError as error:
@@ -73,7 +72,7 @@ def _any_header(jpeg: Jpeg) -> Header:
     return Header(width, height, colorspace == "CMYK", _find_frame(jpeg)[0])
 
 
-def _find_frame(jpeg: Jpeg) -> tuple[int | None, int]:
+def _find_frame(jpeg: bytes) -> tuple[int | None, int]:
     """Return where the frame header and the scan of a plain JPEG begin.
 
     A JPEG in several parts has no such frame header.
@@ -98,7 +97,7 @@ def check_size(width: int, height: int) -> None:
         raise DataError(f"picture of {width} x {height} pixels; at most {MAX_PIXELS:,} are allowed")
 
 
-def decode_jpeg(jpeg: Jpeg) -> Pixels:
+def decode_jpeg(jpeg: bytes) -> Pixels:
     """Decode a JPEG to `(height, width, 3)` uint8, RGB, as Pillow does.
 
     The pixels lie in a buffer of the calling thread: they are valid until its next call.
@@ -120,7 +119,7 @@ def decode_jpeg(jpeg: Jpeg) -> Pixels:
     return pixels
 
 
-def decode_box(jpeg: Jpeg, header: Header, box: Box, min_scale: float = 1.0) -> Pixels:
+def decode_box(jpeg: bytes, header: Header, box: Box, min_scale: float = 1.0) -> Pixels:
     """Decode a part of a JPEG, faster than `decode_jpeg` and close to it.
 
     Rows below the box are left out if the JPEG allows it; damage there goes unnoticed. Colours of
@@ -128,8 +127,7 @@ def decode_box(jpeg: Jpeg, header: Header, box: Box, min_scale: float = 1.0) -> 
     in the mean. (The decoder's fast transform would save 5 % more, but darkens all by 0.8 levels.)
 
     Args:
-        jpeg: The whole JPEG file. A bytearray is used in place, and is as before in the end; bytes
-            cost a copy.
+        jpeg: The whole JPEG file.
         header: Its header.
         box: The part.
         min_scale: The part may be decoded at half its size and less, but not smaller than this;
@@ -152,7 +150,7 @@ def decode_box(jpeg: Jpeg, header: Header, box: Box, min_scale: float = 1.0) -> 
     return pixels[rows, columns]
 
 
-def _decode_rows(jpeg: Jpeg, header: Header, num_rows: int, scale: float) -> Pixels:
+def _decode_rows(jpeg: bytes, header: Header, num_rows: int, scale: float) -> Pixels:
     """Decode a JPEG at a scale, its first rows if possible, or else all."""
     buffer = _buffer(header)
     shape = math.ceil(num_rows * scale), math.ceil(header.width * scale), 3
@@ -164,21 +162,17 @@ def _decode_rows(jpeg: Jpeg, header: Header, num_rows: int, scale: float) -> Pix
         min_factor=1 / scale,
         buffer=buffer,
     )
-    if header.frame_start is not None and num_rows < header.height:
+    start = header.frame_start
+    if start is not None and num_rows < header.height:
         # With another height in its header the picture ends earlier, and the decoder complains
         # about the bytes that are left before the end marker. It reports the first complaint only:
         # had there been another one, the rows that count would be damaged.
-        at = header.frame_start + 5
-        cut = jpeg if isinstance(jpeg, bytearray) else bytearray(jpeg)
-        cut[at : at + 2] = num_rows.to_bytes(2, "big")
         try:
-            decode(cut)
+            decode(b"".join((jpeg[: start + 5], num_rows.to_bytes(2, "big"), jpeg[start + 7 :])))
         except ValueError as error:
             is_whole = "extraneous bytes before marker 0xd9" in str(error)
         else:
             is_whole = True
-        finally:
-            cut[at : at + 2] = header.height.to_bytes(2, "big")
         if is_whole:
             return np.frombuffer(buffer, np.uint8, math.prod(shape)).reshape(shape)
     try:

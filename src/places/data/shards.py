@@ -41,26 +41,27 @@ class Shards:
         entries: list[Entry] = self._index[samples].tolist()
         return entries
 
-    def read(self, entry: Entry) -> tuple[str, bytearray]:
-        """Return the key and the JPEG of a sample.
+    def read(self, entry: Entry) -> tuple[str, bytes]:
+        """Return the key and the JPEG bytes of a sample.
 
         Raises:
             DataError: The shard is not there, or does not hold what the index says.
             StorageError: It cannot be read now, or there is no room for it.
         """
         offset, size_bytes, shard, _ = entry
-        # The tar header lies right before the picture: one read brings both, and proves the place.
-        header, jpeg = bytearray(BLOCK_BYTES), bytearray(size_bytes)
         try:
+            # The tar header lies right before the picture: one read brings both, and proves the
+            # place.
             start = offset - BLOCK_BYTES
-            length = os.preadv(self._file(shard), [header, jpeg], start)
+            block = os.pread(self._file(shard), BLOCK_BYTES + size_bytes, start)
         except FileNotFoundError as error:
             raise DataError(f"no such shard: {self._paths[shard]}") from error
         except OSError as error:
             raise storage_error(f"cannot read {self._paths[shard]}", error) from error
-        if length < BLOCK_BYTES + size_bytes or read_size_bytes(header) != size_bytes:
+        header = block[:BLOCK_BYTES]
+        if len(block) < BLOCK_BYTES + size_bytes or read_size_bytes(header) != size_bytes:
             raise self._replaced(shard, f"at byte {offset:,} the picture of the index is missing")
-        return read_key(header), jpeg
+        return read_key(header), block[BLOCK_BYTES:]
 
     def place(self, entry: Entry) -> str:
         """Return in words where a sample lies."""

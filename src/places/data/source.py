@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from places.data.damage import BadSamples
-from places.data.jpeg import Jpeg, Pixels
+from places.data.jpeg import Pixels
 from places.data.manifest import Manifest, load_manifest
 from places.data.remote import ShardCache, fetch_manifest, is_url
 from places.data.shards import Entry, Shards
@@ -34,7 +34,7 @@ class Source:
         number: int,
         entry: Entry,
         pixels: Pixels,
-        decode: Callable[[Jpeg], None],
+        decode: Callable[[bytes], None],
         flip: bool = False,
         needs_label: bool = False,
     ) -> Sample:

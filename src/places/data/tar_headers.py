@@ -5,7 +5,7 @@ from places.errors import DataError
 BLOCK_BYTES = 512
 
 
-def read_key(header: bytes | bytearray) -> str:
+def read_key(header: bytes) -> str:
     """Return a member's WebDataset key from the 512 bytes of its tar header.
 
     The key is the name up to the first dot of its last part, so `a/airfield/00000001.jpg` has the
@@ -25,7 +25,7 @@ def key_of(name: bytes) -> bytes:
     return folder + slash + base.partition(b".")[0]
 
 
-def read_name(header: bytes | bytearray) -> bytes:
+def read_name(header: bytes) -> bytes:
     """Return a member's name from the 512 bytes of its tar header."""
     name = _until_zero(header[:100])
     # GNU tar keeps other things in the place of the prefix; its magic ends with a space.
@@ -34,7 +34,7 @@ def read_name(header: bytes | bytearray) -> bytes:
     return name
 
 
-def read_size_bytes(header: bytes | bytearray) -> int:
+def read_size_bytes(header: bytes) -> int:
     """Return a member's size from its tar header; `DataError` if it is no octal number."""
     if header[124] & 0x80:  # larger than 8 GiB: a binary number
         return int.from_bytes(header[125:136], "big")
@@ -44,5 +44,5 @@ def read_size_bytes(header: bytes | bytearray) -> int:
         raise DataError("damaged tar header: its size is no number") from error
 
 
-def _until_zero(field: bytes | bytearray) -> bytes:
+def _until_zero(field: bytes) -> bytes:
     return bytes(field).partition(b"\0")[0]
