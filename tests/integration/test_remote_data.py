@@ -221,13 +221,15 @@ def test_an_interrupt_does_not_wait_for_a_server_that_hangs(root: Path, tmp_path
 
     # A job in the background of a shell ignores Ctrl-C; the tests may be one.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    with run_hanging_server(root) as (url, hangs):
-        thread = threading.Thread(target=interrupt)
-        thread.start()
-        with pytest.raises(KeyboardInterrupt):
-            list(_one_by_one(url, tmp_path / "cache"))
-        thread.join()
-    signal.signal(signal.SIGINT, before)
+    try:
+        with run_hanging_server(root) as (url, hangs):
+            thread = threading.Thread(target=interrupt)
+            thread.start()
+            with pytest.raises(KeyboardInterrupt):
+                list(_one_by_one(url, tmp_path / "cache"))
+            thread.join()
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_a_server_that_fails_is_no_damage(
