@@ -134,49 +134,52 @@ def check(title: str, result: dict[str, Any], first: dict[str, Any], num: int) -
 
 def measure(
     loaders: list[Loader], options: argparse.Namespace
-) -> tuple[dict[str, list[float]], dict[str, dict[str, Any]]]:
+) -> tuple[dict[str, list[dict[str, Any]]], dict[str, str]]:
     """Run each loader several times in turns, beginning with another one each time.
 
     Returns:
-        The images per second of each run, and the last results, both by the loader's title.
+        The results of all runs, and what the loaders that were left out need, by the loader's
+        title.
     """
-    rates: dict[str, list[float]] = {loader.title: [] for loader in loaders}
-    results: dict[str, dict[str, Any]] = {loaders[0].title: run(loaders[0], options)}
-    first = results[loaders[0].title]
+    results: dict[str, list[dict[str, Any]]] = {loader.title: [] for loader in loaders}
+    missing: dict[str, str] = {}
+    first = run(loaders[0], options)
     for number in range(options.runs):
         start = number * len(loaders) // options.runs
         for loader in loaders[start:] + loaders[:start]:
-            if "missing" in results.get(loader.title, {}):
+            if loader.title in missing:
                 continue
-            result = results[loader.title] = run(loader, options)
-            if "missing" not in result:
-                check(loader.title, result, first, options.num)
-                rates[loader.title].append(result["images_per_s"])
-                print(f"{loader.title}: {result['images_per_s']:,.0f}", file=sys.stderr)
-    return rates, results
+            result = run(loader, options)
+            if "missing" in result:
+                missing[loader.title] = result["missing"]
+                continue
+            check(loader.title, result, first, options.num)
+            results[loader.title].append(result)
+            print(f"{loader.title}: {result['images_per_s']:,.0f}", file=sys.stderr)
+    return results, missing
 
 
-def report(rates: dict[str, list[float]], results: dict[str, dict[str, Any]]) -> None:
-    """Print the table, and what was left out."""
+def report(results: dict[str, list[dict[str, Any]]], missing: dict[str, str]) -> None:
+    """Print the table of medians, and what was left out."""
     print(
         "| loader | version | images/s | lowest to highest | `places` / it"
         " | processor ms per picture | gives |"
     )
     print("|:--|:--|--:|--:|--:|--:|:--|")
-    places = statistics.median(next(iter(rates.values())))
-    for title, values in rates.items():
-        result = results[title]
-        if values:
-            median = statistics.median(values)
-            spread = f"{min(values):,.0f} to {max(values):,.0f}"
-            shape = " x ".join(map(str, result["shape"]))
-            cells = [title, result["version"], f"{median:,.0f}", spread, f"{places / median:.2f}"]
-            cells += [f"{result['cpu_ms_per_image']:.3f}", f"{shape} {result['dtype']}"]
+    places = statistics.median(result["images_per_s"] for result in next(iter(results.values())))
+    for title, runs in results.items():
+        if runs:
+            rates = [result["images_per_s"] for result in runs]
+            median = statistics.median(rates)
+            spread = f"{min(rates):,.0f} to {max(rates):,.0f}"
+            cpu_ms = statistics.median(result["cpu_ms_per_image"] for result in runs)
+            shape = " x ".join(map(str, runs[0]["shape"]))
+            cells = [title, runs[0]["version"], f"{median:,.0f}", spread, f"{places / median:.2f}"]
+            cells += [f"{cpu_ms:.3f}", f"{shape} {runs[0]['dtype']}"]
             print("|", " | ".join(cells), "|")
     print()
-    for title, result in results.items():
-        if "missing" in result:
-            print(f"left out: {title}: {result['missing']}")
+    for title, package in missing.items():
+        print(f"left out: {title}: {package}")
 
 
 def main() -> None:
@@ -200,14 +203,14 @@ def main() -> None:
             sizes_bytes = write_pictures(
                 options.folder, options.root, options.num, options.num_distinct
             )
-        rates, results = measure(loaders_of(options), options)
+        results, missing = measure(loaders_of(options), options)
     finally:
         shutil.rmtree(options.folder)
     cores = min(options.num_threads, len(os.sched_getaffinity(0)))
     mean_bytes = statistics.mean(sizes_bytes)
     print(f"{options.num:,} JPEGs of {mean_bytes:,.0f} bytes, {options.runs} runs")
     print(f"{platform.platform()}, {cores} cores, Python {platform.python_version()}\n")
-    report(rates, results)
+    report(results, missing)
 
 
 if __name__ == "__main__":
