@@ -21,7 +21,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TimeRemai
 from rich.progress import TransferSpeedColumn as SpeedColumn
 
 from places.categories import nearest
-from places.data.archives import ARCHIVES, LISTS
+from places.data.packing.official import ARCHIVES, LISTS
 from places.errors import DataError, PlacesError
 
 BASE_URL = "http://data.csail.mit.edu/places/places365/"

@@ -23,7 +23,7 @@ def working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="session")
 def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The synthetic sample, small, drawn and packed by the command; not to be written to."""
-    from places.cli import main
+    from places.cli.main import main
 
     root = tmp_path_factory.mktemp("sample")
     sizes = [word for pair in SAMPLE_SIZES.items() for word in pair]

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import SGD
 
-from places.augment import Augment
 from places.classifier import SceneClassifier
 from places.data.loader import Loader
-from places.data.stream import Batch as StreamedBatch
+from places.data.streaming.stream import Batch as StreamedBatch
 from places.errors import CheckpointError, ConfigError
+from places.training.augment import Augment
 
 NUM_CLASSES = 6
 Batch = dict[str, Any]

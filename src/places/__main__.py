@@ -2,7 +2,7 @@
 
 import sys
 
-from places.cli import main
+from places.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -11,18 +11,18 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
 
-from places.augment import Augment, draw
-from places.average import decay_at, fit_average, start_average, update_average
 from places.categories import load_categories
+from places.config.ranges import check_range
 from places.data.image_files import ImageFiles
 from places.data.places365 import Places365
 from places.errors import ConfigError
-from places.metrics import EvaluationSums, TrainingSums
-from places.mixing import mixed_hits, mixed_loss
 from places.models import ResNet
 from places.models.weights import load_weights
-from places.ranges import check_range
-from places.schedules import Course, Schedule, parameter_groups
+from places.training.augment import Augment, draw
+from places.training.mixing import mixed_hits, mixed_loss
+from places.training.schedules import Course, Schedule, parameter_groups
+from places.training.scores import EvaluationSums, TrainingSums
+from places.training.weight_average import decay_at, fit_average, start_average, update_average
 
 NetCallable = Callable[[int], nn.Module]
 NUM_GUESSES = 5  # per picture, as the official test server takes them

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from places.cli import main
+from places.cli.main import main
 
 
 def test_the_loader_is_measured(sample: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from places.bench import step
-from places.cli import main
+from places.cli.main import main
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from places.callbacks.rows import run_folder
+from places.reports.row_file import run_folder
 
 
 class Row(NamedTuple):

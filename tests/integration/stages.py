@@ -9,7 +9,7 @@ from typing import Any
 import torch
 import yaml
 
-from places.cli import main
+from places.cli.main import main
 
 FIT = [
     *("--model.net", "tests.networks.Tiny"),
@@ -26,7 +26,7 @@ FIT = [
 
 # Processes that tests kill are forked from one that has imported everything.
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["tests.integration.stages", "places.stages"])
+FORKS.set_forkserver_preload(["tests.integration.stages", "places.cli.stages"])
 
 
 def run(stage: str, *words: object) -> int:

@@ -12,8 +12,8 @@ import pytest
 import torch
 from tests.integration.stages import FIT, load_weights, read_config, run
 
-from places.checkpoint_urls import fetch_checkpoint
-from places.cli import main
+from places.checkpoints.download import fetch_checkpoint
+from places.cli.main import main
 
 
 class _Quiet(SimpleHTTPRequestHandler):

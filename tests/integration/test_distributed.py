@@ -17,8 +17,8 @@ import torch
 from tests.integration.stages import FIT, load_weights, read_metrics, run, run_apart
 from tests.networks import FAILURE
 
-from places.data.manifest import load_index, load_manifest
-from places.data.plan import train_batch, train_order
+from places.data.shards.manifest import load_index, load_manifest
+from places.data.streaming.plan import train_batch, train_order
 
 pytestmark = pytest.mark.slow
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from tests.integration.stages import FIT, load_weights, read_config, read_metrics, run
 
-from places.cli import main
+from places.cli.main import main
 
 # No settings beyond these: the rest is to come from the checkpoint.
 MACHINE = FIT[10:]

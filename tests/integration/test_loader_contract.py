@@ -19,15 +19,15 @@ import torch
 from tests.integration.recording import Record, Row, read_record
 from tests.integration.stages import FIT, load_weights, read_metrics, run
 
-from places.callbacks.best import BestCheckpoint
-from places.callbacks.record import RunRecord
-from places.callbacks.resume import ResumePoints
+from places.cli.trainer_parts import run_callbacks
 from places.data import places365
-from places.data.batches import train_batches
 from places.data.loader import Loader
-from places.data.shards import Entry, Shards
-from places.data.stream import Batch
-from places.trainer_parts import run_callbacks
+from places.data.streaming.batches import train_batches
+from places.data.streaming.shard_reader import Entry, Shards
+from places.data.streaming.stream import Batch
+from places.resume.best import BestCheckpoint
+from places.resume.points import ResumePoints
+from places.resume.run_record import RunRecord
 
 # The runs that resume do not write the checkpoints that the interrupted run wrote.
 pytestmark = pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`")

@@ -7,7 +7,7 @@ import torch
 from tests.integration.stages import run
 from tests.networks import Tiny
 
-from places.cli import main
+from places.cli.main import main
 
 
 def _error(capsys: pytest.CaptureFixture[str], *words: object) -> list[str]:

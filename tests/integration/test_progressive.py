@@ -7,7 +7,7 @@ import pytest
 import torch
 from tests.integration.stages import load_weights, run
 
-from places.data.batches import TrainCrop
+from places.data.streaming.batches import TrainCrop
 
 GROWING = [
     *("--data.start_image_size", "32", "--data.image_size", "96", "--data.resize_size", "96"),

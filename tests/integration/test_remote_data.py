@@ -10,18 +10,18 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.data.official import jpeg, write_tar
-from tests.data.servers import CuttingProxy, Nginx, run_hanging_server, run_nginx, run_s3
+from tests.data.packing.official import jpeg, write_tar
+from tests.data.remote.servers import CuttingProxy, Nginx, run_hanging_server, run_nginx, run_s3
 from tests.integration.stages import load_weights, run
 
 import places.data
-from places.data import download
-from places.data.batches import EvalCrop, TrainCrop, Workers, eval_batches, train_batches
-from places.data.damage import BadSamples, DamagePolicy
-from places.data.indexing import index_shards
 from places.data.loader import Loader
-from places.data.remote import ShardCache, fetch_manifest
-from places.data.source import Cache, open_source
+from places.data.packing.indexing import index_shards
+from places.data.remote import download
+from places.data.remote.fetch import ShardCache, fetch_manifest
+from places.data.streaming.bad_samples import BadSamples, DamagePolicy
+from places.data.streaming.batches import EvalCrop, TrainCrop, Workers, eval_batches, train_batches
+from places.data.streaming.samples import Cache, open_source
 from places.errors import ConfigError, DataError, StorageError
 
 NUM_SHARDS = 12

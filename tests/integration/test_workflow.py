@@ -10,13 +10,13 @@ import pytest
 import torch
 from PIL import Image
 from tests.data.drawn import drawn_picture, jpeg_of
-from tests.data.official import jpeg, write_tar
+from tests.data.packing.official import jpeg, write_tar
 from tests.integration.stages import FIT, load_weights, read_config, read_metrics, run
 from tests.networks import Tiny
 from torchvision.transforms import CenterCrop, Compose, Normalize, Resize, ToTensor
 
 from places.categories import load_categories
-from places.data.indexing import index_shards
+from places.data.packing.indexing import index_shards
 
 # What the recipe asks for, with torchvision and Pillow only.
 NORMALIZE = Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from places.bench.loader import bench_loader
-from places.tool_parser import run_tool, unknown_part
+from places.cli.tool_parser import run_tool, unknown_part
 
 _HELP = """\
 usage: places bench loader ROOT [options]    how fast pictures come from shards, and why not faster

@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from places.data import plan
-from places.data.batches import TrainCrop, Workers, train_batches
-from places.data.decode import NUM_CROP_UNIFORMS, decode_for_crop, resize_crop
-from places.data.source import Source, check_train_order, open_source
+from places.data.streaming import plan
+from places.data.streaming.batches import TrainCrop, Workers, train_batches
+from places.data.streaming.decode import NUM_CROP_UNIFORMS, decode_for_crop, resize_crop
+from places.data.streaming.samples import Source, check_train_order, open_source
 
 _CROP = TrainCrop(image_size=224, scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3), flip=True)
 _NUM_SAMPLES_TIMED = 1000  # alone, in one thread

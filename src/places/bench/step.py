@@ -22,10 +22,10 @@ from torch.optim import SGD
 
 import places.data
 from places.classifier import SceneClassifier
-from places.data.stream import Batch
+from places.cli.stages import main as run_stage
+from places.data.streaming.stream import Batch
 from places.models import ResNet
-from places.schedules import parameter_groups
-from places.stages import main as run_stage
+from places.training.schedules import parameter_groups
 
 _NUM_WARM_UP = 5  # steps that are not counted
 _LR, _MOMENTUM = 0.1, 0.9

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from places.data.opening import open as open  # used as places.data.open
+    from places.data.standalone import open as open  # used as places.data.open
 
 __all__ = ["open"]
 
@@ -11,6 +11,6 @@ __all__ = ["open"]
 def __getattr__(name: str) -> Any:  # noqa: ANN401  # whatever the module holds
     if name != "open":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from places.data.opening import open  # imports torch, so only when asked for
+    from places.data.standalone import open  # imports torch, so only when asked for
 
     return open

@@ -7,17 +7,17 @@ from pathlib import Path
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.trainer.states import TrainerFn
 
-from places.data import plan
-from places.data.batches import eval_ids
-from places.data.decode import ResizeMode, decode_file, eval_crop
-from places.data.jpeg import Pixels
+from places.config.ranges import check_range
+from places.data.checks import check_pixels
 from places.data.loader import Loader, check_batch_size
-from places.data.pictures import LeftOut
-from places.data.sizes import check_pixels
-from places.data.stream import Sample, stream
+from places.data.packing.listing import LeftOut
+from places.data.streaming import plan
+from places.data.streaming.batches import eval_ids
+from places.data.streaming.decode import ResizeMode, decode_file, eval_crop
+from places.data.streaming.jpeg import Pixels
+from places.data.streaming.stream import Sample, stream
 from places.data.workers import workers_of
 from places.errors import DataError, StorageError
-from places.ranges import check_range
 
 _READABLE = (
     "apng avif avifs bmp dib gif icns ico j2c j2k jfif jif jp2 jpc jpe jpeg jpf jpg jpx mpo "

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from places.data.stream import Batch
+from places.data.streaming.stream import Batch
 from places.errors import ConfigError
 
 

@@ -6,18 +6,18 @@ from typing import Any, Literal
 
 from lightning.pytorch import LightningDataModule
 
-from places.data import plan
-from places.data.batches import EvalCrop, TrainCrop, eval_batches, train_batches
-from places.data.damage import BadSamples, DamagePolicy
-from places.data.decode import ResizeMode
+from places.config.ranges import check_range, check_rising
+from places.data.checks import check_growth, check_pixels
 from places.data.loader import Loader, check_batch_size
-from places.data.manifest import Manifest
 from places.data.position import Position
-from places.data.sizes import check_growth, check_pixels
-from places.data.source import Cache, Source, check_train_order, open_source
-from places.data.stream import Batch
+from places.data.shards.manifest import Manifest
+from places.data.streaming import plan
+from places.data.streaming.bad_samples import BadSamples, DamagePolicy
+from places.data.streaming.batches import EvalCrop, TrainCrop, eval_batches, train_batches
+from places.data.streaming.decode import ResizeMode
+from places.data.streaming.samples import Cache, Source, check_train_order, open_source
+from places.data.streaming.stream import Batch
 from places.data.workers import attached_trainer, workers_of
-from places.ranges import check_range, check_rising
 
 
 class Places365(LightningDataModule):

@@ -4,7 +4,7 @@ import os
 
 from lightning.pytorch import LightningDataModule, Trainer
 
-from places.data.batches import Workers
+from places.data.streaming.batches import Workers
 
 
 def workers_of(data: LightningDataModule, num_threads: int | None) -> Workers:

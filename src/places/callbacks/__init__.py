@@ -1,1 +1,0 @@
-"""What happens around the stages: files, figures, checkpoints. Never inside a step."""

@@ -1,0 +1,143 @@
+"""What `--ckpt_path` stands for; `last` is the newest resume point of a recipe that is whole."""
+
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from lightning.pytorch.utilities import rank_zero_only
+
+from places.checkpoints.atomic_io import check_whole, remove_strays
+from places.checkpoints.contents import read_checkpoint
+from places.checkpoints.download import fetch_checkpoint
+from places.checkpoints.runs import find_checkpoint
+from places.data.remote.urls import is_url
+from places.errors import CheckpointError
+
+LAST = "last"
+_RESUME_POINT = re.compile(r"last|previous|step-\d+")
+# Lightning starts the other processes of a machine with the environment of the first.
+_CHOSEN = "PLACES_CHOSEN_CHECKPOINT"
+
+
+def choose_checkpoint(asked: str | None, root: Path, recipe: str) -> Path | None:
+    """Return the file that `--ckpt_path` stands for, or `None` if there is none to load.
+
+    Args:
+        asked: `last`, a URL, a file or a folder of a run.
+        root: Folder of the runs of all recipes.
+        recipe: Name of the recipe, or an empty string.
+
+    Raises:
+        CheckpointError: There is no such checkpoint, or it is damaged.
+        ConfigError: No such URL can be read, or a package is missing for it.
+    """
+    if asked == LAST:
+        return once_per_machine(lambda: choose_last(root, recipe))
+    if asked and is_url(asked):
+        return once_per_machine(lambda: fetch_checkpoint(asked, root / "downloads"))
+    return find_checkpoint(Path(asked)) if asked else None
+
+
+def once_per_machine(choose: Callable[[], Path | None]) -> Path | None:
+    """Return the checkpoint that is chosen, the same on all processes that Lightning starts here.
+
+    Args:
+        choose: Called by the first of them.
+    """
+    if int(os.environ.get("LOCAL_RANK", 0)) > 0 and _CHOSEN in os.environ:
+        return Path(os.environ[_CHOSEN]) if os.environ[_CHOSEN] else None
+    chosen = choose()
+    os.environ[_CHOSEN] = str(chosen or "")
+    return chosen
+
+
+def choose_last(root: Path, recipe: str) -> Path | None:
+    """Return the file that `--ckpt_path last` stands for.
+
+    Args:
+        root: Folder of the runs of all recipes.
+        recipe: Name of the recipe, or an empty string for whichever ran last.
+
+    Returns:
+        The file, or `None` if there is no checkpoint yet.
+
+    Raises:
+        CheckpointError: There are checkpoints, but none of them is whole.
+    """
+    runs = _runs(root, recipe)
+    for run in runs:
+        rank_zero_only(remove_strays)(run / "checkpoints")
+    chosen = None if not any(map(_checkpoints, runs)) else _newest_whole(runs)
+    if chosen is None:
+        say(f"no checkpoint in {root / recipe} yet, so there is none to go on from")
+    else:
+        say(f"going on from {chosen}, step {read_checkpoint(chosen)['global_step']}")
+    return chosen
+
+
+@rank_zero_only
+def say(text: str) -> None:
+    """Tell the user something, once for all processes."""
+    print(f"places: {text}", file=sys.stderr)
+
+
+def _newest_whole(runs: list[Path]) -> Path:
+    problems: list[str] = []
+    for path in _candidates(runs, problems):
+        try:
+            check_whole(path)
+        except CheckpointError as error:
+            problems.append(str(error))
+            continue
+        for problem in problems:
+            say(f"passed over: {problem}")
+        return path
+    raise CheckpointError("no checkpoint is whole", *"\n".join(problems).splitlines())
+
+
+def _candidates(runs: list[Path], problems: list[str]) -> Iterator[Path]:
+    """Yield what to go on from, the newest first: resume points, then the best of each run.
+
+    A resumed run gets the best of the run before at once, its own first resume point later: its
+    best may be much older than the resume points of the run before.
+    """
+    for of_resume_points in (True, False):
+        for run in runs:
+            paths = [
+                path
+                for path in _checkpoints(run)
+                if (_RESUME_POINT.fullmatch(path.stem) is not None) == of_resume_points
+            ]
+            yield from _by_age(paths, problems)
+
+
+def _by_age(paths: list[Path], problems: list[str]) -> list[Path]:
+    """Return the readable ones of some checkpoints, the newest first, and add what is wrong."""
+    readable = []
+    for path in paths:
+        try:
+            step = read_checkpoint(path)["global_step"]
+        except CheckpointError as error:
+            problems.append(str(error))
+        else:
+            is_last = path.stem == LAST  # the same file as `previous` while the next is written
+            readable.append((step, path.stat().st_mtime_ns, is_last, path))
+    return [path for *_, path in sorted(readable, reverse=True)]
+
+
+def _runs(root: Path, recipe: str) -> list[Path]:
+    """Return the runs of a recipe, the newest first."""
+    parents = [root / recipe] if recipe else list(root.glob("*"))
+    # Not `root.glob(f"{recipe}/*")`: the name of a recipe may look like a pattern.
+    runs = [path for parent in parents for path in parent.glob("*") if path.name.isdecimal()]
+    newest = {path.parent: 0 for path in runs}
+    for run in runs:
+        times = [path.stat().st_mtime_ns for path in _checkpoints(run)]
+        newest[run.parent] = max([newest[run.parent], *times])
+    return sorted(runs, key=lambda run: (newest[run.parent], int(run.name)), reverse=True)
+
+
+def _checkpoints(run: Path) -> list[Path]:
+    return list(run.glob("checkpoints/*.ckpt"))

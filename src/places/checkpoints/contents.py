@@ -1,0 +1,198 @@
+"""What a checkpoint says about itself, read before anything is built."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from places.checkpoints.atomic_io import check_description
+from places.config.recipes import as_typed, flatten
+from places.errors import CheckpointError
+from places.resume.run_record import CHECKPOINT_KEY
+
+# What another data module must do alike, so that the network sees the pictures it was trained for.
+_PREPROCESSING = ("image_size", "resize_size", "resize_mode")
+# What of the trainer makes the result. The rest is about the machine and about what is shown.
+_TRAINING = (
+    "max_epochs",
+    "min_epochs",
+    "max_steps",
+    "min_steps",
+    "limit_train_batches",
+    "limit_val_batches",
+    "overfit_batches",
+    "val_check_interval",
+    "check_val_every_n_epoch",
+    "log_every_n_steps",
+    "accumulate_grad_batches",
+    "gradient_clip_val",
+    "gradient_clip_algorithm",
+    "precision",
+    "deterministic",
+    "sync_batchnorm",
+)
+# To what the state of an optimizer belongs: it is of no use to another.
+_OPTIMIZER = (
+    "model.init_args.optimizer.class_path",
+    "model.init_args.optimizer.init_args.amsgrad",
+    "model.init_args.decay_norms_and_biases",
+)
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Return the content of a checkpoint of `places`; weights are read when they are used.
+
+    Raises:
+        CheckpointError: The file is damaged, or was not written by `places`.
+    """
+    try:
+        check_description(path)
+        checkpoint = _load(path)
+    except Exception as error:  # damage in what describes the content may look like anything
+        first_line = str(error).partition("\n")[0] or type(error).__name__
+        raise CheckpointError(f"cannot read checkpoint {path}", first_line) from error
+    if not isinstance(checkpoint, dict) or CHECKPOINT_KEY not in checkpoint:
+        raise CheckpointError(
+            f"{path} was not written by places, so it does not say how its network is built",
+            f"use it as weights:  --config RECIPE --model.weights {path}",
+        )
+    return checkpoint
+
+
+def _load(path: Path) -> Any:  # noqa: ANN401  # whatever is in the file
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except RuntimeError as error:
+        if "mmap" not in str(error):
+            raise
+        # Perhaps a file in the format that PyTorch left in 2020, such as CSAIL's.
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def load_record(path: Path) -> dict[str, Any]:
+    """Return the record that `places` wrote into a checkpoint; its weights are not read.
+
+    Raises:
+        CheckpointError: The file is damaged, or was not written by `places`.
+    """
+    record: dict[str, Any] = read_checkpoint(path)[CHECKPOINT_KEY]
+    return record
+
+
+def defaults_from(config: Mapping[str, Any], data_class: str, stage: str) -> dict[str, Any]:
+    """Return the part of a checkpoint's config that replaces the defaults of a later command.
+
+    Args:
+        config: The resolved config that the checkpoint was written under.
+        data_class: Class path of the data module of the later command. If it is another one, only
+            how pictures are prepared is taken over.
+        stage: The later command. Only `fit` takes over the seed, what the trainer did and when
+            resume points are written.
+    """
+    model, data = dict(config["model"]), dict(config["data"])
+    # The checkpoint's own weights replace those that its training started from.
+    model["init_args"] = {
+        key: value for key, value in model["init_args"].items() if key != "weights"
+    }
+    if data["class_path"] != data_class:
+        kept = {key: data["init_args"][key] for key in _PREPROCESSING if key in data["init_args"]}
+        data = {"class_path": data_class, "init_args": kept}
+    defaults = {"model": model, "data": data}
+    # Other stages too: Lightning knows the state of this callback by what it monitors.
+    best = config["checkpoint"]
+    defaults |= {f"checkpoint.{key}": best[key] for key in best if key != "dirpath"}
+    if stage == "fit":
+        trainer, resume = config["trainer"], config["resume"]
+        defaults |= {f"trainer.{key}": trainer[key] for key in _TRAINING if key in trainer}
+        defaults |= {f"resume.{key}": value for key, value in resume.items()}
+        defaults["seed_everything"] = config["seed_everything"]
+    return defaults
+
+
+def changed_settings(
+    defaults: Mapping[str, Any], config: Mapping[str, Any]
+) -> dict[str, tuple[Any, Any]]:
+    """Return what a flag or a file changed, by flat key: the checkpoint's value and the new one.
+
+    Args:
+        defaults: As `defaults_from` returns them.
+        config: The resolved config of the later command.
+    """
+    before, now = flatten(defaults), flatten(config)
+    return {
+        key: (value, now[key]) for key, value in before.items() if key in now and now[key] != value
+    }
+
+
+def describe_changes(changes: Mapping[str, tuple[Any, Any]]) -> list[str]:
+    """Return a line for each change."""
+    return [
+        f"{as_typed(key)}: {before} in the checkpoint, {now} now"
+        for key, (before, now) in changes.items()
+    ]
+
+
+def check_optimizer(changes: Mapping[str, tuple[Any, Any]]) -> None:
+    """Refuse to resume with an optimizer that the saved state does not fit.
+
+    Raises:
+        CheckpointError: With the settings that make it another.
+    """
+    unfit = {key: pair for key, pair in changes.items() if key in _OPTIMIZER}
+    if unfit:
+        raise CheckpointError(
+            f"the checkpoint's optimizer cannot go on as another; {_shown(unfit)}",
+            "start a new run from the weights:  --model.weights CHECKPOINT",
+        )
+
+
+def check_network(
+    weights: Mapping[str, torch.Tensor], path: Path, changes: Mapping[str, tuple[Any, Any]]
+) -> None:
+    """Refuse a network that the weights in a checkpoint do not fit.
+
+    Args:
+        weights: The weights of the network.
+        path: The checkpoint.
+        changes: What was changed.
+
+    Raises:
+        CheckpointError: With the changes that may be the reason, and with the first weight.
+    """
+    stored = read_checkpoint(path)["state_dict"]
+    differing = _differing(weights, stored)
+    if not differing:
+        return
+    reasons = ("model.class_path", "model.init_args.net", "model.init_args.num_classes")
+    shaping = {key: pair for key, pair in changes.items() if key.startswith(reasons)}
+    name = differing[0]
+    raise CheckpointError(
+        f"{path} does not fit the network: {_shown(shaping) or 'the code may have changed'}",
+        f"{len(differing)} of {len({**weights, **stored})} weights differ, the first is {name}: "
+        f"{_shape(stored, name)} in the checkpoint, {_shape(weights, name)} now",
+        "leave the checkpoint's settings, or start anew from its weights:  --model.weights",
+    )
+
+
+def _differing(now: Mapping[str, torch.Tensor], stored: Mapping[str, torch.Tensor]) -> list[str]:
+    # Averages of weights and the like may come and go; what the network itself has may not.
+    return [
+        name
+        for name in {**now, **stored}
+        if (
+            now[name].shape != stored[name].shape
+            if name in now and name in stored
+            else name.startswith("net.")
+        )
+    ]
+
+
+def _shape(weights: Mapping[str, torch.Tensor], name: str) -> str:
+    return "x".join(map(str, weights[name].shape)) or "one number" if name in weights else "absent"
+
+
+def _shown(changes: Mapping[str, tuple[Any, Any]]) -> str:
+    lines = describe_changes(changes)
+    more: Sequence[str] = [f"and {len(lines) - 2} more"] if len(lines) > 2 else []
+    return "; ".join([*lines[:2], *more])

@@ -1,0 +1,1 @@
+"""The command line: the table of commands, LightningCLI, and what is said about mistakes."""

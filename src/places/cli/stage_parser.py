@@ -1,0 +1,152 @@
+"""The parser of the four stages: errors of at most four lines, with the nearest valid name."""
+
+import argparse
+import functools
+import inspect
+import operator
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn, Union, get_args, get_origin
+
+from jsonargparse import ArgumentParser
+from lightning.pytorch import LightningDataModule, LightningModule
+from lightning.pytorch.cli import LightningArgumentParser
+
+from places.classifier import SceneClassifier
+from places.cli.error_messages import (
+    Refused,
+    option_with_wrong_value,
+    other_refusal,
+    unknown_option,
+    wrong_value,
+)
+from places.cli.suggestions import short_path
+from places.config.recipes import as_typed
+from places.data.places365 import Places365
+
+DEFAULT_CLASSES: Mapping[type, type] = {
+    LightningModule: SceneClassifier,
+    LightningDataModule: Places365,
+}
+"""What is chosen where any subclass of the first may be."""
+
+_CLASS_HELP = {"--model.help": SceneClassifier, "--data.help": Places365}
+_MORE_HELP = """\
+Options of other classes, by the name of the class:
+  --model.net.help places.models.VGG
+  --model.optimizer.help AdamW
+  --data.help ImageFiles
+"""
+_KNOWN_CLASSES = re.compile(r",\s+known\s+subclasses:[\w.,\s]+(?=\))")
+
+
+class PlacesParser(LightningArgumentParser):
+    """A parser that says in a few lines what is wrong, instead of how everything is used."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  # as its base class
+        self._kinds: dict[str, type] = {}
+        super().__init__(*args, **kwargs)
+
+    def add_class_arguments(
+        self,
+        class_type: type,
+        nested_key: str | None = None,
+        *args: Any,  # noqa: ANN401  # passed on
+        **kwargs: Any,  # noqa: ANN401  # passed on
+    ) -> list[str]:
+        """Add the arguments of a class as options, see jsonargparse."""
+        if nested_key:
+            prefer_int(class_type)
+        self._kinds[nested_key or ""] = class_type
+        added: list[str] = super().add_class_arguments(class_type, nested_key, *args, **kwargs)
+        return added
+
+    def add_subclass_arguments(  # type: ignore[override]  # passed on as it comes
+        self,
+        baseclass: type,
+        nested_key: str,
+        *args: Any,  # noqa: ANN401  # passed on
+        **kwargs: Any,  # noqa: ANN401  # passed on
+    ) -> list[str]:
+        """Add an option that takes a class, see jsonargparse."""
+        self._kinds[nested_key] = baseclass
+        added: list[str] = super().add_subclass_arguments(baseclass, nested_key, *args, **kwargs)
+        return added
+
+    def format_help(self, *args: Any) -> str:  # noqa: ANN401  # passed on
+        """Return the help, without the names of all classes that PyTorch happens to have."""
+        parts = [super().format_help(*args)]
+        for key, base in self._kinds.items():
+            if base in DEFAULT_CLASSES:
+                inner = type(self)(description="", add_help=False, usage=argparse.SUPPRESS)
+                inner.add_class_arguments(DEFAULT_CLASSES[base], key)
+                parts.append(inner.format_help())
+        text = _KNOWN_CLASSES.sub("", "\n".join(parts))
+        return f"{text}\n{_MORE_HELP}" if len(parts) > 1 else text
+
+    def parse_args(self, args: Sequence[str] | None = None, *rest: Any, **kwargs: Any) -> Any:  # type: ignore[override]  # noqa: ANN401  # passed on
+        """Parse; without the name of a class, the help of a class is that of the default one."""
+        words = list(args or [])
+        for number, word in enumerate(words):
+            next_word = words[number + 1] if number + 1 < len(words) else "--"
+            if word in _CLASS_HELP and next_word.startswith("--"):
+                words[number] = f"{word}={short_path(_CLASS_HELP[word])}"
+        return super().parse_args(words if args is not None else None, *rest, **kwargs)
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Refuse what was typed.
+
+        Args:
+            message: What argparse or jsonargparse found.
+            ex: The exception behind it, if any.
+
+        Raises:
+            Refused: Always.
+        """
+        if name := unknown_option(message):
+            names = set() if "Subcommand" in message else option_names(self)
+            raise Refused("no option '{}'", name, names, self._kinds.get("")) from ex
+        if name := option_with_wrong_value(message):
+            raise wrong_value(message, name, self._annotation(name)) from ex
+        raise other_refusal(message) from ex
+
+    def _annotation(self, name: str) -> object:
+        way, _, last = name.rpartition(".")
+        kind = self._kinds.get(way)
+        if kind is None:
+            return self._kinds.get(name)
+        parameter = inspect.signature(kind).parameters.get(last)
+        return parameter.annotation if parameter else None
+
+
+def option_names(parser: ArgumentParser) -> set[str]:
+    """Return all options as they are typed, those of the classes chosen by default included."""
+    names = {as_typed(key) for key, _ in parser.get_defaults(skip_validation=True).items()}
+    return names | {"class_path", "init_args"}
+
+
+def prefer_int(kind: type) -> None:
+    """Let `1` be a whole number where the constructor of a class takes `int | float`.
+
+    For `--trainer.limit_test_batches` 1 is one batch and 1.0 is all of them. The types are tried in
+    their order, and `typing` remembers the order that any library in the process wrote first.
+    """
+    annotations = inspect.unwrap(kind.__init__).__annotations__  # type: ignore[misc]  # of a class
+    for name, annotation in annotations.items():
+        types = get_args(annotation)
+        if get_origin(annotation) is Union and int in types and float in types:
+            rest = [type_ for type_ in types if type_ not in (int, float)]
+            annotations[name] = functools.reduce(operator.or_, rest, int | float)
+
+
+def without_model(words: Sequence[str]) -> list[str]:
+    """Return a command line without its flags of the model, each of which takes a value."""
+    kept, is_value = [], False
+    for word in words:
+        if is_value:
+            is_value = False
+        elif re.match(r"--model\b", word):
+            is_value = "=" not in word
+        else:
+            kept.append(word)
+    return kept

@@ -1,0 +1,250 @@
+"""fit, validate, test and predict: LightningCLI with flat recipes."""
+
+import logging
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from jsonargparse import ActionYesNo, Namespace
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities import rank_zero_only
+
+from places.checkpoints.atomic_io import check_whole
+from places.checkpoints.choose import choose_checkpoint, say
+from places.checkpoints.contents import (
+    changed_settings,
+    check_network,
+    check_optimizer,
+    defaults_from,
+    describe_changes,
+    load_record,
+)
+from places.checkpoints.runs import RUNS, claim_run_folder, remove_unused
+from places.cli.error_messages import Refused
+from places.cli.mistakes import mistake_behind, mistake_in_building
+from places.cli.stage_parser import PlacesParser, option_names, without_model
+from places.cli.trainer_parts import run_callbacks, run_loggers, run_plugins, with_bar
+from places.config.ranges import check_range
+from places.config.recipes import find_recipes
+from places.data.remote.urls import is_url, without_credentials
+from places.errors import ConfigError
+from places.resume.best import DEFAULTS, BestCheckpoint
+from places.resume.points import ResumePoints
+from places.resume.run_record import RunRecord
+from places.resume.stop_signals import end_at_once
+
+_MODEL = "places.classifier.SceneClassifier"
+_DATA = "places.data.places365.Places365"
+# On SLURM Lightning goes on from what old files named hpc_ckpt_... lie in the folder of the run.
+_NEVER_MADE = RUNS / "never_made"
+_STAGES = ("fit", "validate", "test", "predict")
+# Warnings that no user can do anything about.
+_NOISE = (
+    r".*isinstance\(treespec, LeafSpec\)",  # lightning 2.6.6 with torch 2.14
+    r"The dirpath has changed from",  # every stage has a run folder of its own
+    r"It is recommended to use .*sync_dist",  # scores come from sums that are reduced already
+    r"You defined a `validation_step` but have no",  # ImageFiles says that it cannot fit
+    r"Experiment logs directory .* is not empty",  # W&B may write into it before the CSV logger
+)
+
+
+class PlacesCLI(LightningCLI):
+    """LightningCLI with `SceneClassifier` and `Places365` as its defaults.
+
+    Values are taken from flags, then from files, then from the checkpoint, then from defaults.
+
+    Args:
+        words: The command line after `places`.
+    """
+
+    def __init__(self, words: Sequence[str]) -> None:
+        self._recipes, args = find_recipes(words)
+        self.recipe = self._recipes[0].stem if self._recipes else ""
+        self.folder: Path | None = None
+        self._stage_parsers: dict[str, LightningArgumentParser] = {}
+        try:
+            super().__init__(
+                LightningModule,
+                LightningDataModule,
+                subclass_mode_model=True,
+                subclass_mode_data=True,
+                save_config_callback=RunRecord,
+                save_config_kwargs={"overwrite": True},
+                trainer_defaults={
+                    "callbacks": run_callbacks(),
+                    "default_root_dir": str(RUNS),
+                    "num_sanity_val_steps": 0,
+                    "use_distributed_sampler": False,
+                },
+                seed_everything_default=0,
+                # argparse would take --trainer.max_epoch for --trainer.max_epochs.
+                parser_kwargs={
+                    "prog": "places",
+                    "allow_abbrev": False,
+                    **{s: {"allow_abbrev": False} for s in _STAGES},
+                },
+                parser_class=PlacesParser,
+                auto_configure_optimizers=False,
+                load_from_checkpoint_support=False,
+                args=args,
+            )
+        except BaseException:
+            remove_unused(self.folder)  # a run that failed before it began leaves no number behind
+            raise
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add our defaults, our checkpoints and our flags."""
+        # Lightning calls this for each subcommand, in their order.
+        self._stage_parsers[list(self.subcommands())[len(self._stage_parsers)]] = parser
+        parser.set_defaults({"model": {"class_path": _MODEL}, "data": {"class_path": _DATA}})
+        parser.add_lightning_class_args(BestCheckpoint, "checkpoint")
+        parser.add_lightning_class_args(ResumePoints, "resume")
+        parser.set_defaults({f"checkpoint.{key}": value for key, value in DEFAULTS.items()})
+        parser.add_argument(
+            "--random_weights",
+            action=ActionYesNo,
+            nargs="?",
+            default=False,
+            help="Score a network that was never trained, for benchmarks.",
+        )
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """Parse, and again with the checkpoint's config as defaults if a checkpoint is given."""
+        # Our own table of scores says more than Lightning's.
+        self._stage_parsers["test"].set_defaults(verbose=False)
+        words = list(args) if isinstance(args, list) else []  # what __init__ gave
+        # Of which class the network is, and so what options it has, the checkpoint may have to say.
+        self.config = self._parse(parser, without_model(words))
+        stage = self.config.subcommand
+        checkpoint = self._find_checkpoint(self.config[stage])
+        if checkpoint is not None:
+            record = load_record(checkpoint)
+            check_whole(checkpoint)
+            self.recipe = self.recipe or record["recipe"]
+            data_class = self.config[stage].data.class_path
+            defaults = defaults_from(record["config"], data_class, stage)
+            self._stage_parsers[stage].set_defaults(defaults)
+        self.config = self._parse(parser, words)
+        if checkpoint is not None:
+            self._tell_changes(stage, defaults)
+        check_range("seed_everything", int(self.config[stage].seed_everything), 0, 2**32 - 1)
+        self.config[stage].ckpt_path = None if checkpoint is None else str(checkpoint)
+
+    def _find_checkpoint(self, config: Namespace) -> Path | None:
+        asked = config.ckpt_path
+        self._url = without_credentials(asked) if asked and is_url(asked) else None
+        return choose_checkpoint(asked, Path(config.trainer.default_root_dir), self.recipe)
+
+    def _tell_changes(self, stage: str, defaults: dict[str, Any]) -> None:
+        text = self._stage_parsers[stage].dump(self.config[stage], skip_unset=False)
+        self._changes = changed_settings(defaults, yaml.safe_load(text))
+        if stage == "fit":
+            check_optimizer(self._changes)
+        if self._changes:
+            say("\n  ".join(["not as in the checkpoint:", *describe_changes(self._changes)]))
+
+    def _parse(self, parser: LightningArgumentParser, words: list[str]) -> Namespace:
+        try:
+            return parser.parse_args(words)
+        except Refused as refused:
+            parser = self._stage_parsers[words[0]]
+            raise refused.explained(words, self._recipes, option_names(parser)) from refused
+
+    def before_instantiate_classes(self) -> None:
+        """Refuse to score random weights, and give the run its folder."""
+        stage, config = str(self.subcommand), self.config[str(self.subcommand)]
+        weights = config.ckpt_path or config.model.init_args.get("weights")
+        if stage != "fit" and not (weights or config.random_weights):
+            raise ConfigError(
+                f"{stage} needs a trained network: no --ckpt_path and no --model.weights",
+                f"give a run:      places {stage} --ckpt_path runs/demo/0",
+                "for benchmarks:  --random_weights",
+            )
+        check_range("trainer.accumulate_grad_batches", config.trainer.accumulate_grad_batches, 1)
+        if config.weights_only is False:
+            raise ConfigError("--weights_only false would let a checkpoint run code; leave it out")
+        if config.trainer.fast_dev_run:
+            config.trainer.default_root_dir = str(_NEVER_MADE)
+        else:
+            # What is recorded is what was asked for, so that it can be asked for again.
+            self._asked = config.clone()
+            self._asked.ckpt_path = self._url or config.ckpt_path
+            self.recipe = self.recipe or stage
+            self._give_folder(config, self.recipe)
+
+    def instantiate_trainer(self, **kwargs: object) -> Trainer:
+        """Add our plugins and progress bar, and tell the record of the run what was asked for."""
+        asked = self._get(self.config_init, "trainer")
+        parts = {"plugins": run_plugins(asked.plugins), "callbacks": with_bar(asked)}
+        trainer = super().instantiate_trainer(**parts, **kwargs)
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]  # set, not declared
+            if isinstance(callback, RunRecord):
+                callback.recipe = self.recipe
+                callback.config = self._asked
+        return trainer
+
+    def instantiate_classes(self) -> None:
+        """Build the network, the data and the trainer, and say in few lines what is wrong there."""
+        try:
+            super().instantiate_classes()
+        except (ImportError, TypeError, ValueError) as error:
+            raise mistake_in_building(error) from error
+
+    def after_instantiate_classes(self) -> None:
+        """Refuse a network that the checkpoint does not fit."""
+        path = self.config[str(self.subcommand)].ckpt_path
+        if path is not None:
+            check_network(self.model.state_dict(), Path(path), self._changes)
+
+    def _give_folder(self, config: Namespace, recipe: str) -> None:
+        root = Path(config.trainer.default_root_dir)
+        # Only the first process makes a folder; Lightning tells the others where it is.
+        self.folder = rank_zero_only(claim_run_folder)(root, recipe) or _NEVER_MADE
+        config.trainer.default_root_dir = str(self.folder)
+        config.trainer.logger = run_loggers(config.trainer.logger, str(self.folder))
+
+
+def main(words: Sequence[str]) -> None:
+    """Run one of the four stages.
+
+    Args:
+        words: The command line after `places`.
+    """
+    _quieten()
+    torch.set_float32_matmul_precision("high")
+    try:
+        with end_at_once():
+            PlacesCLI(words)
+    except Exception as error:
+        raise mistake_behind(error) or error from error
+
+
+def resolve(words: Sequence[str]) -> dict[str, Any]:
+    """Return the config that a command line leads to, with all defaults, and run nothing."""
+    _quieten()
+    cli = _ResolvingCLI(words)
+    config: dict[str, Any] = yaml.safe_load(cli.parser.dump(cli.config, skip_unset=False))
+    resolved: dict[str, Any] = config[words[0]]
+    return resolved
+
+
+class _ResolvingCLI(PlacesCLI):
+    def before_instantiate_classes(self) -> None:
+        pass
+
+    def instantiate_classes(self) -> None:
+        self.subcommand = None  # nothing is built, so there is nothing to run
+
+    def after_instantiate_classes(self) -> None:
+        pass
+
+
+def _quieten() -> None:
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for message in _NOISE:
+        warnings.filterwarnings("ignore", message)

@@ -1,0 +1,144 @@
+"""What a mistyped name was meant to be, and where it was typed."""
+
+import difflib
+import inspect
+import sys
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from lightning.pytorch import LightningDataModule
+from torch import nn
+
+from places.config.recipes import as_typed, read_keys
+from places.data.image_files import ImageFiles
+from places.data.places365 import Places365
+from places.models import VGG, ResNet
+
+# Classes of which one is taken for the other: an option may belong to the one that was not chosen.
+_ALTERNATIVES: tuple[tuple[str, type, tuple[type, ...]], ...] = (
+    ("--data", LightningDataModule, (Places365, ImageFiles)),
+    ("--model.net", nn.Module, (ResNet, VGG)),
+)
+_CLOSE = 0.65  # of difflib, 0 to 1: "SDG" and "SGD" have 0.67
+
+
+def locate(name: str, words: Sequence[str], recipes: Sequence[Path]) -> tuple[str, str] | None:
+    """Return where an option was given: as which key, and as which flag or in which line.
+
+    Args:
+        name: The option, perhaps without the start of its way.
+        words: The command line.
+        recipes: The recipes in it.
+    """
+    for word in words:
+        flag = word.partition("=")[0].lstrip("-").removesuffix("+")
+        if word.startswith("--") and _ends_with(flag, name):
+            return flag, f"--{flag}"
+    for recipe in recipes:
+        for key, line in read_keys(recipe):
+            if _ends_with(as_typed(key), name) or _ends_with(key, name):
+                return as_typed(key), f"{recipe}, line {line}"
+    return None
+
+
+def nearest_option(typed: str, names: Collection[str]) -> str | None:
+    """Return the option that was probably meant, if there is one that is close.
+
+    Args:
+        typed: What was typed, parts joined by dots.
+        names: The options there are. What belongs to a class that is chosen elsewhere is not among
+            them: such parts are kept as they are.
+    """
+    parts: list[str] = []
+    for part in typed.split("."):
+        way = "".join(f"{known}." for known in parts)
+        choices = {name[len(way) :].partition(".")[0] for name in names if name.startswith(way)}
+        meant = part if part in choices or not choices else _closest(part, choices)
+        if meant is None:
+            return _by_last_part(typed, names) or _unless_typed(parts, typed)
+        parts.append(meant)
+    return _unless_typed(parts, typed)
+
+
+def other_owner(name: str, kind: type | None) -> str | None:
+    """Return how to choose the class that has an option which the chosen class lacks."""
+    for flag, base, kinds in _ALTERNATIVES:
+        for other in kinds if kind in kinds else ():
+            if name.partition(".")[0] in inspect.signature(other).parameters:
+                return f"{flag} {nearest_class(other.__name__, base)}"
+    return None
+
+
+def nearest_class(typed: str, annotation: object) -> str | None:
+    """Return the name of the class that was probably meant, as it can be typed.
+
+    Args:
+        typed: A name or a path of a class.
+        annotation: The type of the option: a class, or something that is made of classes.
+    """
+    by_name: dict[str, list[type]] = {}
+    for base in _classes_in(annotation):
+        for kind in _subclasses(base):
+            if not kind.__name__.startswith("_"):
+                by_name.setdefault(kind.__name__, []).append(kind)
+    name = typed.rpartition(".")[2]
+    meant = name if name in by_name else _closest(name, by_name)
+    if meant is None:
+        return None
+    kinds = by_name[meant]
+    ours = [kind for kind in kinds if kind.__module__.startswith("places.")]
+    is_ambiguous = len(set(kinds)) > 1 or "." in typed
+    return short_path((ours or kinds)[0]) if is_ambiguous else meant
+
+
+def short_path(kind: type) -> str:
+    """Return the shortest path by which a class can be imported: `places.models.ResNet`."""
+    packages = kind.__module__.split(".")
+    for end in range(1, len(packages) + 1):
+        module = ".".join(packages[:end])
+        if getattr(sys.modules.get(module), kind.__name__, None) is kind:
+            return f"{module}.{kind.__name__}"
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _ends_with(key: str, name: str) -> bool:
+    return key == name or key.endswith(f".{name}")
+
+
+def _closest(word: str, choices: Collection[str]) -> str | None:
+    found = difflib.get_close_matches(word, choices, n=1, cutoff=_CLOSE)
+    if not found:  # the right letters in capitals or small
+        found = [choice for choice in choices if choice.lower() == word.lower()]
+    return found[0] if found else None
+
+
+def _unless_typed(parts: list[str], typed: str) -> str | None:
+    meant = ".".join(parts)
+    return None if f"{typed}.".startswith(f"{meant}.") or not meant else meant
+
+
+def _by_last_part(typed: str, names: Collection[str]) -> str | None:
+    # The start of the way may have been left out: --batch_size for --data.batch_size.
+    ends = {name.rpartition(".")[2]: name for name in sorted(names, reverse=True)}
+    last = typed.rpartition(".")[2]
+    found = difflib.get_close_matches(last, ends, n=1, cutoff=0.85)
+    return ends[found[0]] if found else None
+
+
+def _classes_in(annotation: object) -> Iterator[type]:
+    parts = get_args(annotation)
+    if parts and isinstance(parts[0], list):
+        parts = parts[1:]  # what a callable returns
+    for part in parts:
+        yield from _classes_in(part)
+    if inspect.isclass(annotation) and annotation.__module__.partition(".")[0] in (
+        "lightning",
+        "places",
+        "torch",
+    ):
+        yield annotation
+
+
+def _subclasses(base: type[Any]) -> set[type]:
+    return {base}.union(*(_subclasses(kind) for kind in type.__subclasses__(base)))

@@ -1,0 +1,106 @@
+"""What the trainer of every run gets: callbacks, loggers that write into its folder, plugins."""
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from jsonargparse import Namespace
+from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from lightning.pytorch import Callback
+from lightning.pytorch.callbacks import ProgressBar
+from lightning.pytorch.plugins.io import CheckpointIO
+
+from places.checkpoints.atomic_io import AtomicCheckpointIO
+from places.errors import PlacesError
+from places.reports.complete_scores import CompleteScores
+from places.reports.plots import Plots
+from places.reports.predictions import Predictions
+from places.reports.progress_bar import Bar
+from places.reports.results import Results
+from places.reports.skipped_samples import SkippedSamples
+from places.reports.submission import Submission
+from places.resume.divergence import Divergence
+from places.resume.optimizer_settings import OptimizerSettings
+from places.resume.step_seeds import StepSeeds
+
+# In what gloo and NCCL say.
+_LOST = re.compile("gloo/.*(closed by peer|reset by peer|Broken pipe)|ncclRemoteError")
+
+
+def run_callbacks() -> list[Callback]:
+    """Return the callbacks of every run that have no settings."""
+    files = [Plots(), Results(), Submission(), Predictions()]
+    return [
+        StepSeeds(),
+        OptimizerSettings(),
+        Divergence(),
+        CompleteScores(),
+        SkippedSamples(),
+        *files,
+    ]
+
+
+def with_bar(asked: Namespace) -> list[Callback]:
+    """Return the callbacks that were asked for, with our progress bar unless it is not wanted.
+
+    Args:
+        asked: `trainer` as it was asked for, its callbacks built.
+    """
+    callbacks = asked.callbacks or []
+    callbacks = list(callbacks) if isinstance(callbacks, Sequence) else [callbacks]
+    has_bar = any(isinstance(callback, ProgressBar) for callback in callbacks)
+    if has_bar or asked.enable_progress_bar is False or asked.barebones:
+        return callbacks
+    return [*callbacks, Bar()]
+
+
+def run_loggers(asked: object, folder: str) -> list[Namespace] | bool:
+    """Return the loggers of a run as configs: the table of metrics, and those asked for.
+
+    Args:
+        asked: `trainer.logger` as it was asked for: a config, several, a switch or nothing.
+        folder: Folder of the run.
+    """
+    if asked is False:
+        return False
+    others = asked if isinstance(asked, list) else [asked] if isinstance(asked, Namespace) else []
+    for other in others:
+        if other.init_args.get("save_dir") in (None, "."):
+            other.init_args.save_dir = folder
+        if other.class_path.endswith("WandbLogger"):
+            # Only this tells W&B where its cache is to be.
+            os.environ.setdefault("WANDB_CACHE_DIR", str(Path(folder, "wandb", "cache").resolve()))
+    csv_logger = Namespace(  # type: ignore[no-untyped-call]  # jsonargparse leaves it untyped
+        class_path="lightning.pytorch.loggers.CSVLogger",
+        init_args={"save_dir": folder, "name": "", "version": ""},
+    )
+    # First, since Lightning calls the first logger's folder the folder of the run.
+    return [csv_logger, *others]
+
+
+def run_plugins(asked: object) -> list[object]:
+    """Return the plugins of a run: those asked for, and ours where nothing else was asked for.
+
+    Checkpoints are written whole. On SLURM Lightning neither saves and requeues from inside a
+    signal handler nor goes on from a `hpc_ckpt` file that it finds.
+    """
+    plugins = list(asked) if isinstance(asked, Sequence) else [] if asked is None else [asked]
+    if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
+        plugins.append(AtomicCheckpointIO())
+    is_free = not any(isinstance(plugin, ClusterEnvironment) for plugin in plugins)
+    if is_free and SLURMEnvironment.detect() and not TorchElasticEnvironment.detect():
+        plugins.append(SLURMEnvironment(auto_requeue=False))
+    return plugins
+
+
+def lost_process(error: RuntimeError) -> PlacesError | None:
+    """Return what to say in place of an error if it is only that another process has gone."""
+    if not _LOST.search(str(error)):
+        return None
+    return PlacesError(
+        "another process of this run has ended",
+        "its own message says why; one without a message was killed, mostly for want of memory",
+    )

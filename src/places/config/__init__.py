@@ -1,0 +1,1 @@
+"""Recipes: where they are found, how they are compared, what numbers may be in them."""

@@ -1,0 +1,123 @@
+"""Recipes: where a name leads to, and what a nested config looks like as flat keys."""
+
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from places.categories import nearest
+from places.errors import ConfigError
+
+_FLAGS = ("-c", "--config")
+
+
+def recipe_folders() -> list[Path]:
+    """Return where bare names are looked for: `configs` here, then the recipes shipped."""
+    package = Path(__file__).parents[1]
+    # In a source checkout the recipes lie beside `src`; in a wheel they lie inside the package.
+    shipped = (
+        package / "configs" if (package / "configs").is_dir() else package.parents[1] / "configs"
+    )
+    return [Path("configs"), shipped]
+
+
+def find_recipe(name: str) -> Path:
+    """Return the file of a recipe: that path, else the first of `recipe_folders` that has it.
+
+    Raises:
+        ConfigError: There is none; the message lists the nearest names.
+    """
+    for candidate in (Path(name), *(folder / name for folder in recipe_folders())):
+        for path in (candidate, candidate.with_name(candidate.name + ".yaml")):
+            if path.is_file():
+                return path
+    names = sorted(
+        {
+            path.relative_to(folder).as_posix()
+            for folder in recipe_folders()
+            for path in folder.rglob("*.yaml")
+        }
+    )
+    folders = ", ".join(map(str, recipe_folders()))
+    raise ConfigError(
+        f"no recipe {name!r}",
+        f"looked for:  {name}, and in {folders}",
+        f"nearest:     {nearest(name, names)}",
+    )
+
+
+def find_recipes(words: Sequence[str]) -> tuple[list[Path], list[str]]:
+    """Replace the recipes in a command line by their files.
+
+    Returns:
+        The files in their order, and the command line with them.
+    """
+    files, args, is_recipe = [], [], False
+    for word in words:
+        flag, equals, name = word.partition("=")
+        if is_recipe or (flag in _FLAGS and equals):
+            path = find_recipe(word if is_recipe else name)
+            deque(read_keys(path), maxlen=0)  # raises what is wrong with it
+            files.append(path)
+            args.append(str(path) if is_recipe else f"{flag}={path}")
+            is_recipe = False
+        else:
+            args.append(word)
+            is_recipe = word in _FLAGS
+    return files, args
+
+
+def read_keys(path: Path) -> Iterator[tuple[str, int]]:
+    """Yield each key of a recipe, dotted as it is written, and its line.
+
+    Raises:
+        ConfigError: The file is no YAML, holds no keys, or has a key twice.
+    """
+    try:
+        root = yaml.compose(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is no recipe: it is not a text in UTF-8") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or str(error).partition("\n")[0]
+        raise ConfigError(f"{path}{line} is not valid YAML: {problem}") from error
+    if not isinstance(root, yaml.MappingNode | None):
+        raise ConfigError(f"{path} is no recipe: it holds no keys", "see:  places config show demo")
+    yield from _keys(root, "", path)
+
+
+def _keys(node: yaml.Node | None, prefix: str, path: Path) -> Iterator[tuple[str, int]]:
+    if isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            yield from _keys(item, prefix, path)
+    elif isinstance(node, yaml.MappingNode):
+        lines: dict[str, int] = {}
+        for key_node, value in node.value:
+            key, line = f"{prefix}{key_node.value}", key_node.start_mark.line + 1
+            if key in lines:
+                raise ConfigError(
+                    f"{path} has the key {key} twice, in line {lines[key]} and in line {line}",
+                    "YAML would take the last and forget the others: remove one",
+                )
+            lines[key] = line
+            yield key, line
+            yield from _keys(value, f"{key}.", path)
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the leaves of nested mappings by their dotted keys; lists are leaves."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping) and value:
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def as_typed(key: str) -> str:
+    """Return a flat key of a resolved config as one types it: without `init_args`."""
+    return ".".join(part for part in key.split(".") if part != "init_args")

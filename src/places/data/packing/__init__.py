@@ -1,0 +1,1 @@
+"""From archives, folders and foreign tars to shards; shards against their manifest."""

@@ -1,0 +1,142 @@
+"""Manifest and index for shards from elsewhere: any tars that a WebDataset reader takes."""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from places.categories import load_categories
+from places.console import ByteProgress
+from places.data.packing.listing import NO_LABEL
+from places.data.shards.manifest import (
+    SAMPLE,
+    Manifest,
+    Shard,
+    index_path,
+    load_manifest,
+    manifest_path,
+    save_manifest,
+)
+from places.data.shards.tar_headers import BLOCK_BYTES, key_of, read_key
+from places.data.shards.tar_members import Member, members_of
+from places.errors import DataError
+
+_Entry = tuple[int, int, int, int]
+
+
+def index_shards(root: Path, split: str) -> Manifest:
+    """Write the manifest and the index of `<split>-*.tar` from one pass over the tars.
+
+    Each sample needs one `.jpg`, and a `.cls` with its label in digits unless none has one. If
+    there is a manifest already, only the index is written, and only if it is the one that the
+    manifest names.
+
+    Raises:
+        DataError: There are no tars, one is damaged, or it holds something else.
+    """
+    paths = sorted(root.glob(f"{split}-*.tar"))
+    if not paths:
+        raise DataError(f"no {split}-*.tar in {root}")
+    shards, parts = [], []
+    with ByteProgress(f"index {split}", sum(path.stat().st_size for path in paths)) as progress:
+        for number, path in enumerate(paths):
+            digest = hashlib.sha256()
+            entries = np.array([*_entries(path, number, digest, progress.advance)], SAMPLE)
+            shards.append(Shard(path.name, len(entries), path.stat().st_size, digest.hexdigest()))
+            parts.append(entries)
+    index = np.concatenate(parts)
+    _check_labels(root, split, index["label"])
+    known = load_manifest(root, split) if manifest_path(root, split).exists() else None
+    index_sha256 = save_index(index_path(root, split), index, known.index_sha256 if known else None)
+    if known:
+        return known
+    manifest = Manifest(
+        root=root,
+        split=split,
+        variant="folder",
+        size="original",
+        synthetic=False,
+        seed=0,
+        categories=load_categories(),
+        labelled=bool(index["label"][0] != NO_LABEL),
+        shards=tuple(shards),
+        index_sha256=index_sha256,
+    )
+    save_manifest(manifest)
+    return manifest
+
+
+def save_index(path: Path, index: npt.NDArray[np.void], expected: str | None = None) -> str:
+    """Write an index under a temporary name and rename it.
+
+    Args:
+        path: The file.
+        index: `(num_samples,)` of dtype `SAMPLE`.
+        expected: The SHA-256 that the file must have, if known.
+
+    Returns:
+        The SHA-256 of the file, in hex.
+
+    Raises:
+        DataError: It is not the expected one.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("wb") as file:
+        np.save(file, index)
+        file.flush()
+        os.fsync(file.fileno())
+    with temporary.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    if expected not in (None, sha256):
+        temporary.unlink()
+        raise DataError(
+            f"the shards do not fit their manifest: no new {path.name} was written",
+            f"see why:  places verify {path.parent}",
+        )
+    temporary.replace(path)
+    return sha256
+
+
+def _entries(
+    path: Path, number: int, digest: "hashlib._Hash", advance: Callable[[int], object]
+) -> Iterator[_Entry]:
+    with path.open("rb", buffering=0) as file:
+        samples = groupby(members_of(path, digest, advance), lambda member: key_of(member.name))
+        for key, members in samples:
+            yield _entry(file.fileno(), path, number, key.decode(errors="replace"), [*members])
+
+
+def _entry(file: int, path: Path, number: int, key: str, members: list[Member]) -> _Entry:
+    kinds = [member.name.rpartition(b".")[2].lower() for member in members]
+    jpegs = [m for m, kind in zip(members, kinds, strict=True) if kind in (b"jpg", b"jpeg")]
+    if len(jpegs) != 1:
+        found = ", ".join(kind.decode(errors="replace") for kind in kinds)
+        raise DataError(f"sample {key!r} in {path} must have one .jpg", f"found:  {found}")
+    _, offset, size_bytes = jpegs[0]
+    if read_key(os.pread(file, BLOCK_BYTES, offset - BLOCK_BYTES)) != key:
+        raise DataError(
+            f"the name of {key!r} in {path} is not in the tar header before it, but in another",
+            "unpack the tars and pack the folder again",
+        )
+    label = NO_LABEL
+    if b"cls" in kinds:
+        _, label_offset, length = members[kinds.index(b"cls")]
+        text = os.pread(file, length, label_offset).strip()
+        label = int(text) if text.isdigit() else len(load_categories())
+        if label >= len(load_categories()):
+            raise DataError(f"the label of {key!r} in {path} is {text[:20]!r}, not 0 to 364")
+    return offset, size_bytes, number, label
+
+
+def _check_labels(root: Path, split: str, labels: npt.NDArray[np.int16]) -> None:
+    num_unlabelled = int((labels == NO_LABEL).sum())
+    if not len(labels):
+        raise DataError(f"no pictures in {root / split}-*.tar")
+    if 0 < num_unlabelled < len(labels):
+        raise DataError(
+            f"{num_unlabelled:,} of {len(labels):,} pictures in {root / split}-*.tar have no .cls"
+        )

@@ -1,0 +1,250 @@
+"""The pictures of a split before they are packed: where each lies, its key and its label.
+
+Names are kept as fixed-width bytes in one array, so that 8 million of them fit into memory.
+"""
+
+import hashlib
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from urllib.parse import unquote_to_bytes
+
+import numpy as np
+import numpy.typing as npt
+
+from places.categories import label_of
+from places.data.packing.official import Source
+from places.data.shards.tar_members import Member, split_name
+from places.errors import DataError
+
+NO_LABEL = -1
+MAX_SIZE_BYTES = (1 << 32) - 1  # the index has 32 bits for the size of a picture
+
+_JPEG_SUFFIXES = (b"jpg", b"jpeg", b"jpe", b"jfif")
+_OTHER_SUFFIXES = b"png webp gif bmp tif tiff heic heif avif jxl jp2 ppm pgm".split()
+_ROWS_PER_CHUNK = 1 << 15
+_TOP_FOLDER = re.compile(rb"(data|val|test)_(256|large)(_standard|_challenge)?")
+_UNSAFE = re.compile(rb"[%.\x00-\x1f\x7f]")
+
+Row = tuple[int, int, int, int, int, bytes]
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder inside a source.
+
+    Args:
+        source: The position of the source.
+        path: The folder's path in the source.
+        key: The start of its pictures' keys, with a slash at the end unless empty.
+        label: The category that its name tells; -1 for the top folder, which has no name.
+    """
+
+    source: int
+    path: bytes
+    key: bytes
+    label: int
+
+
+@dataclass
+class LeftOut:
+    """Files that are not packed: how many, and the first few names."""
+
+    count: int = 0
+    names: list[str] = field(default_factory=list)
+
+    def add(self, name: bytes) -> None:
+        """Count a file."""
+        self.count += 1
+        if self.count <= 3:
+            self.names.append(name.decode(errors="replace"))
+
+    def __str__(self) -> str:
+        """Return the names, and how many more there are."""
+        more = self.count - len(self.names)
+        return ", ".join(self.names) + (f" and {more:,} more" if more else "")
+
+
+@dataclass
+class Pictures:
+    """The pictures of a split.
+
+    Args:
+        sources: The tars and folders.
+        folders: The folders inside them.
+        suffixes: The ends of the file names, such as `b"jpg"`.
+        rows: `(num_pictures,)` structured array: `offset` in the tar, `size_bytes`, `folder` and
+            `suffix` (positions in the two lists above), `label`, and `base`, the end of the key.
+        other_images: Pictures in other formats than JPEG.
+        other_files: Files that are no pictures.
+    """
+
+    sources: list[Source]
+    folders: list[Folder] = field(default_factory=list)
+    suffixes: list[bytes] = field(default_factory=list)
+    rows: npt.NDArray[np.void] = field(default_factory=lambda: np.empty(0, row_dtype(1)))
+    other_images: LeftOut = field(default_factory=LeftOut)
+    other_files: LeftOut = field(default_factory=LeftOut)
+
+    def path_of(self, folder: int, suffix: int, base: bytes) -> bytes:
+        """Return the path of a picture in a source that is a folder."""
+        name = unquote_to_bytes(base) + b"." + self.suffixes[suffix]
+        top = os.fsencode(self.sources[self.folders[folder].source].path)
+        return b"/".join([top, self.folders[folder].path, name])
+
+    def key_of(self, row: int) -> str:
+        """Return the key of a picture."""
+        folder, base = int(self.rows["folder"][row]), bytes(self.rows["base"][row])
+        return (self.folders[folder].key + base).decode()
+
+
+def row_dtype(width: int) -> np.dtype[np.void]:
+    """Return the type of a row whose `base` has the given width in bytes."""
+    columns = [("offset", "<u8"), ("size_bytes", "<u4"), ("folder", "<u4"), ("suffix", "u1")]
+    return np.dtype([*columns, ("label", "<i2"), ("base", f"S{width}")])
+
+
+def files_of(folder: Path, inside: str = "") -> Iterator[Member]:
+    """Yield the files below a folder in the order of their names, with position 0."""
+    with os.scandir(folder / inside) as entries:
+        in_order = sorted(entries, key=lambda entry: entry.name)
+    for entry in in_order:
+        name = f"{inside}{entry.name}"
+        if entry.is_dir():
+            yield from files_of(folder, f"{name}/")
+        else:
+            yield Member(os.fsencode(name), 0, entry.stat().st_size)
+
+
+def collect(sources: list[Source], read: Callable[[Source], Iterable[Member]]) -> Pictures:
+    """Gather the pictures of a split.
+
+    Args:
+        sources: The tars and folders.
+        read: Lists the files of a source.
+
+    Raises:
+        DataError: A folder is no category, a picture of a train split lies outside of all
+            categories, or a name cannot be kept in a tar.
+    """
+    pictures = Pictures(sources)
+    chunks: list[npt.NDArray[np.void]] = []
+    for position, source in enumerate(sources):
+        rows = _rows(pictures, position, read(source))
+        while chunk := list(islice(rows, _ROWS_PER_CHUNK)):
+            chunks.append(np.array(chunk, row_dtype(max(len(row[-1]) for row in chunk))))
+    width = max((chunk.dtype["base"].itemsize for chunk in chunks), default=1)
+    pictures.rows = np.empty(sum(map(len, chunks)), row_dtype(width))
+    end = len(pictures.rows)
+    while chunks:  # from the last, so that each is freed when it was copied
+        part = chunks.pop()
+        pictures.rows[end - len(part) : end] = part
+        end -= len(part)
+    return pictures
+
+
+def sort_by_key(pictures: Pictures) -> npt.NDArray[np.int64]:
+    """Return the order of the keys: by folder, then by name.
+
+    Raises:
+        DataError: Two pictures have the same key.
+    """
+    ranks = {key: rank for rank, key in enumerate(sorted({f.key for f in pictures.folders}))}
+    rank_of = np.array([ranks[folder.key] for folder in pictures.folders], np.uint32)
+    rank = rank_of[pictures.rows["folder"]]
+    order = np.lexsort((pictures.rows["base"], rank))
+    base, rank = pictures.rows["base"][order], rank[order]
+    equal = np.flatnonzero((base[1:] == base[:-1]) & (rank[1:] == rank[:-1]))
+    if len(equal):
+        first, second = (_file_of(pictures, int(order[equal[0] + i])) for i in (0, 1))
+        raise DataError(
+            f"two pictures have the name {pictures.key_of(int(order[equal[0]]))!r}",
+            f"found:  {first} and {second}",
+            "rename one of them",
+        )
+    return order
+
+
+def listing_sha256(pictures: Pictures) -> str:
+    """Return a checksum of all keys, sizes and labels, in their order."""
+    keys = sorted({folder.key for folder in pictures.folders})
+    rank_of = np.array([keys.index(folder.key) for folder in pictures.folders], np.uint32)
+    digest = hashlib.sha256(b"\0".join(keys))
+    digest.update(rank_of[pictures.rows["folder"]].tobytes())
+    for column in ("base", "size_bytes", "label"):
+        digest.update(pictures.rows[column].tobytes())
+    return digest.hexdigest()
+
+
+def _rows(pictures: Pictures, position: int, members: Iterable[Member]) -> Iterator[Row]:
+    folders: dict[bytes, tuple[int, Folder]] = {}
+    for name, offset, size_bytes in members:
+        path, _, file = name.rpartition(b"/")
+        base, _, suffix = file.rpartition(b".")
+        is_jpeg = base and suffix.lower() in _JPEG_SUFFIXES
+        if not is_jpeg or base.startswith(b".") or (b"." in path and _is_hidden(path)):
+            _leave_out(pictures, name, suffix.lower())
+            continue
+        if suffix not in pictures.suffixes:
+            pictures.suffixes.append(suffix)
+        if path not in folders:
+            folders[path] = len(pictures.folders), _folder(pictures, position, path)
+            pictures.folders.append(folders[path][1])
+        number, folder = folders[path]
+        if _UNSAFE.search(base):
+            base = _UNSAFE.sub(lambda match: b"%%%02X" % match[0][0], base)
+        if size_bytes > MAX_SIZE_BYTES or len(name) > 80 or not name.isascii():
+            _check(name, folder.key + base, size_bytes)
+        yield offset, size_bytes, number, pictures.suffixes.index(suffix), folder.label, base
+
+
+def _leave_out(pictures: Pictures, name: bytes, suffix: bytes) -> None:
+    is_image = suffix in _OTHER_SUFFIXES and not _is_hidden(name)
+    (pictures.other_images if is_image else pictures.other_files).add(name)
+
+
+def _is_hidden(path: bytes) -> bool:
+    parts = path.split(b"/")
+    return any(part.startswith(b".") and part not in (b".", b"..") for part in parts)
+
+
+def _folder(pictures: Pictures, position: int, path: bytes) -> Folder:
+    source = pictures.sources[position]
+    parts = [part for part in path.split(b"/") if part not in (b"", b".")]
+    if parts and _TOP_FOLDER.fullmatch(parts[0]):
+        del parts[0]
+    name = b"/".join(parts).decode(errors="replace")
+    if name:
+        try:
+            label = label_of(name)
+        except DataError as error:
+            where = f"found in:  {source.path}"
+            raise DataError(error.message, *error.hint, where) from error
+        return Folder(position, path, f"{name}/".encode(), label)
+    if source.split == "train":
+        raise DataError(
+            f"pictures in {source.path} lie in no category",
+            "each must lie in a folder with the name of its category, such as church/outdoor",
+        )
+    return Folder(position, path, b"", NO_LABEL)
+
+
+def _check(name: bytes, key: bytes, size_bytes: int) -> None:
+    try:
+        name.decode()
+    except UnicodeDecodeError as error:
+        raise DataError(f"the file name {name!r} is not UTF-8", "rename the file") from error
+    if len(key) + len(b".jpg") > 100:
+        split_name(key + b".jpg")
+    if size_bytes > MAX_SIZE_BYTES:
+        raise DataError(f"{name.decode()} is too large for a picture: {size_bytes:,} bytes")
+
+
+def _file_of(pictures: Pictures, row: int) -> str:
+    folder, suffix, base = (
+        pictures.rows[name][row].item() for name in ("folder", "suffix", "base")
+    )
+    return pictures.path_of(folder, suffix, base).decode(errors="replace")

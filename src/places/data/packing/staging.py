@@ -1,0 +1,157 @@
+"""The way of finished shards to their final names, safe against being killed at any moment.
+
+All is written into the hidden folder `.<split>.packing`. The manifest is its last file; from then
+on the pack counts as done, and a later run only moves what is left to move.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from places.data.shards.manifest import index_path, manifest_path, read_fields
+from places.errors import DataError
+
+
+@contextmanager
+def staging_folder(root: Path, split: str) -> Iterator[Path]:
+    """Make the folder in which a split is written, and remove it at the end.
+
+    After an error the folder is removed as well, unless all of the split is in it.
+
+    Raises:
+        DataError: Another process is packing the same split into the same folder.
+    """
+    folder = root / f".{split}.packing"
+    is_new = not root.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise DataError(f"another process is packing {split!r} into {root}") from error
+        try:
+            yield folder
+        finally:
+            if not manifest_path(folder, split).exists():
+                shutil.rmtree(folder)
+            if is_new:
+                with suppress(OSError):  # only an empty folder can be removed
+                    root.rmdir()
+
+
+def go_on(folder: Path, root: Path, split: str, packed_from: Mapping[str, Any]) -> bool:
+    """Finish what a killed run left, or remove it.
+
+    Args:
+        folder: The staging folder.
+        root: The folder of the shards.
+        split: The split.
+        packed_from: Sources and settings of this run.
+
+    Returns:
+        Whether a run with the same sources and settings had written all, and now all is in place.
+    """
+    manifest = manifest_path(folder, split)
+    if manifest.exists():
+        fields = json.loads(manifest.read_text(encoding="utf-8"))
+        if is_same(fields.get("packed_from"), packed_from):
+            install(folder, root, split)
+            return True
+        moved = [name for name in _names(fields, split) if not (folder / name).exists()]
+        for name in moved:
+            (root / name).unlink(missing_ok=True)
+    for path in folder.iterdir():
+        if path.name != "lock":
+            path.unlink()
+    return False
+
+
+def install(folder: Path, root: Path, split: str) -> None:
+    """Move a complete split from the staging folder to its place, replacing what is there."""
+    fields = json.loads(manifest_path(folder, split).read_text(encoding="utf-8"))
+    names = _names(fields, split)
+    manifest_path(root, split).unlink(missing_ok=True)
+    for path in root.glob(f"{split}-*.tar"):
+        if path.name not in names:
+            path.unlink()
+    for name in names:
+        if (folder / name).exists():
+            (folder / name).replace(root / name)
+    _sync(root)
+    manifest_path(folder, split).replace(manifest_path(root, split))
+    _sync(root)
+
+
+def sync_files(folder: Path) -> None:
+    """Wait until all files of a folder are on the disk."""
+    for path in folder.iterdir():
+        _sync(path)
+    _sync(folder)
+
+
+def is_packed(root: Path, split: str, packed_from: Mapping[str, Any], force: bool) -> bool:
+    """Tell whether a split is there already, packed from the same sources with the same settings.
+
+    Args:
+        root: The folder of the shards.
+        split: The split.
+        packed_from: Sources and settings of this run.
+        force: Whether whatever is there may be replaced; then the answer is no.
+
+    Raises:
+        DataError: There is something else.
+    """
+    if force:
+        return False
+    if manifest_path(root, split).exists():
+        fields = read_fields(root, split)
+        if is_same(fields.get("packed_from"), packed_from):
+            return _is_complete(root, split, fields)
+        found = _describe(fields.get("packed_from"))
+    elif any(root.glob(f"{split}-*.tar")):
+        found = f"{split}-*.tar, without a manifest"
+    else:
+        return False
+    raise DataError(
+        f"{root} holds other data for split {split!r}",
+        f"found:       {found}",
+        "replace it:  add --force",
+        "keep it:     choose another --root",
+    )
+
+
+def is_same(found: Mapping[str, Any] | None, packed_from: Mapping[str, Any]) -> bool:
+    """Compare sources and settings, whether their MD5 was checked aside."""
+    return {**(found or {}), "md5_checked": None} == {**packed_from, "md5_checked": None}
+
+
+def _is_complete(root: Path, split: str, fields: Mapping[str, Any]) -> bool:
+    sizes = {root / shard["name"]: shard["size_bytes"] for shard in fields["shards"]}
+    return index_path(root, split).exists() and all(
+        path.exists() and path.stat().st_size == size_bytes for path, size_bytes in sizes.items()
+    )
+
+
+def _describe(packed_from: Mapping[str, Any] | None) -> str:
+    if not packed_from:
+        return "shards from elsewhere"
+    sources = ", ".join(source["name"] for source in packed_from["sources"])
+    settings = {key: packed_from[key] for key in ("seed", "shard_size_mb", "limit")}
+    return f"{sources}, " + ", ".join(f"{key} {value}" for key, value in settings.items())
+
+
+def _names(fields: Mapping[str, Any], split: str) -> list[str]:
+    return [*(shard["name"] for shard in fields["shards"]), f"{split}.index.npy"]
+
+
+def _sync(path: Path) -> None:
+    file = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)

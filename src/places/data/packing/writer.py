@@ -1,0 +1,249 @@
+"""Pictures into tars: where each goes, and the writing itself.
+
+The main thread fills a few buffers with headers and pictures; one thread hashes them, another one
+writes them.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from places.data.packing.listing import NO_LABEL, LeftOut, Pictures, Row
+from places.data.shards.manifest import SAMPLE, Shard
+from places.data.shards.tar_headers import BLOCK_BYTES
+from places.data.shards.tar_members import RECORD_BYTES, header_of, padded
+from places.errors import DataError
+
+BUFFER_BYTES = 4 << 20
+NUM_BUFFERS = 3
+
+_ROWS_PER_CHUNK = 1024
+_ZEROS = bytes(2 * RECORD_BYTES)
+_JPEG_START = b"\xff\xd8\xff"
+_END_BYTES = 2 * BLOCK_BYTES  # two empty blocks mark the end of a tar
+_MAX_SHARDS = 1 << 16  # the index has 16 bits for the shard
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where each picture goes.
+
+    Args:
+        index: `(num_pictures,)` of dtype `SAMPLE`.
+        starts: The first picture of each shard, and the number of pictures at the end.
+        sizes_bytes: The size of each shard.
+    """
+
+    index: npt.NDArray[np.void]
+    starts: list[int]
+    sizes_bytes: list[int]
+
+
+def lay_out(pictures: Pictures, shard_size_bytes: int) -> Layout:
+    """Cut the pictures, in their order, into shards.
+
+    Args:
+        pictures: The pictures in their final order.
+        shard_size_bytes: No shard becomes larger, unless a single picture is.
+
+    Raises:
+        DataError: There would be more shards than the index can number.
+    """
+    size_bytes = pictures.rows["size_bytes"].astype(np.int64)
+    sample_bytes = BLOCK_BYTES + -(-size_bytes // BLOCK_BYTES) * BLOCK_BYTES
+    sample_bytes += np.where(pictures.rows["label"] == NO_LABEL, 0, 2 * BLOCK_BYTES)
+    ends = np.cumsum(sample_bytes)
+    begins = ends - sample_bytes
+    starts = [0]
+    while starts[-1] < len(ends):
+        last_end = begins[starts[-1]] + shard_size_bytes - RECORD_BYTES
+        starts.append(max(int(np.searchsorted(ends, last_end, "right")), starts[-1] + 1))
+    if len(starts) - 1 > _MAX_SHARDS:
+        found = f"{len(starts) - 1:,} shards are more than the {_MAX_SHARDS:,} of an index"
+        raise DataError(found, "use a larger --shard_size_mb")
+    index = np.empty(len(ends), SAMPLE)
+    index["shard"] = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+    index["offset"] = begins - begins[starts[:-1]][index["shard"]] + BLOCK_BYTES
+    index["size_bytes"], index["label"] = size_bytes, pictures.rows["label"]
+    lengths = ends[np.array(starts[1:]) - 1] - begins[starts[:-1]] + _END_BYTES
+    return Layout(index, starts, (-(-lengths // RECORD_BYTES) * RECORD_BYTES).tolist())
+
+
+def write_shards(
+    pictures: Pictures,
+    layout: Layout,
+    paths: Sequence[Path],
+    advance: Callable[[int], object] = lambda _: None,
+) -> tuple[list[Shard], LeftOut]:
+    """Write the tars.
+
+    Args:
+        pictures: The pictures in their final order.
+        layout: Where they go.
+        paths: The file of each shard.
+        advance: Called with the number of bytes that were written since the last call.
+
+    Returns:
+        What was written, and the pictures whose bytes are no JPEG.
+
+    Raises:
+        DataError: A source changed since it was listed.
+    """
+    no_jpegs = LeftOut()
+    shards = []
+    with ExitStack() as stack:
+        read = stack.enter_context(_reader(pictures))
+        hasher = stack.enter_context(ThreadPoolExecutor(1))
+        writer = stack.enter_context(ThreadPoolExecutor(1))
+        buffers = [bytearray(BUFFER_BYTES) for _ in range(NUM_BUFFERS)]
+        for number, path in enumerate(paths):
+            rows = pictures.rows[layout.starts[number] : layout.starts[number + 1]]
+            with _Output(path, buffers, hasher, writer, advance) as output:
+                _fill(output, pictures, rows, read, no_jpegs)
+                end = _ZEROS[: layout.sizes_bytes[number] - output.size_bytes]
+                output.take(len(end))[:] = end
+            shards.append(Shard(path.name, len(rows), output.size_bytes, output.sha256))
+    return shards, no_jpegs
+
+
+def _fill(
+    output: "_Output",
+    pictures: Pictures,
+    rows: npt.NDArray[np.void],
+    read: Callable[[Row, memoryview], None],
+    no_jpegs: LeftOut,
+) -> None:
+    for start in range(0, len(rows), _ROWS_PER_CHUNK):
+        chunk: list[Row] = rows[start : start + _ROWS_PER_CHUNK].tolist()
+        for row in chunk:
+            _, size_bytes, folder, _, label, base = row
+            key = pictures.folders[folder].key + base
+            behind = _ZEROS[: padded(size_bytes) - size_bytes] + _label_member(key, label)
+            view = output.take(BLOCK_BYTES + size_bytes + len(behind))
+            view[:BLOCK_BYTES] = header_of(key + b".jpg", size_bytes)
+            view[BLOCK_BYTES + size_bytes :] = behind
+            picture = view[BLOCK_BYTES : BLOCK_BYTES + size_bytes]
+            read(row, picture)
+            if picture[:3] != _JPEG_START:
+                no_jpegs.add(key)
+
+
+def _label_member(key: bytes, label: int) -> bytes:
+    if label == NO_LABEL:
+        return b""
+    text = b"%d" % label
+    return header_of(key + b".cls", len(text)) + text.ljust(BLOCK_BYTES, b"\0")
+
+
+class _Output:
+    """A file that two threads hash and write, from buffers that are filled again afterwards.
+
+    Args:
+        path: The file.
+        buffers: The buffers; one that is too small for a picture is replaced by a larger one.
+        hasher: The thread that hashes.
+        writer: The thread that writes.
+        advance: Called with the number of bytes of each buffer.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        buffers: list[bytearray],
+        hasher: ThreadPoolExecutor,
+        writer: ThreadPoolExecutor,
+        advance: Callable[[int], object],
+    ) -> None:
+        self.size_bytes = 0
+        self.sha256 = ""
+        self._buffers, self._advance = buffers, advance
+        self._hasher, self._writer = hasher, writer
+        self._pending: list[tuple[Future[None], Future[None]]] = []
+        self._used_bytes = 0
+        self._hash = hashlib.sha256()
+        self._file = path.open("wb", buffering=0)
+
+    def __enter__(self) -> "_Output":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                self._flush()
+            # Also after an error: the threads must be done before the file is closed.
+            while self._pending:
+                self._wait()
+        finally:
+            self._file.close()
+        self.sha256 = self._hash.hexdigest()
+
+    def take(self, num_bytes: int) -> memoryview:
+        """Return room for the next bytes of the file; it must be filled at once."""
+        if self._used_bytes + num_bytes > len(self._buffers[0]):
+            self._flush()
+            if num_bytes > len(self._buffers[0]):
+                self._buffers[0] = bytearray(num_bytes)
+        start = self._used_bytes
+        self._used_bytes += num_bytes
+        self.size_bytes += num_bytes
+        return memoryview(self._buffers[0])[start : self._used_bytes]
+
+    def _flush(self) -> None:
+        filled = memoryview(self._buffers[0])[: self._used_bytes]
+        hashed = self._hasher.submit(self._hash.update, filled)
+        self._pending.append((hashed, self._writer.submit(self._write, filled)))
+        self._buffers.append(self._buffers.pop(0))
+        self._advance(self._used_bytes)
+        self._used_bytes = 0
+        if len(self._pending) == len(self._buffers):  # the next buffer is the oldest
+            self._wait()
+
+    def _wait(self) -> None:
+        for future in self._pending.pop(0):
+            future.result()
+
+    def _write(self, data: memoryview) -> None:
+        start, size_bytes = self._file.tell(), len(data)
+        while data:
+            data = data[self._file.write(data) or 0 :]
+        # Starts the way to the disk now; else all would wait for it at the end.
+        os.posix_fadvise(self._file.fileno(), start, size_bytes, os.POSIX_FADV_DONTNEED)
+
+
+@contextmanager
+def _reader(pictures: Pictures) -> Iterator[Callable[[Row, memoryview], None]]:
+    with ExitStack() as stack:
+        tars = [
+            stack.enter_context(source.path.open("rb", buffering=0)).fileno()
+            if source.path.is_file()
+            else None
+            for source in pictures.sources
+        ]
+        source_of = [folder.source for folder in pictures.folders]
+
+        def read(row: Row, view: memoryview) -> None:
+            offset, size_bytes, folder, suffix, _, base = row
+            tar = tars[source_of[folder]]
+            if tar is not None:
+                length = os.preadv(tar, [view], offset)
+            else:
+                length = _read_file(pictures.path_of(folder, suffix, base), view)
+            if length != size_bytes:
+                source = pictures.sources[source_of[folder]].path
+                name = (pictures.folders[folder].key + base).decode()
+                raise DataError(f"{name} in {source} changed while it was packed", "pack again")
+
+        yield read
+
+
+def _read_file(path: bytes, view: memoryview) -> int:
+    with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - the path is bytes
+        os.readv(file.fileno(), [view])
+        return os.fstat(file.fileno()).st_size

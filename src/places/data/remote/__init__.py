@@ -1,0 +1,1 @@
+"""Shards behind a URL: fetched, cached, prefetched in the order they are read."""

@@ -1,0 +1,233 @@
+"""Shards behind a URL, opened from a bounded local cache and fetched ahead of time.
+
+Each process computes from the plan of its whole machine what is wanted when, so all together stay
+within the bound without talking to each other.
+"""
+
+import logging
+import math
+import os
+import threading
+import time
+
+from places.data.remote.cache import Wait, touch
+from places.data.remote.download import StoppedError
+from places.data.remote.fetching import Fetcher
+from places.data.remote.shard_uses import ShardUses, longest_horizon, peak_bytes
+from places.data.shards.manifest import Manifest
+from places.errors import ConfigError, DataError
+
+SHORTEST_HORIZON = 8  # batches; a few are decoded while one is used
+NUM_PREFETCHERS = 4  # a single connection to an object store is slow
+
+_POLL_S = 0.05  # how often a file is looked for that somebody else fetches
+_SET_ASIDE_S = 300.0  # how long prefetching leaves a shard alone that could not be fetched
+_logger = logging.getLogger("places.data.remote.fetch")
+
+
+class ShardCache:
+    """Opens the shards of one split, fetching them when they are not in the local cache.
+
+    Safe to use from many threads, and by many processes at a time.
+
+    Args:
+        url: The folder with the shards.
+        manifest: What `fetch_manifest` returned for it.
+        cache_size_bytes: The most bytes of the whole cache, over all splits and URLs.
+        prefetch_share: Part of it that may be filled ahead of time; the rest is for other splits,
+            which are read in between.
+        patience_s: How long `open` waits for room in the cache, in seconds.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        manifest: Manifest,
+        cache_size_bytes: int,
+        *,
+        prefetch_share: float = 1.0,
+        patience_s: float = 60.0,
+    ) -> None:
+        self._shards = manifest.shards
+        self._fetcher = Fetcher(url, manifest, cache_size_bytes)
+        self._prefetch_share, self._patience_s = prefetch_share, patience_s
+        self._changed = threading.Condition()  # guards everything below
+        self._steps: dict[int, tuple[int, int]] = {}  # first and last use, in order of first use
+        self._step = self._horizon = 0
+        self._held: dict[int, int] = {}  # descriptors by shard, which keep files in the cache
+        self._set_aside: dict[int, float] = {}  # shards that prefetching leaves alone until then
+        self._failed: dict[int, DataError] = {}
+        self._stop = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    def open(self, shard: int) -> int:
+        """Return a new read-only descriptor of a shard, for the caller to close.
+
+        The shard is fetched first if need be. It stays in the cache while the descriptor is open.
+
+        Raises:
+            DataError: It is missing or damaged.
+            StorageError: It cannot be fetched, there is no room for it, or `cancel` was called.
+        """
+        stop, wait_start_s = self._stop, time.monotonic()
+        while True:
+            file = self._open_now(shard, stop)
+            if isinstance(file, int):
+                return file
+            if file is Wait.BUSY:
+                wait_start_s = time.monotonic()
+            elif time.monotonic() - wait_start_s > self._patience_s:
+                raise self._fetcher.full(shard)
+            if stop.wait(_POLL_S):
+                raise StoppedError(f"{self._shards[shard].name} was closed before it was fetched")
+
+    def follow(self, uses: ShardUses, first_step: int) -> None:
+        """Fetch the shards of one epoch ahead of time, in the background; replaces earlier ones.
+
+        Args:
+            uses: When which shard is read by any process of this machine.
+            first_step: The step to begin with.
+
+        Raises:
+            ConfigError: The shards that are read at the same time do not fit into the cache.
+        """
+        horizon = self._horizon_of(uses)
+        steps = zip(uses.first_step.tolist(), uses.last_step.tolist(), strict=True)
+        with self._changed:
+            self._steps = dict(zip(uses.shards.tolist(), steps, strict=True))
+            self._step, self._horizon = first_step, horizon
+            self._set_aside.clear()
+            self._failed.clear()
+            self._release()
+            if not self._threads:
+                self._start_threads()
+            self._changed.notify_all()
+
+    def advance(self, step: int) -> None:
+        """Note that the batches up to and including `step` are done.
+
+        Shards without a later use may be removed from the cache, and others fetched.
+        """
+        with self._changed:
+            self._step = step + 1
+            self._release()
+            self._changed.notify_all()
+
+    def cancel(self) -> None:
+        """End all waiting in `open` with an error, also that to come, until `close` is called."""
+        self._stop.set()
+
+    def close(self) -> None:
+        """End fetching and let go of all shards; partial files are kept. `open` works again."""
+        with self._changed:
+            self._stop.set()
+            self._stop = threading.Event()
+            self._steps = {}
+            self._release()
+            self._failed.clear()
+            threads, self._threads = self._threads, []
+            self._changed.notify_all()
+        for thread in threads:
+            thread.join(timeout=3)  # a slow disk may hold it longer
+
+    def _open_now(self, shard: int, stop: threading.Event) -> int | Wait:
+        with self._changed:
+            if failed := self._failed.get(shard):
+                raise type(failed)(failed.message, *failed.hint)
+        try:
+            return self._fetcher.open_or_fetch(shard, stop)
+        except StoppedError:
+            raise
+        except DataError as error:
+            with self._changed:
+                if shard in self._steps:  # later calls fail at once, not after as many tries
+                    self._failed[shard] = error
+            raise
+
+    def _start_threads(self) -> None:
+        for number in range(NUM_PREFETCHERS):
+            # Daemons: a process that ends does not wait for a download.
+            name, stop = f"places-fetch-{number}", self._stop
+            thread = threading.Thread(target=self._prefetch, args=(stop,), name=name, daemon=True)
+            thread.start()
+            self._threads.append(thread)
+
+    def _prefetch(self, stop: threading.Event) -> None:
+        while not stop.is_set():
+            try:
+                is_progress = self._fetch_next(stop)
+            except OSError as error:  # reading goes on: `open` fetches what is needed now
+                _logger.warning("nothing is fetched ahead: %s", error)
+                is_progress = False
+            if not is_progress:
+                with self._changed:
+                    self._changed.wait(0 if stop.is_set() else _POLL_S * 4)
+
+    def _fetch_next(self, stop: threading.Event) -> bool:
+        """Fetch the most urgent shard that nobody else fetches; tell whether there was one."""
+        # First of all keep what is there, lest it be removed to make room for the others.
+        for shard in self._wanted():
+            file = self._fetcher.open(shard)
+            if file is not None:
+                self._hold(shard, file)
+        for shard in self._wanted():
+            try:
+                outcome = self._fetcher.open_or_fetch(shard, stop)
+            except StoppedError:
+                return False
+            except DataError as error:
+                # No failure yet: by the time that the shard is needed the server may answer again.
+                _logger.warning("%s is left for later: %s", self._shards[shard].name, error.message)
+                self._set_aside[shard] = time.monotonic() + _SET_ASIDE_S
+                continue
+            if outcome is Wait.FULL:
+                return False  # less urgent ones get no room before this one
+            if isinstance(outcome, int):
+                self._hold(shard, outcome)
+                return True
+        return False
+
+    def _wanted(self) -> list[int]:
+        """Return the shards to fetch now, the most urgent first."""
+        now = time.monotonic()
+        with self._changed:
+            return [
+                shard
+                for shard in self._steps
+                if self._is_near(shard)
+                and shard not in self._held
+                and self._set_aside.get(shard, 0.0) <= now
+            ]
+
+    def _is_near(self, shard: int) -> bool:
+        first_step, last_step = self._steps.get(shard, (0, -1))
+        return first_step <= self._step + self._horizon and last_step >= self._step
+
+    def _hold(self, shard: int, file: int) -> None:
+        """Keep a shard in the cache while it is near."""
+        with self._changed:
+            if self._is_near(shard) and shard not in self._held:
+                self._held[shard] = file
+            else:
+                os.close(file)
+
+    def _release(self) -> None:
+        for shard in [shard for shard in self._held if not self._is_near(shard)]:
+            touch(self._held[shard])
+            os.close(self._held.pop(shard))
+
+    def _horizon_of(self, uses: ShardUses) -> int:
+        sizes_bytes = [shard.size_bytes for shard in self._shards]
+        kept_bytes, limit_bytes = self._fetcher.kept_bytes(), self._fetcher.limit_bytes
+        usable_bytes = int(limit_bytes * self._prefetch_share) - kept_bytes
+        horizon = longest_horizon(uses, sizes_bytes, usable_bytes, SHORTEST_HORIZON)
+        if horizon is None:
+            in_use_bytes = peak_bytes(uses, sizes_bytes, SHORTEST_HORIZON) + kept_bytes
+            needed_bytes = math.ceil(in_use_bytes / self._prefetch_share)
+            enough_gb = math.ceil(needed_bytes / 1e8) / 10
+            raise ConfigError(
+                f"data.cache_size_gb {limit_bytes / 1e9:g} is too small for the shards in use",
+                f"needed:  {needed_bytes:,} bytes      given: {limit_bytes:,} bytes",
+                f"type:    --data.cache_size_gb {enough_gb:g}, or a small --data.shuffle_window",
+            )
+        return horizon

@@ -1,0 +1,1 @@
+"""The bare format of shards: manifest, index, tar headers."""

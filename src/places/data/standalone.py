@@ -1,0 +1,167 @@
+"""The batches of a split for any PyTorch loop, without Lightning: `places.data.open`."""
+
+import os
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import get_args
+
+from places.config.ranges import check_range, check_rising
+from places.data.checks import check_pixels
+from places.data.loader import Loader, check_batch_size
+from places.data.streaming import plan
+from places.data.streaming.bad_samples import BadSamples, DamagePolicy
+from places.data.streaming.batches import EvalCrop, TrainCrop, Workers, eval_batches, train_batches
+from places.data.streaming.decode import ResizeMode
+from places.data.streaming.samples import Cache, Source, check_train_order, open_source
+from places.data.streaming.stream import Batch
+from places.errors import ConfigError
+
+
+def open(  # used as places.data.open
+    root: Path | str,
+    split: str,
+    batch_size: int = 256,
+    *,
+    train: bool | None = None,
+    epoch: int = 0,
+    first_step: int = 0,
+    seed: int = 0,
+    image_size: int = 224,
+    resize_size: int = 256,
+    resize_mode: ResizeMode = "short_side",
+    crop_scale: tuple[float, float] = (0.08, 1.0),
+    crop_ratio: tuple[float, float] = (3 / 4, 4 / 3),
+    flip: bool = True,
+    shuffle_window: int | None = None,
+    rank: int = 0,
+    num_ranks: int = 1,
+    num_ranks_per_node: int = 1,
+    num_threads: int | None = None,
+    pin_memory: bool = False,
+    bad_samples: DamagePolicy = "raise",
+    max_bad_samples: int = 10,
+    cache_folder: Path | str = Path("data/cache"),
+    cache_size_gb: float = 50.0,
+) -> Loader:
+    """Open a packed split and return the batches of one epoch.
+
+    The batches are those that `places fit` and `places test` would see. Each iteration starts the
+    epoch again, and opens the shards for itself: they are closed with its end, also an early one.
+    Pictures are `(N, 3, image_size, image_size)` uint8; `flip` in a batch says which
+    of them a training loop should mirror, and rows of `weight` 0 do not count.
+
+    Args:
+        root: Folder or URL with the shards.
+        split: "train", "val" or "test".
+        batch_size: Pictures per step over all processes.
+        train: Shuffled random crops, or each picture once in order; by default as the split says.
+        epoch: The epoch, from 0; every epoch has another order and other crops.
+        first_step: The batch to begin with, to go on after an interruption.
+        seed: Seed of order, crops and flips.
+        image_size: Height and width of the pictures in pixels.
+        resize_size: Short side of an evaluation picture before the centre is cut out, in pixels.
+        resize_mode: See `Places365`.
+        crop_scale: See `Places365`.
+        crop_ratio: See `Places365`.
+        flip: Mirror half of the training pictures.
+        shuffle_window: See `Places365`.
+        rank: Number of this process.
+        num_ranks: Number of processes that share each batch.
+        num_ranks_per_node: Number of those that share a machine and its cache of remote shards.
+        num_threads: Decoding threads; as many as there are cores by default.
+        pin_memory: Allocate page-locked memory for copies to a GPU.
+        bad_samples: See `Places365`.
+        max_bad_samples: See `Places365`.
+        cache_folder: See `Places365`.
+        cache_size_gb: See `Places365`.
+
+    Raises:
+        DataError: The split is missing or damaged.
+        ConfigError: The sizes do not suit each other.
+    """
+    check_range("num_threads", num_threads, 1)
+    num_threads = num_threads or len(os.sched_getaffinity(0))
+    workers = _workers(batch_size, rank, num_ranks, num_ranks_per_node, num_threads, pin_memory)
+    _check_word("bad_samples", bad_samples, get_args(DamagePolicy))
+    bad = BadSamples(bad_samples, max_bad_samples)
+    opened = partial(open_source, root, split, bad, Cache(Path(cache_folder), cache_size_gb))
+    source = opened()  # what is missing is said now
+    source.close()
+    num_samples = source.manifest.num_samples
+    batches: Callable[[Source], Iterator[Batch]]
+    if split == "train" if train is None else train:
+        check_train_order(num_samples, batch_size, shuffle_window)
+        num_batches = num_samples // batch_size
+        batches = partial(
+            train_batches,
+            crop=_train_crop(image_size, crop_scale, crop_ratio, flip),
+            workers=workers,
+            batch_size=batch_size,
+            seed=seed,
+            epoch=epoch,
+            first_step=first_step,
+            shuffle_window=shuffle_window,
+        )
+    else:
+        num_batches = plan.num_eval_batches(num_samples, batch_size)
+        batches = partial(
+            eval_batches,
+            crop=_eval_crop(image_size, resize_size, resize_mode),
+            workers=workers,
+            batch_size=batch_size,
+            first_step=first_step,
+        )
+    check_range("first_step", first_step, 0, num_batches)
+    own = partial(opened, manifest=source.manifest)
+    return Loader(num_batches - first_step, lambda: _iterate(own, batches))
+
+
+def _iterate(
+    opened: Callable[[], Source], batches: Callable[[Source], Iterator[Batch]]
+) -> Iterator[Batch]:
+    source = opened()
+    try:
+        yield from batches(source)
+    finally:
+        source.close()
+
+
+def _workers(
+    batch_size: int,
+    rank: int,
+    num_ranks: int,
+    num_ranks_per_node: int,
+    num_threads: int,
+    pin_memory: bool,
+) -> Workers:
+    check_range("num_ranks", num_ranks, 1)
+    check_range("rank", rank, 0, num_ranks - 1)
+    check_range("num_ranks_per_node", num_ranks_per_node, 1, num_ranks)
+    if num_ranks % num_ranks_per_node:
+        raise ConfigError(
+            f"num_ranks {num_ranks} is no multiple of num_ranks_per_node {num_ranks_per_node}",
+            "all machines have the same number of processes",
+        )
+    check_batch_size(batch_size, num_ranks)
+    return Workers(rank, num_ranks, num_threads, pin_memory, num_ranks_per_node)
+
+
+def _train_crop(
+    image_size: int, scale: tuple[float, float], ratio: tuple[float, float], flip: bool
+) -> TrainCrop:
+    check_range("image_size", image_size, 1)
+    check_rising("crop_scale", scale, 0, 1)
+    check_rising("crop_ratio", ratio, 0)
+    return TrainCrop(image_size, scale, ratio, flip)
+
+
+def _eval_crop(image_size: int, resize_size: int, resize_mode: ResizeMode) -> EvalCrop:
+    check_pixels(image_size, resize_size)
+    _check_word("resize_mode", resize_mode, get_args(ResizeMode))
+    return EvalCrop(image_size, resize_size, resize_mode)
+
+
+def _check_word(name: str, word: str, words: tuple[str, ...]) -> None:
+    if word not in words:
+        raise ConfigError(f"{name} must be one of {', '.join(words)}, not {word!r}")

@@ -1,0 +1,180 @@
+"""Batches of one split of tar shards, for training and for evaluation, without Lightning."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+
+from places.data.streaming import plan
+from places.data.streaming.decode import (
+    NUM_CROP_UNIFORMS,
+    ResizeMode,
+    decode_eval_crop,
+    decode_train_crop,
+)
+from places.data.streaming.jpeg import Pixels
+from places.data.streaming.samples import Source
+from places.data.streaming.stream import Batch, Sample, stream
+
+_CROP_STREAM = 3  # keeps the numbers of crops apart from those that plan.train_order hashes
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Who decodes how much.
+
+    Args:
+        rank: Number of this process.
+        num_ranks: Number of processes that share each batch.
+        num_threads: Decoding threads of this process.
+        pin_memory: See `places.data.streaming.stream.stream`.
+        num_ranks_per_node: Processes that share a machine, and its cache of remote shards.
+    """
+
+    rank: int = 0
+    num_ranks: int = 1
+    num_threads: int = 2
+    pin_memory: bool = False
+    num_ranks_per_node: int = 1
+
+    def share_of_node(self, ids: plan.Ids, batch_size: int) -> tuple[plan.Ids, int]:
+        """Return what all processes of this node read of an epoch, and how much in each step."""
+        ids = ids[: len(ids) // batch_size * batch_size].reshape(-1, batch_size)
+        width = batch_size // self.num_ranks * self.num_ranks_per_node
+        first = self.rank // self.num_ranks_per_node * width
+        return ids[:, first : first + width].ravel(), width
+
+
+@dataclass(frozen=True)
+class TrainCrop:
+    """How training pictures are cut: see the arguments of `Places365`."""
+
+    image_size: int
+    scale: tuple[float, float]
+    ratio: tuple[float, float]
+    flip: bool
+
+
+@dataclass(frozen=True)
+class EvalCrop:
+    """How evaluation pictures are cut: see the arguments of `Places365`."""
+
+    image_size: int
+    resize_size: int
+    resize_mode: ResizeMode
+
+
+def train_batches(
+    source: Source,
+    crop: TrainCrop,
+    workers: Workers,
+    *,
+    batch_size: int,
+    seed: int,
+    epoch: int,
+    first_step: int = 0,
+    shuffle_window: int | None = None,
+) -> Iterator[Batch]:
+    """Yield this process's share of the batches of one training epoch, from `first_step` on.
+
+    Order, crops and flips depend on `seed`, `epoch` and the sample alone.
+    """
+
+    def open_batch(ids: plan.Ids) -> Callable[[int, Pixels], Sample]:
+        entries = source.shards.entries(ids)
+        # The last number decides the flip, the others the crop.
+        numbers = plan.uniforms(ids, NUM_CROP_UNIFORMS + 1, seed, epoch, _CROP_STREAM).tolist()
+
+        def load(row: int, pixels: Pixels) -> Sample:
+            def decode(jpeg: bytes) -> None:
+                decode_train_crop(jpeg, numbers[row], pixels, crop.scale, crop.ratio)
+
+            flip = crop.flip and numbers[row][-1] < 0.5
+            return source.load(int(ids[row]), entries[row], pixels, decode, flip, needs_label=True)
+
+        return load
+
+    order = plan.train_order(
+        [shard.num_samples for shard in source.manifest.shards],
+        seed=seed,
+        epoch=epoch,
+        batch_size=batch_size,
+        shuffle_window=shuffle_window,
+    )
+    ids = (
+        plan.train_batch(order, batch_size, step, rank=workers.rank, num_ranks=workers.num_ranks)
+        for step in range(first_step, len(order) // batch_size)
+    )
+    if source.shards.are_remote:
+        source.shards.follow(*workers.share_of_node(order, batch_size), first_step)
+    yield from _stream(source, ids, open_batch, crop.image_size, workers, first_step)
+
+
+def eval_batches(
+    source: Source,
+    crop: EvalCrop,
+    workers: Workers,
+    *,
+    batch_size: int,
+    first_step: int = 0,
+    num_batches: int | None = None,
+) -> Iterator[Batch]:
+    """Yield this process's share of the batches that cover a split exactly once.
+
+    Only the first `num_batches` are read if that is given, those before `first_step` included.
+    """
+
+    def open_batch(ids: plan.Ids) -> Callable[[int, Pixels], Sample]:
+        entries = source.shards.entries(ids)
+
+        def load(row: int, pixels: Pixels) -> Sample:
+            def decode(jpeg: bytes) -> None:
+                decode_eval_crop(jpeg, pixels, crop.resize_size, crop.resize_mode)
+
+            return source.load(int(ids[row]), entries[row], pixels, decode)
+
+        return load
+
+    num_samples = source.manifest.num_samples
+    if num_batches is None:
+        num_batches = plan.num_eval_batches(num_samples, batch_size)
+    if source.shards.are_remote:
+        rows = np.arange(num_batches * batch_size)
+        order = np.minimum(rows, num_samples - 1)
+        source.shards.follow(*workers.share_of_node(order, batch_size), first_step)
+    ids = islice(eval_ids(num_samples, batch_size, workers), first_step, num_batches)
+    yield from _stream(source, ids, open_batch, crop.image_size, workers, first_step)
+
+
+def eval_ids(num_samples: int, batch_size: int, workers: Workers) -> Iterator[plan.Ids]:
+    """Yield the ids that one process evaluates, batch by batch."""
+    for step in range(plan.num_eval_batches(num_samples, batch_size)):
+        yield plan.eval_batch(
+            num_samples, batch_size, step, rank=workers.rank, num_ranks=workers.num_ranks
+        )
+
+
+def _stream(
+    source: Source,
+    ids: Iterable[plan.Ids],
+    open_batch: Callable[[plan.Ids], Callable[[int, Pixels], Sample]],
+    image_size: int,
+    workers: Workers,
+    first_step: int,
+) -> Iterator[Batch]:
+    batches = stream(
+        ids,
+        open_batch,
+        image_size=image_size,
+        num_threads=workers.num_threads,
+        pin_memory=workers.pin_memory,
+        cancel=source.shards.cancel,
+    )
+    try:
+        for step, batch in enumerate(batches, first_step):
+            source.shards.advance(step)
+            yield batch
+    finally:
+        batches.close()
+        source.shards.leave()

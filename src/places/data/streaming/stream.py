@@ -1,0 +1,152 @@
+"""Follows a plan in threads: ids in, batches of pixels out, in the order of the plan.
+
+Threads, not worker processes: decoding and resizing release Python's global lock, so threads share
+memory, start at once, need no pickling and hold no state.
+"""
+
+import weakref
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from typing import NamedTuple, TypedDict
+
+import cv2
+import numpy as np
+import torch
+
+from places.data.streaming.jpeg import Pixels
+from places.data.streaming.plan import PADDING, Ids
+
+# Large enough that handing out work costs nothing, small enough to share a batch.
+_ROWS_PER_TASK = 16
+
+
+class Sample(NamedTuple):
+    """What is known of a picture besides its pixels."""
+
+    key: str
+    label: int = -1  # -1: unlabelled
+    flip: bool = False
+    error: str = ""  # why the picture could not be read; its pixels and its result mean nothing
+
+
+class Batch(TypedDict):
+    """One batch of one process, on its way to the device."""
+
+    image: torch.Tensor  # (N, 3, size, size) uint8 in 0..255, RGB, channels last in memory
+    label: torch.Tensor  # (N,) int64, -1 where there is none
+    weight: torch.Tensor  # (N,) float32, 1 for rows that count, 0 for unreadable and filling rows
+    flip: torch.Tensor  # (N,) bool: mirror the picture on the device
+    key: list[str]  # N names, empty for rows that only fill up the batch
+    error: list[str]  # N texts, empty for readable pictures
+
+
+OpenBatch = Callable[[Ids], Callable[[int, Pixels], Sample]]
+
+
+class _Memory:
+    """Memory for batches, used again once nobody holds the batch before, in a later epoch too.
+
+    Fresh memory for each batch would cost 5 % of the loader's time in page faults.
+    """
+
+    def __init__(self) -> None:
+        self._free: deque[Pixels] = deque()
+
+    def take(self, shape: tuple[int, ...]) -> Pixels:
+        """Return an array with any content; it comes back by itself."""
+        try:
+            whole = self._free.pop()
+        except IndexError:
+            whole = np.empty(shape, np.uint8)
+        if whole.shape != shape:
+            whole = np.empty(shape, np.uint8)
+        # A tensor made of the view holds the view, and so do all tensors that share its memory.
+        view = whole[:]
+        weakref.finalize(view, self._free.append, whole).atexit = False
+        return view
+
+
+_memory = _Memory()
+
+
+def stream(
+    plan: Iterable[Ids],
+    open_batch: OpenBatch,
+    *,
+    image_size: int,
+    num_threads: int,
+    num_batches_ahead: int = 3,
+    pin_memory: bool = False,
+    cancel: Callable[[], None] = lambda: None,
+) -> Generator[Batch, None, None]:
+    """Yield one batch for each item of `plan`, in order, decoded ahead of time by threads.
+
+    Nothing starts before the first batch is asked for, and all threads end with the iterator.
+
+    Args:
+        plan: For each batch the ids of its samples; `PADDING` marks rows that only fill up.
+        open_batch: Called with the ids of a batch, in order. Returns a function that is called in a
+            thread for each row with the row's number and its pixels to fill, `(size, size, 3)`
+            uint8.
+        image_size: Height and width of the pictures in pixels.
+        num_threads: Number of decoding threads.
+        num_batches_ahead: Number of batches that are decoded while one is used.
+        pin_memory: Allocate page-locked memory, from which copies to a GPU run in the background.
+        cancel: Called when the iterator ends, before it waits for its threads.
+
+    Raises:
+        DataError: A sample is damaged or missing; the message names it.
+    """
+    # Each picture belongs to one thread; OpenCV's own threads would fight ours.
+    cv2.setNumThreads(0)
+    with ThreadPoolExecutor(num_threads, thread_name_prefix="places-decode") as pool:
+
+        def start(ids: Ids) -> tuple[torch.Tensor, list[Future[list[Sample]]]]:
+            shape = (len(ids), image_size, image_size, 3)
+            if pin_memory:  # PyTorch keeps page-locked memory for the next batch itself
+                images = torch.empty(shape, dtype=torch.uint8, pin_memory=True)
+            else:
+                images = torch.from_numpy(_memory.take(shape))
+            load, pixels = open_batch(ids), images.numpy()
+            rows = range(len(ids))
+            parts = [rows[i : i + _ROWS_PER_TASK] for i in range(0, len(ids), _ROWS_PER_TASK)]
+            return images, [pool.submit(_load, load, part, ids, pixels) for part in parts]
+
+        ids_of_batches = iter(plan)
+        try:
+            pending = deque(map(start, islice(ids_of_batches, num_batches_ahead)))
+            while pending:
+                images, tasks = pending.popleft()
+                samples = [sample for task in tasks for sample in task.result()]
+                pending.extend(map(start, islice(ids_of_batches, 1)))
+                yield _batch(images, samples)
+        finally:
+            cancel()
+            pool.shutdown(cancel_futures=True)
+
+
+def _load(
+    load: Callable[[int, Pixels], Sample], rows: range, ids: Ids, pixels: Pixels
+) -> list[Sample]:
+    samples = []
+    for row in rows:
+        if ids[row] == PADDING:
+            pixels[row] = 0
+            samples.append(Sample(key=""))
+        else:
+            samples.append(load(row, pixels[row]))
+    return samples
+
+
+def _batch(images: torch.Tensor, samples: list[Sample]) -> Batch:
+    counts = [sample.key != "" and sample.error == "" for sample in samples]
+    return Batch(
+        image=images.permute(0, 3, 1, 2),
+        label=torch.tensor([sample.label for sample in samples], dtype=torch.int64),
+        weight=torch.tensor(counts, dtype=torch.float32),
+        flip=torch.tensor([sample.flip for sample in samples], dtype=torch.bool),
+        key=[sample.key for sample in samples],
+        error=[sample.error for sample in samples],
+    )

@@ -1,0 +1,59 @@
+"""Pictures of a run: learning curves after `fit`, the confusion matrix after `fit` and `test`."""
+
+import csv
+from pathlib import Path
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from places.categories import load_categories
+from places.classifier import SceneClassifier
+from places.reports.complete_scores import is_complete
+from places.reports.figures import confusion_figure, curves_figure, save_figure
+from places.reports.row_file import run_folder
+
+
+class Plots(Callback):
+    """Draws `curves.png` from `metrics.csv`, and `confusion.png` from the last evaluation.
+
+    There is no confusion matrix of a part of a split.
+    """
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draw the curves and the confusion matrix of the last validation."""
+        folder = run_folder(trainer)
+        if not trainer.is_global_zero:
+            return
+        for logger in trainer.loggers:
+            logger.save()
+        figure = curves_figure(read_metrics(folder / "metrics.csv"))
+        if figure is not None:
+            save_figure(figure, folder / "curves.png")
+        self._draw_confusion(trainer, pl_module, "val", folder)
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draw the confusion matrix."""
+        data = trainer.datamodule  # type: ignore[attr-defined]  # set by the trainer, not declared
+        folder = run_folder(trainer)
+        self._draw_confusion(trainer, pl_module, getattr(data, "test_split", "test"), folder)
+
+    def _draw_confusion(
+        self, trainer: Trainer, pl_module: LightningModule, split: str, folder: Path
+    ) -> None:
+        if not (trainer.is_global_zero and isinstance(pl_module, SceneClassifier)):
+            return
+        if is_complete(trainer, pl_module, split):
+            figure = confusion_figure(pl_module.evaluation.confusion, load_categories())
+            save_figure(figure, folder / "confusion.png")
+
+
+def read_metrics(path: Path) -> dict[str, list[tuple[int, float]]]:
+    """Return (step, value) pairs by the name of the metric from Lightning's `metrics.csv`."""
+    metrics: dict[str, list[tuple[int, float]]] = {}
+    if not path.is_file():
+        return metrics
+    with path.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            for name, value in row.items():
+                if value and name not in ("step", "epoch"):
+                    metrics.setdefault(name, []).append((int(row["step"]), float(value)))
+    return metrics

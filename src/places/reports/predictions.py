@@ -1,0 +1,107 @@
+"""predictions.csv: one row for each picture that `places predict` was given."""
+
+import csv
+import io
+from collections.abc import Mapping
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from rich.console import Console
+
+from places.categories import load_categories
+from places.classifier import NUM_GUESSES
+from places.data.image_files import ImageFiles
+from places.reports.figures import contact_sheet, save_figure
+from places.reports.row_file import (
+    RowFile,
+    first_position,
+    printable,
+    run_folder,
+    write_text,
+)
+
+FILE_NAME = "predictions.csv"
+HEADER = [
+    "path",
+    *(
+        f"{name}_{rank}"
+        for rank in range(1, NUM_GUESSES + 1)
+        for name in ("category", "probability")
+    ),
+    "error",
+]
+_NUM_PICTURES_SHOWN = 24
+
+
+class Predictions(Callback):
+    """Writes `predictions.csv` and a sheet of the first pictures into the folder of the run.
+
+    Columns: `path`, then `category_1`, `probability_1` to `category_5`, `probability_5`, best
+    first, then `error`. A picture that cannot be read has its row too, with the reason in `error`.
+    """
+
+    _rows: RowFile
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Open the table."""
+        path = run_folder(trainer) / FILE_NAME
+        self._rows = RowFile(path, trainer.global_rank, trainer.world_size)
+
+    def on_predict_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Mapping[str, Any],
+        batch: Mapping[str, Any],
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Write the rows of a batch."""
+        labels, probabilities = outputs["label"].tolist(), outputs["probability"].tolist()
+        first = first_position(trainer, batch_idx, len(batch["key"]))
+        for row, (key, error) in enumerate(zip(batch["key"], batch["error"], strict=True)):
+            if key:
+                self._rows.write(first + row, [key, labels[row], probabilities[row], error])
+
+    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Merge the rows of all processes and say what came out."""
+        self._rows.close()
+        trainer.strategy.barrier("predictions")
+        if trainer.is_global_zero:
+            self._finish()
+            data = trainer.datamodule  # type: ignore[attr-defined]  # set, not declared
+            if isinstance(data, ImageFiles) and data.left_out.count:
+                _say(f"{data.left_out.count:,} left out as no pictures: {data.left_out}")
+
+    def _finish(self) -> None:
+        text, names = io.StringIO(newline=""), load_categories()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(HEADER)
+        num_rows = 0
+        errors: list[str] = []
+        shown: list[tuple[str, str]] = []
+        for key, labels, probabilities, error in self._rows.merged():
+            guesses = [
+                part
+                for label, probability in zip(labels, probabilities, strict=True)
+                for part in (names[label], f"{probability:.6f}")
+            ]
+            path, reason = printable(key), printable(error)
+            writer.writerow([path, *([""] * len(guesses) if error else guesses), reason])
+            num_rows += 1
+            if error:
+                errors.append(f"{path}: {reason}")
+            elif len(shown) < _NUM_PICTURES_SHOWN:
+                shown.append((key, f"{names[labels[0]]}  {probabilities[0]:.0%}"))
+        write_text(self._rows.path, text.getvalue())
+        self._rows.remove()
+        for line in errors:
+            _say(f"unreadable: {line}")
+        _say(f"{num_rows} pictures, {len(errors)} unreadable: {self._rows.path}")
+        figure = contact_sheet(shown)
+        if figure is not None:
+            save_figure(figure, self._rows.path.with_suffix(".png"))
+
+
+def _say(text: str) -> None:
+    Console(stderr=True, highlight=False, soft_wrap=True).print(text, markup=False)

@@ -1,0 +1,106 @@
+"""result.json: the scores of `places test`, with what is needed to believe them."""
+
+import hashlib
+import json
+import platform
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import yaml
+from lightning.pytorch import Callback, LightningModule, Trainer
+from rich.console import Console
+from rich.table import Table
+
+from places.classifier import SceneClassifier
+from places.data.places365 import Places365
+from places.data.shards.manifest import Manifest
+from places.reports.complete_scores import is_complete
+from places.reports.row_file import run_folder, write_text
+
+FILE_NAME = "result.json"
+_FORMAT_VERSION = 1
+_PACKAGES = ("places", "torch", "torchvision", "lightning", "numpy", "Pillow", "simplejpeg")
+
+
+class Results(Callback):
+    """Writes `result.json` after `test` on a split with labels, and prints its scores as a table.
+
+    Incomplete scores do not get here, see `CompleteScores`, but for those of `fast_dev_run`.
+    """
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the file and print the table."""
+        data = trainer.datamodule  # type: ignore[attr-defined]  # set by the trainer, not declared
+        folder = run_folder(trainer)
+        if not isinstance(data, Places365) or not isinstance(pl_module, SceneClassifier):
+            return
+        manifest = data.manifests[data.test_split]
+        if not (trainer.is_global_zero and is_complete(trainer, pl_module, data.test_split)):
+            return
+        console = Console(stderr=True, highlight=False, soft_wrap=True)
+        scores, count = pl_module.evaluation.compute(), pl_module.evaluation.count
+        console.print(score_table(scores, count, manifest))
+        result = describe_result(scores, count, manifest, folder, trainer.ckpt_path)
+        write_text(folder / FILE_NAME, json.dumps(result, indent=2) + "\n")
+        console.print(f"scores: {folder / FILE_NAME}", markup=False)
+
+
+def describe_result(
+    scores: dict[str, float],
+    count: int,
+    manifest: Manifest,
+    folder: Path,
+    checkpoint: str | Path | None,
+) -> dict[str, Any]:
+    """Return the content of `result.json`.
+
+    Args:
+        scores: As `EvaluationSums.compute` returns them.
+        count: Number of pictures scored.
+        manifest: What was scored.
+        folder: Folder of the run; its `config.yaml` becomes part of the result.
+        checkpoint: File of the weights, of which the SHA-256 is taken, or `None`.
+    """
+    config = folder / "config.yaml"
+    return {
+        "format": "places.result",
+        "version": _FORMAT_VERSION,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "scores": scores,
+        "num_images": count,
+        "data": {
+            "split": manifest.split,
+            "variant": manifest.variant,
+            "size": manifest.size,
+            "synthetic": manifest.synthetic,
+            "num_images": manifest.num_samples,
+            "manifest_digest": manifest.digest,
+        },
+        "checkpoint": None
+        if checkpoint is None
+        else {"path": str(checkpoint), "sha256": _sha256(checkpoint)},
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in _PACKAGES},
+        },
+        "config": yaml.safe_load(config.read_text(encoding="utf-8")) if config.is_file() else None,
+    }
+
+
+def score_table(scores: dict[str, float], count: int, manifest: Manifest) -> Table:
+    """Return the scores as a table for the terminal."""
+    kind = "synthetic pictures" if manifest.synthetic else "pictures"
+    table = Table(title=f"{count:,} {kind} of split '{manifest.split}'", title_justify="left")
+    table.add_column("score")
+    table.add_column("value", justify="right")
+    for name, value in scores.items():
+        is_share = name in ("top1", "top5", "mean_class_accuracy", "calibration_error")
+        table.add_row(name, f"{value:.2%}" if is_share else f"{value:.4f}")
+    return table
+
+
+def _sha256(path: str | Path) -> str:
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

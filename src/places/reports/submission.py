@@ -1,0 +1,87 @@
+"""submission.txt: what the official Places365 test server takes."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from rich.console import Console
+
+from places.classifier import NUM_GUESSES
+from places.data.places365 import Places365
+from places.errors import DataError
+from places.reports.row_file import RowFile, first_position, run_folder, write_text
+
+FILE_NAME = "submission.txt"
+
+
+class Submission(Callback):
+    """Writes the submission file when `test` runs on a split without labels.
+
+    One line per picture in the order of the names: the file's name and exactly five labels, best
+    first, separated by single spaces, as the README of the official development kit says.
+    """
+
+    _rows: RowFile | None = None
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Open the file if the split has no labels."""
+        data = trainer.datamodule  # type: ignore[attr-defined]  # set by the trainer, not declared
+        self._rows = None
+        if isinstance(data, Places365) and not data.manifests[data.test_split].labelled:
+            path = run_folder(trainer) / FILE_NAME
+            self._rows = RowFile(path, trainer.global_rank, trainer.world_size)
+            self._num_expected = data.manifests[data.test_split].num_samples
+
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,  # noqa: ANN401  # Lightning's type; ours is the mapping that test_step returns
+        batch: Mapping[str, Any],
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Write the lines of a batch."""
+        if self._rows is None:
+            return
+        labels = outputs["label"].tolist()
+        first = first_position(trainer, batch_idx, len(batch["key"]))
+        for row, key in enumerate(batch["key"]):
+            if key and not batch["error"][row]:
+                self._rows.write(first + row, [key, labels[row]])
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Merge the lines of all processes, check them and write the file.
+
+        Raises:
+            DataError: A picture is missing or occurs twice: no file is written.
+        """
+        if self._rows is None:
+            return
+        self._rows.close()
+        trainer.strategy.barrier("submission")
+        if not trainer.is_global_zero:
+            return
+        lines = sorted(self._rows.merged())
+        self._rows.remove()
+        check_complete([key for key, _ in lines], self._num_expected)
+        text = "\n".join(" ".join([f"{key}.jpg", *map(str, best)]) for key, best in lines)
+        write_text(self._rows.path, text)
+        Console(stderr=True, highlight=False, soft_wrap=True).print(
+            f"{len(lines):,} lines for the test server: {self._rows.path}", markup=False
+        )
+
+
+def check_complete(names: list[str], num_expected: int) -> None:
+    """Refuse a list of names that is not complete, or has one twice.
+
+    Raises:
+        DataError: With both counts.
+    """
+    if len(set(names)) != num_expected or len(names) != num_expected:
+        raise DataError(
+            f"{len(names):,} pictures with {len(set(names)):,} names were classified, "
+            f"but the split has {num_expected:,}",
+            f"no {FILE_NAME} was written: the test server takes exactly one line for each",
+            f"of {NUM_GUESSES} labels; leave out  --trainer.limit_test_batches",
+        )

@@ -1,0 +1,1 @@
+"""What makes an interrupted run resume exactly: resume points, signals, seeds, its record."""

@@ -1,0 +1,59 @@
+"""The best checkpoint, also over the interruptions of a run."""
+
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.utilities import rank_zero_only
+
+from places.checkpoints.atomic_io import keep_as
+
+# What a recipe leaves out.
+DEFAULTS = {
+    "filename": "best",
+    "monitor": "val/top1",
+    "mode": "max",
+    "auto_insert_metric_name": False,
+    "enable_version_counter": False,
+    "save_on_train_epoch_end": False,  # judged after a validation
+}
+_PATHS = ("best_model_path", "kth_best_model_path", "last_model_path")
+
+
+class BestCheckpoint(ModelCheckpoint):
+    """Lightning's `ModelCheckpoint`, which brings the best along when a run is resumed.
+
+    A resumed run has a folder of its own. Lightning forgets the best score then, and calls the
+    first network that it validates the best.
+    """
+
+    _is_fitting = False
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Note whether there will be checkpoints: a test of a checkpoint writes none."""
+        self._is_fitting = stage == "fit"
+        self._broadcast = trainer.strategy.broadcast
+        super().setup(trainer, pl_module, stage)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over the scores with their files, if the files are still there."""
+        old, new = str(state_dict.get("dirpath")), str(self.dirpath)
+        files = [Path(path) for path in state_dict["best_k_models"]]
+        # The first process decides: scores that only some remember would make the others wait.
+        is_there = self._broadcast(all(path.is_file() for path in files))
+        if self._is_fitting and old != new and is_there:
+            for path in files:
+                rank_zero_only(keep_as)(path, Path(new) / path.name)
+            state_dict = state_dict | {
+                "dirpath": self.dirpath,
+                "best_k_models": {
+                    _moved(path, new): score for path, score in state_dict["best_k_models"].items()
+                },
+                **{name: _moved(state_dict[name], new) for name in _PATHS},
+            }
+        super().load_state_dict(state_dict)
+
+
+def _moved(path: str, folder: str) -> str:
+    return str(Path(folder) / Path(path).name) if path else path

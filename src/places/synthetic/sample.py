@@ -1,0 +1,90 @@
+"""`places sample`: a small synthetic Places365, drawn, archived as the official one, and packed."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from places.cli.tool_parser import run_tool
+from places.data.packing.pack import pack
+from places.errors import DataError
+from places.synthetic.archives import write_archives
+from places.synthetic.existing import Drawing, archives_in, check_folder, is_packed_from
+
+
+def main(words: Sequence[str]) -> int:
+    """Run `places sample`.
+
+    Args:
+        words: The command line after `places`.
+
+    Returns:
+        The exit status.
+    """
+    return run_tool(sample, words)
+
+
+def sample(
+    root: Path = Path("data/sample"),
+    num_train: int = 2400,
+    num_val: int = 600,
+    num_test: int = 240,
+    seed: int = 0,
+) -> int:
+    """Draw a small synthetic Places365 in the layout of the official archives, and pack it.
+
+    The pictures are drawn by a program. They show how places works, and say nothing about how well
+    a network does on photographs.
+
+    Args:
+        root: Folder for the shards. The archives go to its folder archives, some pictures of the
+            test split to pictures.
+        num_train: Training pictures, over all categories.
+        num_val: Validation pictures, over all categories.
+        num_test: Test pictures, over all categories; their labels stay unwritten.
+        seed: The same seed gives the same bytes.
+
+    Returns:
+        0.
+
+    Raises:
+        DataError: The folder holds other data, or cannot be written to.
+    """
+    asked = Drawing(seed, num_train, num_val, num_test)
+    try:
+        is_drawn = check_folder(root, asked)
+        archives = archives_in(root) if is_drawn else _draw(root, asked)
+    except OSError as error:
+        raise DataError(f"drawing into {root} failed: {error}") from error
+    if is_drawn:
+        print(f"drawn before: {root / 'archives'}")
+    # Another version of places may have drawn what is packed.
+    return pack(archives, root, force=not is_packed_from(root, archives))
+
+
+def _draw(root: Path, asked: Drawing) -> list[Path]:
+    columns = (
+        TextColumn("drawing"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _RateColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("drawing", total=asked.num_train + asked.num_val + asked.num_test)
+        return write_archives(root, **asked._asdict(), progress=lambda num: bar.advance(task, num))
+
+
+class _RateColumn(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed or 0:.0f} pictures/s")

@@ -1,0 +1,165 @@
+"""Changes to training pictures on the device: drawn on the host, applied to whole batches.
+
+Everything random is a function of the seed, the number of the batch and the row in the global
+batch. So no state of a generator has to be saved, and with batches of the same size one process
+draws what several do.
+"""
+
+import math
+from dataclasses import dataclass
+from random import Random
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from places.data.streaming.plan import hash_of, uniforms
+from places.errors import ConfigError
+from places.training.mixing import Labels, cut_box, cutmix, mixup, neighbours
+from places.training.trivial_augment import NUM_UNIFORMS, trivial_augment
+
+# Keep the hashes apart from those that the data module makes of its seed.
+_ROW_STREAM, _BATCH_STREAM = 4, 5
+_ERASE_UNIFORMS = 5  # per picture: whether, area, aspect ratio, two of the place
+_ERASED_AREA = (0.02, 0.33)  # as a part of the picture; these are torchvision's defaults
+_ERASED_ASPECT = (0.3, 3.3)  # height / width
+
+
+class Draws(NamedTuple):
+    """The random numbers of one batch on one process.
+
+    Args:
+        rows: `(N, NUM_UNIFORMS + 5)` float64 in [0, 1): numbers for each picture.
+        batch: For what is the same on all processes.
+    """
+
+    rows: Tensor
+    batch: Random
+
+
+@dataclass(frozen=True)
+class Augment:
+    """What is done to training pictures on the device, besides mirroring them.
+
+    Args:
+        trivial: Change each picture by one random operation of random strength (TrivialAugment of
+            Müller, Hutter 2021, arXiv 2103.10158).
+        erase: Probability that a random rectangle of a picture gets the mean colour (random erasing
+            of Zhong et al. 2017, arXiv 1708.04896).
+        mixup: Alpha of mixup: pictures are faded into each other (Zhang et al. 2017, arXiv
+            1710.09412). 0 is none.
+        cutmix: Alpha of CutMix: a rectangle comes from another picture (Yun et al. 2019, arXiv
+            1905.04899). 0 is none. With both, a batch gets one of them, at even odds.
+        mix_probability: Probability that a batch is mixed.
+    """
+
+    trivial: bool = False
+    erase: float = 0.0
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    mix_probability: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse impossible values."""
+        for name in ("erase", "mix_probability"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"augment.{name} is a probability, not {getattr(self, name)}")
+        for name in ("mixup", "cutmix"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ConfigError(f"augment.{name} is 0 or more, not {getattr(self, name)}")
+
+    def change(self, images: Tensor, mean: Tensor, draws: Draws) -> Tensor:
+        """Return the pictures, each changed by itself.
+
+        Args:
+            images: `(N, 3, H, W)` uint8.
+            mean: `(3, 1, 1)` float32 in 0..255: the colour of what is erased.
+            draws: The random numbers of the batch.
+        """
+        if self.trivial:
+            images = trivial_augment(images, draws.rows[:, :NUM_UNIFORMS])
+        if self.erase > 0:
+            boxes = erased_boxes(draws.rows[:, NUM_UNIFORMS:], images.shape[2:], self.erase)
+            images = erase(images, boxes.to(images.device, non_blocking=True), mean)
+        return images
+
+    def mix(
+        self, images: Tensor, label: Tensor, weight: Tensor, draws: Draws
+    ) -> tuple[Tensor, Labels]:
+        """Return the pictures mixed with each other, and what they show then.
+
+        Args:
+            images: `(N, 3, H, W)` uint8 or float32 in 0..255.
+            label: `(N,)` int64.
+            weight: `(N,)` float32: 0 for pictures that do not count and are mixed into no other.
+            draws: The random numbers of the batch.
+        """
+        random, share = draws.batch, 1.0
+        if max(self.mixup, self.cutmix) > 0 and random.random() < self.mix_probability:
+            by_box = self.cutmix > 0 and (self.mixup == 0 or random.random() < 0.5)
+            alpha = self.cutmix if by_box else self.mixup
+            share = random.betavariate(alpha, alpha)
+            other = neighbours(len(label), images.device)
+            mixable = weight * weight[other] > 0
+            if by_box:
+                box, share = cut_box(images.shape[2:], share, random)
+                images = cutmix(images, other, mixable, box)
+            else:
+                images = mixup(images, other, mixable, share)
+            return images, Labels(label, label[other], torch.where(mixable, share, 1.0))
+        return images, Labels(label, label, torch.ones_like(weight))
+
+
+def draw(seed: int, batch: int, rank: int, num_rows: int) -> Draws:
+    """Return the random numbers for the share of one process in a batch.
+
+    Args:
+        seed: The seed of the run.
+        batch: Number of the batch, through all epochs.
+        rank: Number of the process.
+        num_rows: Number of pictures in its share.
+    """
+    rows = np.arange(rank * num_rows, (rank + 1) * num_rows, dtype=np.int64)
+    numbers = uniforms(rows, NUM_UNIFORMS + _ERASE_UNIFORMS, seed, batch, _ROW_STREAM)
+    return Draws(torch.from_numpy(numbers), Random(hash_of(seed, batch, _BATCH_STREAM)))
+
+
+def erase(images: Tensor, boxes: Tensor, color: Tensor) -> Tensor:
+    """Fill a rectangle of each picture with a colour.
+
+    Args:
+        images: `(N, 3, H, W)` uint8 or float32.
+        boxes: `(N, 4)` int64: top, bottom, left, right in pixels, the ends exclusive.
+        color: `(3, 1, 1)` float32.
+
+    Returns:
+        `(N, 3, H, W)` float32.
+    """
+    top, bottom, left, right = boxes[:, :, None, None, None].unbind(1)
+    rows = torch.arange(images.shape[2], device=images.device)[:, None]
+    columns = torch.arange(images.shape[3], device=images.device)
+    inside = (rows >= top) & (rows < bottom) & (columns >= left) & (columns < right)
+    return torch.where(inside, color, images.float())
+
+
+def erased_boxes(uniforms: Tensor, size: tuple[int, ...], probability: float) -> Tensor:
+    """Return the rectangles to erase, empty where a picture is left whole.
+
+    Args:
+        uniforms: `(N, 5)` float64 in [0, 1).
+        size: Height and width of the pictures in pixels. What is longer is cut to that.
+        probability: That of erasing.
+
+    Returns:
+        `(N, 4)` int64: top, bottom, left, right in pixels, the ends exclusive.
+    """
+    height, width = size
+    chance, area, aspect, down, across = uniforms.unbind(1)
+    area = height * width * (_ERASED_AREA[0] + area * (_ERASED_AREA[1] - _ERASED_AREA[0]))
+    narrow, wide = map(math.log, _ERASED_ASPECT)
+    aspect = torch.exp(narrow + aspect * (wide - narrow))
+    tall = (area * aspect).sqrt().round().clamp(max=height) * (chance < probability)
+    broad = (area / aspect).sqrt().round().clamp(max=width)
+    top, left = (down * (height - tall + 1)).floor(), (across * (width - broad + 1)).floor()
+    return torch.stack([top, top + tall, left, left + broad], dim=1).long()

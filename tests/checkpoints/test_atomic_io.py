@@ -1,0 +1,144 @@
+import os
+import pickle
+import resource
+import shutil
+import signal
+import socket
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+import torch
+from tests.integration.stages import FORKS
+
+from places.checkpoints.atomic_io import AtomicCheckpointIO, check_whole, keep_as, remove_strays
+from places.errors import CheckpointError
+
+
+def _weights(value: float) -> dict[str, torch.Tensor]:
+    return {"weight": torch.full((5000,), value)}
+
+
+def _save_with_limit(path: Path, size_bytes: int) -> None:
+    # The kernel kills the process in the middle of the write that goes beyond the limit.
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, size_bytes))
+    AtomicCheckpointIO().save_checkpoint(_weights(2), path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size_bytes", [1, 700, 5000, 19_999, 20_800, 21_000])
+def test_a_kill_in_any_write_leaves_the_file_before(tmp_path: Path, size_bytes: int) -> None:
+    path = tmp_path / "last.ckpt"
+    AtomicCheckpointIO().save_checkpoint(_weights(1), path)
+    process = FORKS.Process(target=_save_with_limit, args=(path, size_bytes))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGXFSZ
+    assert torch.load(path, weights_only=True)["weight"].eq(1).all()
+    assert len(list(tmp_path.iterdir())) == 2
+    remove_strays(tmp_path)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_failed_write_leaves_the_file_before_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "last.ckpt"
+    AtomicCheckpointIO().save_checkpoint(_weights(1), path)
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        AtomicCheckpointIO().save_checkpoint(_weights(2), path)
+    assert torch.load(path, weights_only=True)["weight"].eq(1).all()
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def _note_syncs(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Return a list of what is brought to the disk from now on."""
+    synced, sync = [], os.fsync
+
+    def note(descriptor: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    return synced
+
+
+def test_file_and_folder_are_on_the_disk_before_saving_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced = _note_syncs(monkeypatch)
+    AtomicCheckpointIO().save_checkpoint(_weights(1), tmp_path / "new" / "last.ckpt")
+    assert [path.parent for path in synced] == [tmp_path / "new", tmp_path]
+    assert synced[0].suffix == ".partial"
+
+
+def test_reading_runs_no_code_whatever_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.save({"a": Fraction(1, 2)}, tmp_path / "code.ckpt")
+    with pytest.raises(pickle.UnpicklingError):
+        AtomicCheckpointIO().load_checkpoint(tmp_path / "code.ckpt", weights_only=False)
+    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", lambda _, **words: words)
+    monkeypatch.setattr(
+        "lightning.fabric.plugins.io.torch_io.get_filesystem",
+        lambda _: type("Anything", (), {"exists": lambda self, path: True})(),
+    )
+    loaded = AtomicCheckpointIO().load_checkpoint("https://example.org/last.ckpt")
+    assert loaded["weights_only"] is True
+
+
+def test_only_left_over_files_are_removed(tmp_path: Path) -> None:
+    here, parent = socket.gethostname(), os.getpid()
+    dead = tmp_path / f".last.ckpt.{here}.4194999.partial"  # above the highest process number
+    alive = tmp_path / f".last.ckpt.{here}.{parent}.partial"
+    elsewhere = tmp_path / ".last.ckpt.another-machine.7.partial"
+    old = tmp_path / ".last.ckpt.another-machine.8.partial"
+    for path in (dead, alive, elsewhere, old):
+        path.touch()
+    os.utime(old, (0, 0))
+    remove_strays(tmp_path)
+    assert set(tmp_path.iterdir()) == {alive, elsewhere}
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+def test_a_second_name_keeps_its_content(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_links: bool
+) -> None:
+    def refuse(source: Path, target: Path) -> None:
+        raise OSError("no hard links here")
+
+    if not has_links:
+        monkeypatch.setattr(os, "link", refuse)
+    synced = _note_syncs(monkeypatch)
+    last, previous = tmp_path / "last.ckpt", tmp_path / "kept" / "previous.ckpt"
+    for value in (1, 2):
+        AtomicCheckpointIO().save_checkpoint(_weights(value), last)
+        synced.clear()
+        keep_as(last, previous)
+        # What is linked was synced when it was written.
+        assert [path.suffix for path in synced] == ([""] if has_links else [".partial", ""])
+        assert synced[-1] == previous.parent
+    AtomicCheckpointIO().save_checkpoint(_weights(3), last)
+    assert torch.load(previous, weights_only=True)["weight"].eq(2).all()
+    assert [path.name for path in previous.parent.iterdir()] == ["previous.ckpt"]
+
+
+def test_damage_inside_a_file_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "last.ckpt"
+    AtomicCheckpointIO().save_checkpoint(_weights(1), path)
+    check_whole(path)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"cannot read checkpoint .*\n  damaged at .*data/0"):
+        check_whole(path)
+    shutil.copyfile("/dev/null", path)
+    with pytest.raises(CheckpointError, match="cannot read checkpoint"):
+        check_whole(path)

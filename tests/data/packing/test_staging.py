@@ -1,0 +1,145 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from places.data.packing.staging import go_on, install, is_packed, staging_folder
+from places.data.shards.manifest import VERSION
+from places.errors import DataError
+
+RECORD = {"sources": [{"name": "a.tar"}], "seed": 0, "shard_size_mb": 256, "limit": None}
+
+
+def complete(folder: Path, text: str, num_shards: int = 3) -> None:
+    """Write a complete split, as pack does, with files that contain `text`."""
+    folder.mkdir(exist_ok=True, parents=True)
+    names = [f"val-{i:06d}.tar" for i in range(num_shards)]
+    for name in [*names, "val.index.npy"]:
+        (folder / name).write_text(text)
+    shards = [{"name": name, "size_bytes": len(text)} for name in names]
+    fields = {"version": VERSION, "shards": shards, "packed_from": RECORD}
+    (folder / "val.json").write_text(json.dumps(fields))
+
+
+def texts(root: Path) -> dict[str, str]:
+    return {
+        path.name: path.read_text() for path in sorted(root.iterdir()) if path.suffix != ".json"
+    }
+
+
+def whole(text: str, num_shards: int = 3) -> dict[str, str]:
+    names = [f"val-{i:06d}.tar" for i in range(num_shards)]
+    return dict.fromkeys([*names, "val.index.npy"], text)
+
+
+def interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def stage(root: Path, text: str, then: Callable[[Path, Path, str], object]) -> None:
+    with staging_folder(root, "val") as folder:
+        complete(folder, text)
+        then(folder, root, "val")
+
+
+def test_the_folder_is_removed_at_the_end(tmp_path: Path) -> None:
+    root = tmp_path / "new"
+    with staging_folder(root, "val") as folder:
+        (folder / "val-000000.tar").touch()
+        assert folder.parent == root
+    assert not root.exists()
+
+
+def test_the_folder_stays_only_if_all_is_in_it(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        stage(tmp_path, "text", lambda folder, *_: interrupt((folder / "val.json").unlink()))
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(KeyboardInterrupt):
+        stage(tmp_path, "text", interrupt)
+    assert [path.name for path in tmp_path.iterdir()] == [".val.packing"]
+
+
+def test_a_second_process_is_refused(tmp_path: Path) -> None:
+    with (
+        staging_folder(tmp_path, "val"),
+        staging_folder(tmp_path, "train"),
+        pytest.raises(DataError, match="another process is packing 'val' into"),
+        staging_folder(tmp_path, "val"),
+    ):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_install_replaces_what_was_there(tmp_path: Path) -> None:
+    complete(tmp_path, "old", num_shards=5)
+    (tmp_path / "train-000000.tar").write_text("other split")
+    stage(tmp_path, "new", install)
+    assert texts(tmp_path) == whole("new") | {"train-000000.tar": "other split"}
+
+
+@pytest.mark.parametrize("moves", range(5))
+@pytest.mark.parametrize("is_same_run", [True, False])
+def test_an_install_that_was_killed_is_finished_or_undone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moves: int, is_same_run: bool
+) -> None:
+    replace, done = Path.replace, list[Path]()
+
+    def replace_until_killed(path: Path, target: Path) -> Path:
+        if len(done) == moves:
+            raise KeyboardInterrupt
+        done.append(path)
+        return replace(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", replace_until_killed)
+        with pytest.raises(KeyboardInterrupt):
+            stage(tmp_path, "new", install)
+    assert not (tmp_path / "val.json").exists()
+
+    record = RECORD if is_same_run else RECORD | {"seed": 1}
+    with staging_folder(tmp_path, "val") as folder:
+        assert go_on(folder, tmp_path, "val", record) == is_same_run
+    assert texts(tmp_path) == (whole("new") if is_same_run else {})
+    assert is_packed(tmp_path, "val", record, force=False) == is_same_run
+
+
+def test_leftovers_of_a_killed_run_are_removed(tmp_path: Path) -> None:
+    with staging_folder(tmp_path, "val") as folder:
+        (folder / "val-000000.tar").touch()
+        assert not go_on(folder, tmp_path, "val", RECORD)
+        assert [path.name for path in folder.iterdir()] == ["lock"]
+
+
+def test_a_complete_split_of_the_same_sources_is_packed(tmp_path: Path) -> None:
+    assert not is_packed(tmp_path, "val", RECORD, force=False)
+    complete(tmp_path, "text")
+    assert is_packed(tmp_path, "val", RECORD, force=False)
+    assert is_packed(tmp_path, "val", RECORD | {"md5_checked": True}, force=False)
+    assert not is_packed(tmp_path, "val", RECORD, force=True)
+    (tmp_path / "val-000001.tar").write_text("cut")
+    assert not is_packed(tmp_path, "val", RECORD, force=False)
+    (tmp_path / "val-000001.tar").unlink()
+    assert not is_packed(tmp_path, "val", RECORD, force=False)
+
+
+def test_other_data_is_refused_with_what_to_type(tmp_path: Path) -> None:
+    complete(tmp_path, "text")
+    with pytest.raises(DataError) as error:
+        is_packed(tmp_path, "val", RECORD | {"seed": 1}, force=False)
+    assert str(error.value).splitlines() == [
+        f"{tmp_path} holds other data for split 'val'",
+        "  found:       a.tar, seed 0, shard_size_mb 256, limit None",
+        "  replace it:  add --force",
+        "  keep it:     choose another --root",
+    ]
+    assert not is_packed(tmp_path, "val", RECORD | {"seed": 1}, force=True)
+
+
+def test_shards_from_elsewhere_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "val-a.tar").touch()
+    with pytest.raises(DataError, match=r"val-\*\.tar, without a manifest"):
+        is_packed(tmp_path, "val", RECORD, force=False)
+    (tmp_path / "val.json").write_text(json.dumps({"version": VERSION, "shards": []}))
+    with pytest.raises(DataError, match="shards from elsewhere"):
+        is_packed(tmp_path, "val", RECORD, force=False)

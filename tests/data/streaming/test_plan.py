@@ -1,0 +1,173 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from places.data.streaming import plan
+
+sizes = st.lists(st.integers(1, 50), min_size=1, max_size=12)
+
+
+def test_the_hash_is_splitmix64() -> None:
+    # First outputs of SplitMix64 seeded with 1234567, from the reference C code by S. Vigna.
+    golden = 0x9E3779B97F4A7C15
+    states = np.array([(1234567 + golden * k) % 2**64 for k in (1, 2, 3)], dtype=np.uint64)
+    assert plan._mix(states).tolist() == [
+        6457827717110365317,
+        3203168211198807973,
+        9817491932198370423,
+    ]
+
+
+@given(st.integers(0, 2000), st.integers(-(2**70), 2**70))
+def test_shuffled_is_a_permutation(num: int, seed: int) -> None:
+    assert sorted(plan.shuffled(num, seed)) == list(range(num))
+
+
+def test_the_order_is_what_the_documentation_says() -> None:
+    def mix(value: int) -> int:
+        value = (value ^ value >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+        value = (value ^ value >> 27) * 0x94D049BB133111EB % 2**64
+        return value ^ value >> 31
+
+    start = mix(5 + 0x9E3779B97F4A7C15)
+    by_hand = sorted(range(100), key=lambda i: mix((start + i) % 2**64))
+    assert plan.shuffled(100, 5).tolist() == by_hand
+    # Written down once: a change here would silently change every published run.
+    assert by_hand[:5] == [51, 21, 31, 77, 71]
+
+
+@given(sizes, st.integers(0, 100), st.integers(0, 5), st.none() | st.integers(1, 13))
+def test_a_training_epoch_is_a_permutation(
+    shard_sizes: list[int], seed: int, epoch: int, window: int | None
+) -> None:
+    order = plan.train_order(
+        shard_sizes, seed=seed, epoch=epoch, batch_size=2 * (window or 1), shuffle_window=window
+    )
+    assert sorted(order) == list(range(sum(shard_sizes)))
+
+
+@given(st.integers(20, 500), st.integers(0, 100))
+def test_two_epochs_and_two_seeds_differ(num: int, seed: int) -> None:
+    first = plan.train_order([num], seed=seed, epoch=0)
+    assert not np.array_equal(first, plan.train_order([num], seed=seed, epoch=1))
+    assert not np.array_equal(first, plan.train_order([num], seed=seed + 1, epoch=0))
+
+
+@given(st.integers(2, 40), st.sampled_from([1, 2, 4, 6]), st.integers(1, 3), st.integers(0, 9))
+def test_shuffle_window_bounds_the_shards_in_use(
+    num: int, window: int, per_lane: int, epoch: int
+) -> None:
+    batch_size = window * per_lane
+    order = plan.train_order(
+        [7] * num, seed=1, epoch=epoch, batch_size=batch_size, shuffle_window=window
+    )
+    num_steps = len(order) // batch_size
+    rows = order[: num_steps * batch_size] // 7
+    steps = np.arange(len(rows)) // batch_size
+    uses = [steps[rows == shard] for shard in range(num) if (rows == shard).any()]
+    for step in range(num_steps):
+        in_use = [use for use in uses if use[0] <= step <= use[-1]]
+        # One per lane, and one more where a lane goes on to its next shard.
+        assert len(in_use) <= 2 * window
+
+
+@given(st.lists(st.integers(20, 60), min_size=8, max_size=30), st.sampled_from([2, 4]))
+def test_with_a_window_each_node_reads_its_own_shards(
+    shard_sizes: list[int], num_nodes: int
+) -> None:
+    shards = np.repeat(np.arange(len(shard_sizes)), shard_sizes)
+    order = plan.train_order(shard_sizes, seed=1, epoch=0, batch_size=8, shuffle_window=4)
+    read = []
+    for rank in range(num_nodes):
+        batches = [
+            plan.train_batch(order, 8, step, rank=rank, num_ranks=num_nodes)
+            for step in range(len(order) // 8)
+        ]
+        read.append(set(shards[np.concatenate(batches)]))
+    num_read = sum(map(len, read))
+    # Equal batches cut the row of shards at num_nodes - 1 places, seldom between two shards.
+    assert num_read <= len(shard_sizes) + num_nodes - 1
+
+
+@given(st.integers(1, 6), st.integers(1, 8), st.integers(1, 300))
+def test_the_global_order_does_not_depend_on_the_number_of_ranks(
+    num_ranks: int, per_rank: int, num: int
+) -> None:
+    order = plan.train_order([num], seed=3, epoch=2)
+    batch_size = num_ranks * per_rank
+    for step in range(num // batch_size):
+        whole = plan.train_batch(order, batch_size, step, rank=0, num_ranks=1)
+        parts = [
+            plan.train_batch(order, batch_size, step, rank=rank, num_ranks=num_ranks)
+            for rank in range(num_ranks)
+        ]
+        assert {len(part) for part in parts} == {per_rank}
+        assert np.array_equal(np.concatenate(parts), whole)
+
+
+@given(st.integers(1, 7), st.integers(1, 9), st.integers(1, 300))
+def test_evaluation_covers_each_sample_exactly_once(
+    num_ranks: int, per_rank: int, num: int
+) -> None:
+    batch_size = num_ranks * per_rank
+    batches = [
+        plan.eval_batch(num, batch_size, step, rank=rank, num_ranks=num_ranks)
+        for step in range(plan.num_eval_batches(num, batch_size))
+        for rank in range(num_ranks)
+    ]
+    assert {len(batch) for batch in batches} == {per_rank}
+    ids = np.concatenate(batches)
+    assert sorted(ids[ids != plan.PADDING]) == list(range(num))
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 1000))
+def test_uniforms_are_uniform_and_depend_on_the_id_alone(seed: int) -> None:
+    ids = np.arange(4000, dtype=np.int64)
+    numbers = plan.uniforms(ids, 3, seed, 7)
+    assert numbers.min() >= 0
+    assert numbers.max() < 1
+    assert abs(numbers.mean() - 0.5) < 0.02
+    assert abs(np.corrcoef(numbers[:, 0], numbers[:, 1])[0, 1]) < 0.08
+    assert np.array_equal(plan.uniforms(ids[1234:1236], 3, seed, 7), numbers[1234:1236])
+
+
+@pytest.mark.parametrize("window", [None, 16])
+def test_eight_million_samples_for_1024_ranks_fit_in_memory(window: int | None) -> None:
+    import tracemalloc
+
+    tracemalloc.start()
+    sizes = [18_000] * 445 + [16_628]
+    order = plan.train_order(sizes, seed=0, epoch=3, batch_size=8192, shuffle_window=window)
+    batch = plan.train_batch(order, 8192, 100, rank=1023, num_ranks=1024)
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(order) == 8_026_628
+    assert len(batch) == 8
+    assert peak_bytes < 300e6
+
+
+@pytest.mark.parametrize("window", [None, 2])
+def test_an_empty_shard_is_no_obstacle(window: int | None) -> None:
+    order = plan.train_order([3, 0, 4, 0], seed=0, epoch=0, batch_size=2, shuffle_window=window)
+    assert sorted(order) == list(range(7))
+
+
+def test_crops_grow_between_two_epochs_in_steps_of_32() -> None:
+    sizes = [plan.image_size_at(epoch, 224, 128, (2, 6)) for epoch in range(8)]
+    assert sizes == [128, 128, 128, 128, 160, 192, 224, 224]
+    assert [plan.image_size_at(epoch, 224, None, (2, 6)) for epoch in range(8)] == [224] * 8
+
+
+@given(st.integers(32, 300), st.integers(0, 200), st.integers(0, 9), st.integers(1, 30))
+def test_crops_never_shrink_and_end_at_the_final_size(
+    start: int, more: int, first: int, length: int
+) -> None:
+    sizes = [
+        plan.image_size_at(epoch, start + more, start, (first, first + length))
+        for epoch in range(first + length + 2)
+    ]
+    assert sizes == sorted(sizes)
+    assert set(sizes[: first + 1]) == {start}
+    assert sizes[-2:] == [start + more] * 2

@@ -1,0 +1,56 @@
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from places.data.shards.manifest import SAMPLE, Manifest, Shard
+from places.data.streaming.shard_reader import Shards
+
+
+def _manifest(root: Path, num_samples: int) -> Manifest:
+    index = np.zeros(num_samples, SAMPLE)
+    index["label"] = np.arange(num_samples) % 365
+    np.save(root / "train.index.npy", index)
+    return Manifest(
+        root=root,
+        split="train",
+        variant="challenge",
+        size="256",
+        synthetic=True,
+        seed=0,
+        categories=("a",),
+        labelled=True,
+        shards=(Shard("train-000000.tar", num_samples, 0, ""),),
+        index_sha256="",
+    )
+
+
+@pytest.mark.slow
+def test_an_index_of_eight_million_samples_stays_in_its_file(tmp_path: Path) -> None:
+    manifest = _manifest(tmp_path, 8_026_628)
+    process = psutil.Process()
+    before = process.memory_full_info()
+    shards = Shards(manifest)
+    rng = np.random.default_rng(0)
+    for _ in range(500):
+        ids = rng.integers(0, 8_026_628, 256)
+        assert [entry[3] for entry in shards.entries(ids)] == (ids % 365).tolist()
+    after = process.memory_full_info()
+    # Pages of the file are shared by all processes; what each has for itself is next to nothing.
+    assert (tmp_path / "train.index.npy").stat().st_size < 200e6
+    assert after.rss - before.rss < 200e6
+    assert (after.rss - after.shared) - (before.rss - before.shared) < 10e6
+
+
+def test_more_shards_than_open_files_are_allowed_raise_the_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = []
+    monkeypatch.setattr("resource.getrlimit", lambda _: (1024, 4096))
+    monkeypatch.setattr("resource.setrlimit", lambda _, limit: limits.append(limit))
+    for num_shards in (10, 2000, 9000):
+        manifest = _manifest(tmp_path, num_shards)
+        shards = tuple(Shard(f"{i}.tar", 1, 0, "") for i in range(num_shards))
+        Shards(Manifest(**{**vars(manifest), "shards": shards}))
+    assert limits == [(2256, 4096), (4096, 4096)]
