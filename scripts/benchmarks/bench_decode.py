@@ -18,7 +18,6 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from places.data.streaming import plan
 from places.data.streaming.decode import (
     NUM_CROP_UNIFORMS,
     crop_box,
@@ -26,6 +25,7 @@ from places.data.streaming.decode import (
     resize_crop,
 )
 from places.data.streaming.jpeg import Pixels, decode_jpeg
+from places.hashing import uniforms
 
 SIZE = 224
 QUALITY = 75  # gives the large archives' mean of 58 KB for pictures of 512 pixels, about
@@ -60,21 +60,21 @@ Crop = tuple[bytes, list[float]]
 def crops_of(jpegs: list[bytes]) -> tuple[list[Crop], float]:
     """Return those of eight random crops of each JPEG that allow less, and their share of all."""
     ids = np.arange(8 * len(jpegs))
-    numbers = plan.uniforms(ids, NUM_CROP_UNIFORMS, 1).tolist()
+    rows = uniforms(ids, NUM_CROP_UNIFORMS, 1).tolist()
     crops = []
-    for row, uniforms in enumerate(numbers):
+    for row, numbers in enumerate(rows):
         jpeg = jpegs[row % len(jpegs)]
         height, width = decode_jpeg(jpeg).shape[:2]
-        if min(crop_box(width, height, uniforms, SCALE, RATIO)[2:]) >= 2 * SIZE:
-            crops.append((jpeg, uniforms))
+        if min(crop_box(width, height, numbers, SCALE, RATIO)[2:]) >= 2 * SIZE:
+            crops.append((jpeg, numbers))
     return crops, len(crops) / len(ids)
 
 
 def time_per_crop_s(run: Callable[[bytes, list[float]], None], crops: list[Crop]) -> float:
     """Return the mean time of a crop in seconds."""
     start_s = time.perf_counter()
-    for jpeg, uniforms in crops:
-        run(jpeg, uniforms)
+    for jpeg, numbers in crops:
+        run(jpeg, numbers)
     return (time.perf_counter() - start_s) / len(crops)
 
 

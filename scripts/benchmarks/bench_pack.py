@@ -27,7 +27,7 @@ from PIL import Image
 from places.categories import label_of, load_categories
 from places.data.packing.pack import pack
 from places.data.shards.tar_members import Member, members_of
-from places.data.streaming.plan import shuffled
+from places.hashing import shuffled
 
 NUM_PER_SHARD = 18_000  # about what 256 MiB hold
 

@@ -1,9 +1,12 @@
-"""Progress of long passes over files, in bytes, on stderr."""
+"""What people are told on stderr: lines, progress, and "n and the first few"."""
 
 import sys
 import time
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
+
+from lightning.pytorch.utilities import rank_zero_only
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -87,3 +90,52 @@ def _bar() -> "Progress":
         console=Console(stderr=True),
         transient=True,
     )
+
+
+@dataclass
+class LeftOut:
+    """Files that are not packed: how many, and the first few names."""
+
+    count: int = 0
+    names: list[str] = field(default_factory=list)
+
+    def add(self, name: bytes) -> None:
+        """Count a file."""
+        self.count += 1
+        if self.count <= 3:
+            self.names.append(name.decode(errors="replace"))
+
+    def __str__(self) -> str:
+        """Return the names, and how many more there are."""
+        more = self.count - len(self.names)
+        return ", ".join(self.names) + (f" and {more:,} more" if more else "")
+
+
+@dataclass
+class Problems:
+    """What is wrong with a split: how much, and the first lines of it."""
+
+    count: int = 0
+    lines: list[str] = field(default_factory=list)
+
+    def add(self, line: str) -> None:
+        """Note a problem."""
+        self.count += 1
+        if self.count <= _MAX_LINES:
+            self.lines.append(line)
+
+    def __str__(self) -> str:
+        """Return all that is printed: a verdict, and a line for each problem."""
+        if not self.count:
+            return "all is well"
+        more = [f"and {self.count - _MAX_LINES:,} more"] if self.count > _MAX_LINES else []
+        return "\n  ".join([f"problems: {self.count:,}", *self.lines, *more])
+
+
+_MAX_LINES = 20
+
+
+@rank_zero_only
+def say(text: str) -> None:
+    """Tell the user something, once for all processes."""
+    print(f"places: {text}", file=sys.stderr)

@@ -11,8 +11,9 @@ import pytest
 import torch
 from tests.integration.stages import FORKS
 
-from places.checkpoints.atomic_io import AtomicCheckpointIO, check_whole, keep_as, remove_strays
+from places.checkpoints.atomic_io import AtomicCheckpointIO, check_whole, remove_strays
 from places.errors import CheckpointError
+from places.files import keep_as
 
 
 def _weights(value: float) -> dict[str, torch.Tensor]:

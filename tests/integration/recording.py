@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from places.reports.row_file import run_folder
+from places.processes import run_folder
 
 
 class Row(NamedTuple):

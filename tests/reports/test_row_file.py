@@ -1,6 +1,7 @@
 from pathlib import Path
 
-from places.reports.row_file import RowFile, write_text
+from places.files import write_text
+from places.reports.row_file import RowFile
 
 
 def test_rows_of_all_processes_come_in_one_order(tmp_path: Path) -> None:

@@ -13,10 +13,11 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from places.data.streaming import plan
+from places.data.checks import check_train_order
 from places.data.streaming.batches import TrainCrop, Workers, train_batches
 from places.data.streaming.decode import NUM_CROP_UNIFORMS, decode_for_crop, resize_crop
-from places.data.streaming.samples import Source, check_train_order, open_source
+from places.data.streaming.samples import Source, open_source
+from places.hashing import shuffled, uniforms
 
 _CROP = TrainCrop(image_size=224, scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3), flip=True)
 _NUM_SAMPLES_TIMED = 1000  # alone, in one thread
@@ -127,17 +128,17 @@ def time_parts(source: Source, crop: TrainCrop) -> tuple[ThreadTime, float]:
     """
     cv2.setNumThreads(0)
     num = min(_NUM_SAMPLES_TIMED, source.manifest.num_samples)
-    ids = plan.shuffled(source.manifest.num_samples, 1)[:num]
-    numbers = plan.uniforms(ids, NUM_CROP_UNIFORMS, 1).tolist()
+    ids = shuffled(source.manifest.num_samples, 1)[:num]
+    rows = uniforms(ids, NUM_CROP_UNIFORMS, 1).tolist()
     out = np.empty((crop.image_size, crop.image_size, 3), np.uint8)
     spent_s = np.zeros(3)
     entries = source.shards.entries(ids)
-    for entry, uniforms in zip(entries, numbers, strict=True):
+    for entry, numbers in zip(entries, rows, strict=True):
         start_s = time.perf_counter()  # a disk lets the processor wait
         _, jpeg = source.shards.read(entry)
         spent_s[0] += time.perf_counter() - start_s
         times_s = [time.thread_time()]
-        pixels = decode_for_crop(jpeg, uniforms, crop.image_size, crop.scale, crop.ratio)
+        pixels = decode_for_crop(jpeg, numbers, crop.image_size, crop.scale, crop.ratio)
         times_s.append(time.thread_time())
         resize_crop(pixels, out)
         times_s.append(time.thread_time())

@@ -1,8 +1,6 @@
 """Files of checkpoints: written whole or not at all, and checked before they are trusted."""
 
-import contextlib
 import os
-import shutil
 import socket
 import time
 import zipfile
@@ -14,6 +12,7 @@ import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from places.errors import CheckpointError
+from places.files import _sync_folder, partial_path
 
 # A temporary file of another machine is only known to be left over when nobody wrote to it lately.
 _STRAY_AGE_S = 3600.0
@@ -63,28 +62,6 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         return super().load_checkpoint(path, map_location, weights_only=True)
 
 
-def keep_as(source: Path, path: Path) -> None:
-    """Give a file a second name, under which there is always a whole file too.
-
-    A file system without hard links gets a copy.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = partial_path(path)
-    partial.unlink(missing_ok=True)
-    try:
-        os.link(source, partial)
-    except OSError:
-        shutil.copy2(source, partial)
-        _sync(partial)
-    partial.replace(path)
-    _sync_folder(path.parent)
-
-
-def partial_path(path: Path) -> Path:
-    """Return the temporary name of a file, which tells the machine and the process that writes."""
-    return path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.partial")
-
-
 def remove_strays(folder: Path) -> None:
     """Remove the temporary files that killed processes left in a folder of checkpoints."""
     for path in folder.glob(".*.partial"):
@@ -126,18 +103,3 @@ def check_description(path: Path) -> None:
             for name in archive.namelist():
                 if name.endswith(".pkl"):
                     archive.read(name)
-
-
-def _sync_folder(folder: Path) -> None:
-    # Without it the new name itself may be lost with the power. Some network file systems refuse;
-    # the rename is ordered there anyway.
-    with contextlib.suppress(OSError):
-        _sync(folder)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

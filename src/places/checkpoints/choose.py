@@ -2,7 +2,6 @@
 
 import os
 import re
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from places.checkpoints.atomic_io import check_whole, remove_strays
 from places.checkpoints.contents import read_checkpoint
 from places.checkpoints.download import fetch_checkpoint
 from places.checkpoints.runs import find_checkpoint
+from places.console import say
 from places.data.remote.urls import is_url
 from places.errors import CheckpointError
 
@@ -75,12 +75,6 @@ def choose_last(root: Path, recipe: str) -> Path | None:
     else:
         say(f"going on from {chosen}, step {read_checkpoint(chosen)['global_step']}")
     return chosen
-
-
-@rank_zero_only
-def say(text: str) -> None:
-    """Tell the user something, once for all processes."""
-    print(f"places: {text}", file=sys.stderr)
 
 
 def _newest_whole(runs: list[Path]) -> Path:

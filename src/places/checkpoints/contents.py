@@ -9,7 +9,6 @@ import torch
 from places.checkpoints.atomic_io import check_description
 from places.config.recipes import as_typed, flatten
 from places.errors import CheckpointError
-from places.resume.run_record import CHECKPOINT_KEY
 
 # What another data module must do alike, so that the network sees the pictures it was trained for.
 _PREPROCESSING = ("image_size", "resize_size", "resize_mode")
@@ -196,3 +195,6 @@ def _shown(changes: Mapping[str, tuple[Any, Any]]) -> str:
     lines = describe_changes(changes)
     more: Sequence[str] = [f"and {len(lines) - 2} more"] if len(lines) > 2 else []
     return "; ".join([*lines[:2], *more])
+
+
+CHECKPOINT_KEY = "places"

@@ -5,9 +5,9 @@ import os
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
-from places.checkpoints.atomic_io import partial_path
 from places.data.remote.urls import open_folder, without_credentials, without_secrets
 from places.errors import CheckpointError
+from places.files import partial_path
 
 
 def fetch_checkpoint(url: str, folder: Path) -> Path:

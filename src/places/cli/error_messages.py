@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from places.cli.suggestions import locate, nearest_class, nearest_option, other_owner, short_path
-from places.errors import ConfigError
+from places.errors import ConfigError, PlacesError
 
 _UNKNOWN_OPTION = [
     re.compile(r"unrecognized arguments: -+(?P<name>[^\s=]+)"),
@@ -146,3 +146,17 @@ def _in_words(kind: str) -> list[str]:
 
 def _lines(message: str) -> list[str]:
     return [line.strip(" -") for line in message.splitlines() if line.strip(" -")]
+
+
+def lost_process(error: RuntimeError) -> PlacesError | None:
+    """Return what to say in place of an error if it is only that another process has gone."""
+    if not _LOST.search(str(error)):
+        return None
+    return PlacesError(
+        "another process of this run has ended",
+        "its own message says why; one without a message was killed, mostly for want of memory",
+    )
+
+
+# In what gloo and NCCL say.
+_LOST = re.compile("gloo/.*(closed by peer|reset by peer|Broken pipe)|ncclRemoteError")

@@ -4,7 +4,7 @@ import re
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
-from places.cli.trainer_parts import lost_process
+from places.cli.error_messages import lost_process
 from places.errors import ConfigError, PlacesError
 
 # Where jsonargparse tried several types, the reason why the first of them did not fit.

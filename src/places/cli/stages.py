@@ -14,7 +14,7 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 from lightning.pytorch.utilities import rank_zero_only
 
 from places.checkpoints.atomic_io import check_whole
-from places.checkpoints.choose import choose_checkpoint, say
+from places.checkpoints.choose import choose_checkpoint
 from places.checkpoints.contents import (
     changed_settings,
     check_network,
@@ -30,6 +30,7 @@ from places.cli.stage_parser import PlacesParser, option_names, without_model
 from places.cli.trainer_parts import run_callbacks, run_loggers, run_plugins, with_bar
 from places.config.ranges import check_range
 from places.config.recipes import find_recipes
+from places.console import say
 from places.data.remote.urls import is_url, without_credentials
 from places.errors import ConfigError
 from places.resume.best import DEFAULTS, BestCheckpoint

@@ -1,7 +1,6 @@
 """What the trainer of every run gets: callbacks, loggers that write into its folder, plugins."""
 
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.plugins.io import CheckpointIO
 
 from places.checkpoints.atomic_io import AtomicCheckpointIO
-from places.errors import PlacesError
 from places.reports.complete_scores import CompleteScores
 from places.reports.plots import Plots
 from places.reports.predictions import Predictions
@@ -25,9 +23,6 @@ from places.reports.submission import Submission
 from places.resume.divergence import Divergence
 from places.resume.optimizer_settings import OptimizerSettings
 from places.resume.step_seeds import StepSeeds
-
-# In what gloo and NCCL say.
-_LOST = re.compile("gloo/.*(closed by peer|reset by peer|Broken pipe)|ncclRemoteError")
 
 
 def run_callbacks() -> list[Callback]:
@@ -94,13 +89,3 @@ def run_plugins(asked: object) -> list[object]:
     if is_free and SLURMEnvironment.detect() and not TorchElasticEnvironment.detect():
         plugins.append(SLURMEnvironment(auto_requeue=False))
     return plugins
-
-
-def lost_process(error: RuntimeError) -> PlacesError | None:
-    """Return what to say in place of an error if it is only that another process has gone."""
-    if not _LOST.search(str(error)):
-        return None
-    return PlacesError(
-        "another process of this run has ended",
-        "its own message says why; one without a message was killed, mostly for want of memory",
-    )

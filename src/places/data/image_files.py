@@ -8,9 +8,9 @@ from lightning.pytorch import LightningDataModule
 from lightning.pytorch.trainer.states import TrainerFn
 
 from places.config.ranges import check_range
-from places.data.checks import check_pixels
-from places.data.loader import Loader, check_batch_size
-from places.data.packing.listing import LeftOut
+from places.console import LeftOut
+from places.data.checks import check_batch_size, check_pixels
+from places.data.loader import Loader
 from places.data.streaming import plan
 from places.data.streaming.batches import eval_ids
 from places.data.streaming.decode import ResizeMode, decode_file, eval_crop
@@ -18,6 +18,7 @@ from places.data.streaming.jpeg import Pixels
 from places.data.streaming.stream import Sample, stream
 from places.data.workers import workers_of
 from places.errors import DataError, StorageError
+from places.hashing import Ids
 
 _READABLE = (
     "apng avif avifs bmp dib gif icns ico j2c j2k jfif jif jp2 jpc jpe jpeg jpf jpg jpx mpo "
@@ -97,7 +98,7 @@ class ImageFiles(LightningDataModule):
             ),
         )
 
-    def _open_batch(self, ids: plan.Ids) -> Callable[[int, Pixels], Sample]:
+    def _open_batch(self, ids: Ids) -> Callable[[int, Pixels], Sample]:
         def load(row: int, pixels: Pixels) -> Sample:
             path = self.paths[int(ids[row])]
             try:

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 
 from places.data.streaming.stream import Batch
-from places.errors import ConfigError
 
 
 class Loader:
@@ -39,18 +38,3 @@ class Loader:
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
         """Do nothing, see `state_dict`."""
-
-
-def check_batch_size(batch_size: int, num_ranks: int) -> None:
-    """Refuse a global batch size that cannot be shared equally by all processes.
-
-    Raises:
-        ConfigError: The message names the nearest sizes that can.
-    """
-    if batch_size < 1 or batch_size % num_ranks:
-        lower = max(num_ranks, batch_size // num_ranks * num_ranks)
-        raise ConfigError(
-            f"data.batch_size {batch_size} cannot be shared equally by {num_ranks} processes",
-            "it is the number of pictures per step over all processes",
-            f"nearest:  {lower}, {lower + num_ranks}",
-        )

@@ -7,15 +7,15 @@ from typing import Any, Literal
 from lightning.pytorch import LightningDataModule
 
 from places.config.ranges import check_range, check_rising
-from places.data.checks import check_growth, check_pixels
-from places.data.loader import Loader, check_batch_size
+from places.data.checks import check_batch_size, check_growth, check_pixels, check_train_order
+from places.data.loader import Loader
 from places.data.position import Position
 from places.data.shards.manifest import Manifest
 from places.data.streaming import plan
 from places.data.streaming.bad_samples import BadSamples, DamagePolicy
 from places.data.streaming.batches import EvalCrop, TrainCrop, eval_batches, train_batches
 from places.data.streaming.decode import ResizeMode
-from places.data.streaming.samples import Cache, Source, check_train_order, open_source
+from places.data.streaming.samples import Cache, Source, open_source
 from places.data.streaming.stream import Batch
 from places.data.workers import attached_trainer, workers_of
 

@@ -7,9 +7,9 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from places.categories import load_categories
 from places.classifier import SceneClassifier
+from places.processes import run_folder
 from places.reports.complete_scores import is_complete
 from places.reports.figures import confusion_figure, curves_figure, save_figure
-from places.reports.row_file import run_folder
 
 
 class Plots(Callback):

@@ -11,14 +11,10 @@ from rich.console import Console
 from places.categories import load_categories
 from places.classifier import NUM_GUESSES
 from places.data.image_files import ImageFiles
+from places.files import write_text
+from places.processes import first_position, run_folder
 from places.reports.figures import contact_sheet, save_figure
-from places.reports.row_file import (
-    RowFile,
-    first_position,
-    printable,
-    run_folder,
-    write_text,
-)
+from places.reports.row_file import RowFile, printable
 
 FILE_NAME = "predictions.csv"
 HEADER = [

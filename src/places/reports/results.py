@@ -16,8 +16,9 @@ from rich.table import Table
 from places.classifier import SceneClassifier
 from places.data.places365 import Places365
 from places.data.shards.manifest import Manifest
+from places.files import write_text
+from places.processes import run_folder
 from places.reports.complete_scores import is_complete
-from places.reports.row_file import run_folder, write_text
 
 FILE_NAME = "result.json"
 _FORMAT_VERSION = 1

@@ -7,8 +7,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch import Trainer
-
 
 class RowFile:
     """Rows of a table, written while running to one hidden file per process, and merged at the end.
@@ -52,24 +50,6 @@ class RowFile:
         return self.path.with_name(f".{self.path.name}.{rank}")
 
 
-def first_position(trainer: Trainer, batch_idx: int, num_rows: int) -> int:
-    """Return the position, over all processes, of the first row of a batch of `num_rows`."""
-    return (batch_idx * trainer.world_size + trainer.global_rank) * num_rows
-
-
 def printable(name: str) -> str:
     r"""Return a file name that can be written as UTF-8: a byte that is none becomes `\xff`."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file so that it is either complete or not there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
-
-
-def run_folder(trainer: Trainer) -> Path:
-    """Return the folder of the run, the same on all processes. To be called by all of them."""
-    return Path(trainer.log_dir or trainer.default_root_dir)

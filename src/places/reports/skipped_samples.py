@@ -3,7 +3,7 @@
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from places.data.places365 import Places365
-from places.resume.stop_signals import Agreement
+from places.processes import Agreement
 
 
 class SkippedSamples(Callback):

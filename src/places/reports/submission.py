@@ -9,7 +9,9 @@ from rich.console import Console
 from places.classifier import NUM_GUESSES
 from places.data.places365 import Places365
 from places.errors import DataError
-from places.reports.row_file import RowFile, first_position, run_folder, write_text
+from places.files import write_text
+from places.processes import first_position, run_folder
+from places.reports.row_file import RowFile
 
 FILE_NAME = "submission.txt"
 

@@ -7,7 +7,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_only
 
-from places.checkpoints.atomic_io import keep_as
+from places.files import keep_as
 
 # What a recipe leaves out.
 DEFAULTS = {

@@ -9,7 +9,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
 from places.errors import PlacesError
-from places.resume.stop_signals import Agreement
+from places.processes import Agreement
 
 _NUM_KEYS_SHOWN = 4
 _NUM_UNLOGGED = 50  # batches after which to look where nothing is logged

@@ -10,16 +10,11 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
-from places.checkpoints.atomic_io import keep_as
 from places.errors import CheckpointError
-from places.reports.row_file import run_folder
+from places.files import keep_as
+from places.processes import Agreement, run_folder
 from places.resume.between_batches import before_each_batch, count_steps_once, reopen
-from places.resume.stop_signals import (
-    Agreement,
-    StopSignals,
-    drop_lightnings_signals,
-    exit_status,
-)
+from places.resume.stop_signals import StopSignals, drop_lightnings_signals, exit_status
 
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 

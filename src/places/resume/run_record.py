@@ -10,9 +10,9 @@ from lightning.pytorch.cli import SaveConfigCallback
 from lightning.pytorch.loggers import WandbLogger
 
 from places.categories import load_categories
+from places.checkpoints.contents import CHECKPOINT_KEY
 from places.data.places365 import Places365
 
-CHECKPOINT_KEY = "places"
 _FORMAT_VERSION = 1
 
 

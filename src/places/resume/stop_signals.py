@@ -2,16 +2,13 @@
 
 import signal
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any, TypeVar
 
-import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import Trainer
 
-_T = TypeVar("_T")
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 
 
@@ -45,40 +42,6 @@ def end_at_once() -> Iterator[None]:
         yield
     finally:
         _handle(before)
-
-
-class Agreement:
-    """Lets all processes of a run take the same decision, without waiting for their devices.
-
-    To be made by all processes at the same moment.
-
-    Args:
-        num_processes: Number of processes of the run.
-    """
-
-    def __init__(self, num_processes: int) -> None:
-        self._group: torch.distributed.ProcessGroup | None = None
-        if num_processes > 1 and torch.distributed.is_initialized():
-            group = torch.distributed.new_group(backend="gloo")
-            # All processes are members; what a process that is none would get is no group.
-            assert isinstance(group, torch.distributed.ProcessGroup)
-            self._group = group
-
-    def largest(self, values: Sequence[int]) -> list[int]:
-        """Return for each value the largest that any process gave."""
-        if self._group is None:
-            return list(values)
-        largest = torch.tensor(values)
-        torch.distributed.all_reduce(largest, torch.distributed.ReduceOp.MAX, group=self._group)
-        return largest.tolist()
-
-    def all_of(self, value: _T) -> list[_T]:
-        """Return what each process gave, on all processes."""
-        if self._group is None:
-            return [value]
-        values: list[Any] = [None] * torch.distributed.get_world_size(self._group)
-        torch.distributed.all_gather_object(values, value, group=self._group)
-        return values
 
 
 def exit_status(number: int, trainer: Trainer) -> int:

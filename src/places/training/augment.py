@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from places.data.streaming.plan import hash_of, uniforms
 from places.errors import ConfigError
+from places.hashing import hash_of, uniforms
 from places.training.mixing import Labels, cut_box, cutmix, mixup, neighbours
 from places.training.trivial_augment import NUM_UNIFORMS, trivial_augment
 

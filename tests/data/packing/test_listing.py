@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from places.console import LeftOut
 from places.data.packing.listing import (
     MAX_SIZE_BYTES,
-    LeftOut,
     Pictures,
     collect,
     files_of,
@@ -18,8 +18,8 @@ from places.data.packing.listing import (
 from places.data.packing.official import Source
 from places.data.packing.writer import lay_out
 from places.data.shards.tar_members import Member
-from places.data.streaming.plan import shuffled
 from places.errors import DataError
+from places.hashing import shuffled
 
 
 def gather(names: Iterable[str | bytes], split: str = "train", source: str = "a.tar") -> Pictures:

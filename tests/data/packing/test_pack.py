@@ -32,16 +32,17 @@ from tests.data.packing.official import (
 
 from places.categories import load_categories
 from places.cli.main import main as places
+from places.console import LeftOut
 from places.data.packing import official as archives_module
 from places.data.packing import pack as pack_module
-from places.data.packing.listing import LeftOut, Pictures
+from places.data.packing.listing import Pictures
 from places.data.packing.official import ARCHIVES, NUM_IMAGES, md5_check
 from places.data.packing.pack import pack
 from places.data.packing.writer import Layout, write_shards
 from places.data.shards.manifest import Shard, load_index, load_manifest
 from places.data.shards.tar_headers import read_key
-from places.data.streaming.plan import shuffled
 from places.errors import ConfigError, DataError
+from places.hashing import shuffled
 
 Usage = namedtuple("Usage", ["total", "used", "free"])
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from tests.data.packing.official import write_tar
 
 from places.data.shards import tar_members as tar_files
-from places.data.shards.tar_members import hash_file, header_of, is_header, members_of, padded
+from places.data.shards.tar_headers import header_of, is_header, padded
+from places.data.shards.tar_members import hash_file, members_of
 from places.errors import DataError
 
 FORMATS = [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT]

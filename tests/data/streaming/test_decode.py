@@ -8,8 +8,9 @@ from PIL import Image
 from tests.data.drawn import drawn_picture, gigantic_jpeg, jpeg_of
 from torchvision.transforms import CenterCrop, RandomResizedCrop, Resize
 
-from places.data import decode, plan
+from places.data import decode
 from places.errors import DataError
+from places.hashing import uniforms
 
 
 @pytest.mark.parametrize(("width", "height"), [(256, 256), (683, 512), (512, 700), (300, 256)])
@@ -24,7 +25,7 @@ def test_evaluation_pixels_equal_torchvision(width: int, height: int) -> None:
 
 
 def test_crops_are_distributed_as_torchvisions() -> None:
-    numbers = plan.uniforms(np.arange(4000, dtype=np.int64), decode.NUM_CROP_UNIFORMS, 1)
+    numbers = uniforms(np.arange(4000, dtype=np.int64), decode.NUM_CROP_UNIFORMS, 1)
     scale, ratio = (0.08, 1.0), (3 / 4, 4 / 3)
     ours = np.array([decode.crop_box(256, 200, row, scale, ratio) for row in numbers.tolist()])
     torch.manual_seed(0)
@@ -50,7 +51,7 @@ def test_a_picture_too_long_for_any_try_gives_its_central_part() -> None:
 @pytest.mark.parametrize(("size", "bound"), [(32, 5), (224, 1)])
 def test_training_crops_are_close_to_pillows(size: int, bound: float) -> None:
     jpeg = jpeg_of(drawn_picture(640, 512))
-    numbers = plan.uniforms(np.arange(20, dtype=np.int64), decode.NUM_CROP_UNIFORMS, 2).tolist()
+    numbers = uniforms(np.arange(20, dtype=np.int64), decode.NUM_CROP_UNIFORMS, 2).tolist()
     image = Image.open(io.BytesIO(jpeg)).convert("RGB")
     out = np.empty((size, size, 3), dtype=np.uint8)
     differences = []

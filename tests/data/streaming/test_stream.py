@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from places.data.streaming.jpeg import Pixels
-from places.data.streaming.plan import PADDING, Ids
+from places.data.streaming.plan import PADDING
 from places.data.streaming.stream import Sample, stream
 from places.errors import DataError
+from places.hashing import Ids
 
 
 def _open(ids: Ids) -> Callable[[int, Pixels], Sample]:

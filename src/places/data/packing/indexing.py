@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from places.categories import load_categories
 from places.console import ByteProgress
-from places.data.packing.listing import NO_LABEL
 from places.data.shards.manifest import (
+    NO_LABEL,
     SAMPLE,
     Manifest,
     Shard,

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from places.categories import label_of, load_categories
-from places.data.packing.listing import NO_LABEL, Pictures
+from places.data.packing.listing import Pictures
 from places.data.packing.official import (
     LISTS,
     Source,
@@ -18,6 +18,7 @@ from places.data.packing.official import (
     read_list,
     synthetic_md5,
 )
+from places.data.shards.manifest import NO_LABEL
 from places.errors import DataError
 
 _HASH_MASK = (1 << 64) - 1

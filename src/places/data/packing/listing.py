@@ -16,11 +16,13 @@ import numpy as np
 import numpy.typing as npt
 
 from places.categories import label_of
+from places.console import LeftOut
 from places.data.packing.official import Source
-from places.data.shards.tar_members import Member, split_name
+from places.data.shards.manifest import NO_LABEL
+from places.data.shards.tar_headers import split_name
+from places.data.shards.tar_members import Member
 from places.errors import DataError
 
-NO_LABEL = -1
 MAX_SIZE_BYTES = (1 << 32) - 1  # the index has 32 bits for the size of a picture
 
 _JPEG_SUFFIXES = (b"jpg", b"jpeg", b"jpe", b"jfif")
@@ -47,25 +49,6 @@ class Folder:
     path: bytes
     key: bytes
     label: int
-
-
-@dataclass
-class LeftOut:
-    """Files that are not packed: how many, and the first few names."""
-
-    count: int = 0
-    names: list[str] = field(default_factory=list)
-
-    def add(self, name: bytes) -> None:
-        """Count a file."""
-        self.count += 1
-        if self.count <= 3:
-            self.names.append(name.decode(errors="replace"))
-
-    def __str__(self) -> str:
-        """Return the names, and how many more there are."""
-        more = self.count - len(self.names)
-        return ", ".join(self.names) + (f" and {more:,} more" if more else "")
 
 
 @dataclass

@@ -11,21 +11,21 @@ from places.cli.tool_parser import run_tool
 from places.console import ByteProgress
 from places.data.packing.indexing import save_index
 from places.data.packing.labels import check_count, settle_labels
-from places.data.packing.listing import (
-    NO_LABEL,
-    Pictures,
-    collect,
-    files_of,
-    listing_sha256,
-    sort_by_key,
-)
+from places.data.packing.listing import Pictures, collect, files_of, listing_sha256, sort_by_key
 from places.data.packing.official import Source, md5_check, sources_of
 from places.data.packing.staging import go_on, install, is_packed, staging_folder, sync_files
 from places.data.packing.writer import Layout, lay_out, write_shards
-from places.data.shards.manifest import Manifest, Shard, index_path, load_manifest, save_manifest
+from places.data.shards.manifest import (
+    NO_LABEL,
+    Manifest,
+    Shard,
+    index_path,
+    load_manifest,
+    save_manifest,
+)
 from places.data.shards.tar_members import Member, members_of
-from places.data.streaming.plan import shuffled
 from places.errors import ConfigError, DataError
+from places.hashing import shuffled
 
 _BYTES_PER_MB = 1 << 20
 

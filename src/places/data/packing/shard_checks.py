@@ -5,7 +5,6 @@ import mmap
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from itertools import islice, pairwise, zip_longest
 from pathlib import Path
 
@@ -14,9 +13,9 @@ import numpy.typing as npt
 import simplejpeg
 
 from places.categories import load_categories
-from places.console import ByteProgress
-from places.data.packing.listing import NO_LABEL
+from places.console import ByteProgress, Problems
 from places.data.shards.manifest import (
+    NO_LABEL,
     SAMPLE,
     Manifest,
     Shard,
@@ -24,35 +23,19 @@ from places.data.shards.manifest import (
     load_index,
     manifest_path,
 )
-from places.data.shards.tar_headers import BLOCK_BYTES, read_key, read_name, read_size_bytes
-from places.data.shards.tar_members import is_header, padded
+from places.data.shards.tar_headers import (
+    BLOCK_BYTES,
+    is_header,
+    padded,
+    read_key,
+    read_name,
+    read_size_bytes,
+)
 from places.errors import DataError
 
 _ROWS_PER_CHUNK = 256
-_MAX_LINES = 20
 
 _Row = tuple[int, int, int, int]
-
-
-@dataclass
-class Problems:
-    """What is wrong with a split: how much, and the first lines of it."""
-
-    count: int = 0
-    lines: list[str] = field(default_factory=list)
-
-    def add(self, line: str) -> None:
-        """Note a problem."""
-        self.count += 1
-        if self.count <= _MAX_LINES:
-            self.lines.append(line)
-
-    def __str__(self) -> str:
-        """Return all that is printed: a verdict, and a line for each problem."""
-        if not self.count:
-            return "all is well"
-        more = [f"and {self.count - _MAX_LINES:,} more"] if self.count > _MAX_LINES else []
-        return "\n  ".join([f"problems: {self.count:,}", *self.lines, *more])
 
 
 def check_split(manifest: Manifest, decode: bool = False) -> Problems:

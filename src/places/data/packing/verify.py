@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Literal
 
 from places.cli.tool_parser import run_tool
+from places.console import Problems
 from places.data.packing.indexing import index_shards
-from places.data.packing.shard_checks import Problems, check_split
+from places.data.packing.shard_checks import check_split
 from places.data.shards.manifest import index_path, load_manifest, manifest_path
 from places.errors import DataError
 

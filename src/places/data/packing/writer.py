@@ -15,10 +15,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from places.data.packing.listing import NO_LABEL, LeftOut, Pictures, Row
-from places.data.shards.manifest import SAMPLE, Shard
-from places.data.shards.tar_headers import BLOCK_BYTES
-from places.data.shards.tar_members import RECORD_BYTES, header_of, padded
+from places.console import LeftOut
+from places.data.packing.listing import Pictures, Row
+from places.data.shards.manifest import NO_LABEL, SAMPLE, Shard
+from places.data.shards.tar_headers import BLOCK_BYTES, header_of, padded
+from places.data.shards.tar_members import RECORD_BYTES
 from places.errors import DataError
 
 BUFFER_BYTES = 4 << 20

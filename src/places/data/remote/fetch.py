@@ -16,8 +16,8 @@ from places.data.remote.prefetch import ShardCache
 from places.data.remote.shard_uses import ShardUses, peak_bytes, shard_uses
 from places.data.remote.urls import RemoteFolder, is_url, open_folder, without_credentials
 from places.data.shards.manifest import Manifest, index_path, load_manifest, manifest_path
-from places.data.streaming.bad_samples import storage_error
 from places.errors import DataError
+from places.files import storage_error
 
 __all__ = ["ShardCache", "ShardUses", "fetch_manifest", "is_url", "peak_bytes", "shard_uses"]
 

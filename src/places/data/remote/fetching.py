@@ -6,8 +6,8 @@ from places.data.remote.cache import CacheFolder, Wait
 from places.data.remote.download import fetch
 from places.data.remote.urls import open_folder
 from places.data.shards.manifest import Manifest
-from places.data.streaming.bad_samples import storage_error
 from places.errors import StorageError
+from places.files import storage_error
 
 
 class Fetcher:

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from places.data.streaming.bad_samples import storage_error
 from places.errors import DataError
+from places.files import storage_error
 
 VERSION = 1
 SAMPLE = np.dtype([("offset", "<u8"), ("size_bytes", "<u4"), ("shard", "<u2"), ("label", "<i2")])
@@ -208,3 +208,6 @@ def _damaged(path: Path, reason: str) -> DataError:
 
 def _make_index(manifest: Manifest) -> str:
     return f"make it:  places verify {manifest.root} --split {manifest.split} --index"
+
+
+NO_LABEL = -1

@@ -5,14 +5,19 @@ what shards and archives of pictures need.
 """
 
 import os
-import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
 from typing import NamedTuple, Protocol
 
-from places.data.shards.tar_headers import BLOCK_BYTES, read_name, read_size_bytes
+from places.data.shards.tar_headers import (
+    BLOCK_BYTES,
+    is_header,
+    padded,
+    read_name,
+    read_size_bytes,
+)
 from places.errors import DataError
 
 RECORD_BYTES = 10240  # tars are filled up to a multiple of this
@@ -20,10 +25,6 @@ RECORD_BYTES = 10240  # tars are filled up to a multiple of this
 _ZEROS = bytes(BLOCK_BYTES)
 _CHUNK_BYTES = 2 << 20  # when a file is hashed
 _WINDOW_BYTES = 256 << 10  # when headers are read: a few pictures
-_OWNER = b"0000644\0" + b"0000000\0" * 2
-_MODIFIED = b"00000000000\0"
-_REST = bytes(100) + (b"ustar\00000").ljust(255, b"\0")  # all behind the type of the member
-_FIXED_SUM = sum(_OWNER) + sum(_MODIFIED) + sum(_REST) + ord("0") + 8 * ord(" ")
 
 
 class Member(NamedTuple):
@@ -38,56 +39,6 @@ class Digest(Protocol):
     """What `hashlib` makes."""
 
     def update(self, data: memoryview, /) -> None: ...  # noqa: D102 - as in hashlib
-
-
-def padded(size_bytes: int) -> int:
-    """Return a size rounded up to whole blocks of 512 bytes."""
-    return -(-size_bytes // BLOCK_BYTES) * BLOCK_BYTES
-
-
-def header_of(name: bytes, size_bytes: int) -> bytes:
-    """Return the header of a regular file: one ustar block, owner 0, mode 0644, time 0.
-
-    Raises:
-        DataError: The name does not fit into the block.
-    """
-    rest = _REST
-    checksum = _FIXED_SUM
-    if len(name) > 100:
-        prefix, name = split_name(name)
-        rest = _REST[:188] + prefix.ljust(167, b"\0")
-        checksum += sum(prefix)
-    size = b"%011o\0" % size_bytes
-    checksum += sum(name) + sum(size)
-    fields = name.ljust(100, b"\0"), _OWNER, size, _MODIFIED, checksum, rest
-    return b"%b%b%b%b%06o\0 0%b" % fields
-
-
-def split_name(name: bytes) -> tuple[bytes, bytes]:
-    """Cut a long name at a slash into at most 155 and 100 bytes, as the ustar format wants it.
-
-    Raises:
-        DataError: There is no such slash.
-    """
-    slash = name.rfind(b"/", 0, 156)
-    if slash > 0 and 0 < len(name) - slash - 1 <= 100:
-        return name[:slash], name[slash + 1 :]
-    raise DataError(
-        f"the name {name.decode(errors='replace')!r} is too long for a tar of pictures",
-        "at most 100 bytes, or 155 before a slash and 100 after it: shorten the file's name",
-    )
-
-
-def is_header(block: bytes) -> bool:
-    """Tell whether a block is a tar header, by its checksum."""
-    field = block[148:156]
-    try:
-        checksum = int(field.strip(b" \0"), 8)
-    except ValueError:
-        return False
-    # Adler-32 ends in the sum of all bytes, modulo 65521: twenty times faster than sum().
-    rest = (1 + checksum + sum(field) - 8 * ord(" ")) % 65521
-    return zlib.adler32(block) & 0xFFFF == rest
 
 
 def hash_file(path: Path, digest: Digest, stop: Event) -> None:

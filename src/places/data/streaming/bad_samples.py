@@ -1,21 +1,13 @@
 """What becomes of samples that cannot be read: the run stops, or they are named and counted."""
 
-import errno
 import logging
 import threading
 from typing import Literal
 
-from places.errors import DataError, StorageError
+from places.errors import DataError
 
 DamagePolicy = Literal["raise", "skip"]
 
-_REMEDIES = {
-    errno.EMFILE: "raise the limit of open files:  ulimit -n 65536",
-    errno.ENFILE: "the system's limit of open files is reached: end other programs",
-    errno.ENOSPC: "make room there, or type a smaller --data.cache_size_gb",
-    errno.EDQUOT: "make room there, or type a smaller --data.cache_size_gb",
-    errno.EACCES: "see who may read and write there",
-}
 _log = logging.getLogger("places.data")
 
 
@@ -72,14 +64,3 @@ class BadSamples:
         if is_new:
             _log.warning("skipped sample %d: %s", sample, reason)
         return reason
-
-
-def storage_error(what: str, error: OSError) -> StorageError:
-    """Return how to report an error of the system, which says nothing about the data.
-
-    Args:
-        what: What could not be done, such as "cannot read /data/train-000000.tar".
-        error: Why.
-    """
-    remedy = _REMEDIES.get(error.errno or 0, "check the disk or the network behind it")
-    return StorageError(f"{what}: {error.strerror or error}", remedy)

@@ -16,6 +16,7 @@ from places.data.streaming.decode import (
 from places.data.streaming.jpeg import Pixels
 from places.data.streaming.samples import Source
 from places.data.streaming.stream import Batch, Sample, stream
+from places.hashing import Ids, uniforms
 
 _CROP_STREAM = 3  # keeps the numbers of crops apart from those that plan.train_order hashes
 
@@ -38,7 +39,7 @@ class Workers:
     pin_memory: bool = False
     num_ranks_per_node: int = 1
 
-    def share_of_node(self, ids: plan.Ids, batch_size: int) -> tuple[plan.Ids, int]:
+    def share_of_node(self, ids: Ids, batch_size: int) -> tuple[Ids, int]:
         """Return what all processes of this node read of an epoch, and how much in each step."""
         ids = ids[: len(ids) // batch_size * batch_size].reshape(-1, batch_size)
         width = batch_size // self.num_ranks * self.num_ranks_per_node
@@ -81,10 +82,10 @@ def train_batches(
     Order, crops and flips depend on `seed`, `epoch` and the sample alone.
     """
 
-    def open_batch(ids: plan.Ids) -> Callable[[int, Pixels], Sample]:
+    def open_batch(ids: Ids) -> Callable[[int, Pixels], Sample]:
         entries = source.shards.entries(ids)
         # The last number decides the flip, the others the crop.
-        numbers = plan.uniforms(ids, NUM_CROP_UNIFORMS + 1, seed, epoch, _CROP_STREAM).tolist()
+        numbers = uniforms(ids, NUM_CROP_UNIFORMS + 1, seed, epoch, _CROP_STREAM).tolist()
 
         def load(row: int, pixels: Pixels) -> Sample:
             def decode(jpeg: bytes) -> None:
@@ -125,7 +126,7 @@ def eval_batches(
     Only the first `num_batches` are read if that is given, those before `first_step` included.
     """
 
-    def open_batch(ids: plan.Ids) -> Callable[[int, Pixels], Sample]:
+    def open_batch(ids: Ids) -> Callable[[int, Pixels], Sample]:
         entries = source.shards.entries(ids)
 
         def load(row: int, pixels: Pixels) -> Sample:
@@ -147,7 +148,7 @@ def eval_batches(
     yield from _stream(source, ids, open_batch, crop.image_size, workers, first_step)
 
 
-def eval_ids(num_samples: int, batch_size: int, workers: Workers) -> Iterator[plan.Ids]:
+def eval_ids(num_samples: int, batch_size: int, workers: Workers) -> Iterator[Ids]:
     """Yield the ids that one process evaluates, batch by batch."""
     for step in range(plan.num_eval_batches(num_samples, batch_size)):
         yield plan.eval_batch(
@@ -157,8 +158,8 @@ def eval_ids(num_samples: int, batch_size: int, workers: Workers) -> Iterator[pl
 
 def _stream(
     source: Source,
-    ids: Iterable[plan.Ids],
-    open_batch: Callable[[plan.Ids], Callable[[int, Pixels], Sample]],
+    ids: Iterable[Ids],
+    open_batch: Callable[[Ids], Callable[[int, Pixels], Sample]],
     image_size: int,
     workers: Workers,
     first_step: int,

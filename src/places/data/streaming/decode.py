@@ -14,7 +14,6 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from places.data.streaming.bad_samples import storage_error
 from places.data.streaming.jpeg import (
     MAX_PIXELS,
     Box,
@@ -25,6 +24,7 @@ from places.data.streaming.jpeg import (
     read_header,
 )
 from places.errors import DataError
+from places.files import storage_error
 
 ResizeMode = Literal["short_side", "squash"]
 

@@ -10,7 +10,7 @@ from places.data.streaming.bad_samples import BadSamples
 from places.data.streaming.jpeg import Pixels
 from places.data.streaming.shard_reader import Entry, Shards
 from places.data.streaming.stream import Sample
-from places.errors import ConfigError, DataError, StorageError
+from places.errors import DataError, StorageError
 
 _TRAIN_SHARE = 0.8  # of the cache
 
@@ -114,24 +114,3 @@ def open_source(
         prefetch_share=_TRAIN_SHARE if split == "train" else 1.0,
     )
     return Source(manifest, Shards(manifest, remote), bad_samples)
-
-
-def check_train_order(num_samples: int, batch_size: int, shuffle_window: int | None) -> None:
-    """Refuse a batch size or window that makes no epoch.
-
-    Raises:
-        ConfigError: The message names the sizes.
-    """
-    if num_samples < batch_size:
-        raise ConfigError(
-            f"data.batch_size {batch_size} is larger than the training split",
-            f"it has {num_samples} training pictures",
-        )
-    if shuffle_window is not None and (shuffle_window < 1 or batch_size % shuffle_window):
-        divisors = [n for n in range(1, batch_size + 1) if batch_size % n == 0]
-        nearest = sorted(divisors, key=lambda n: abs(n - shuffle_window))[:2]
-        raise ConfigError(
-            f"data.shuffle_window {shuffle_window} does not divide data.batch_size {batch_size}",
-            "every batch takes equal parts of that many shards",
-            f"nearest:  {', '.join(map(str, sorted(nearest)))}",
-        )

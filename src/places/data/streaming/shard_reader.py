@@ -8,9 +8,9 @@ from places.data.remote.prefetch import ShardCache
 from places.data.remote.shard_uses import shard_uses
 from places.data.shards.manifest import Manifest, load_index
 from places.data.shards.tar_headers import BLOCK_BYTES, read_key, read_size_bytes
-from places.data.streaming.bad_samples import storage_error
-from places.data.streaming.plan import Ids
 from places.errors import DataError
+from places.files import storage_error
+from places.hashing import Ids
 
 Entry = tuple[int, int, int, int]  # a row of the index: offset, size in bytes, shard, label
 

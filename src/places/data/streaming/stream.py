@@ -16,7 +16,8 @@ import numpy as np
 import torch
 
 from places.data.streaming.jpeg import Pixels
-from places.data.streaming.plan import PADDING, Ids
+from places.data.streaming.plan import PADDING
+from places.hashing import Ids
 
 # Large enough that handing out work costs nothing, small enough to share a batch.
 _ROWS_PER_TASK = 16

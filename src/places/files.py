@@ -1,0 +1,75 @@
+"""Files written whole or not at all, and what is said when the system refuses."""
+
+import contextlib
+import errno
+import os
+import shutil
+import socket
+from pathlib import Path
+
+from places.errors import StorageError
+
+
+def storage_error(what: str, error: OSError) -> StorageError:
+    """Return how to report an error of the system, which says nothing about the data.
+
+    Args:
+        what: What could not be done, such as "cannot read /data/train-000000.tar".
+        error: Why.
+    """
+    remedy = _REMEDIES.get(error.errno or 0, "check the disk or the network behind it")
+    return StorageError(f"{what}: {error.strerror or error}", remedy)
+
+
+_REMEDIES = {
+    errno.EMFILE: "raise the limit of open files:  ulimit -n 65536",
+    errno.ENFILE: "the system's limit of open files is reached: end other programs",
+    errno.ENOSPC: "make room there, or type a smaller --data.cache_size_gb",
+    errno.EDQUOT: "make room there, or type a smaller --data.cache_size_gb",
+    errno.EACCES: "see who may read and write there",
+}
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file so that it is either complete or not there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+
+
+def partial_path(path: Path) -> Path:
+    """Return the temporary name of a file, which tells the machine and the process that writes."""
+    return path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.partial")
+
+
+def keep_as(source: Path, path: Path) -> None:
+    """Give a file a second name, under which there is always a whole file too.
+
+    A file system without hard links gets a copy.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = partial_path(path)
+    partial.unlink(missing_ok=True)
+    try:
+        os.link(source, partial)
+    except OSError:
+        shutil.copy2(source, partial)
+        _sync(partial)
+    partial.replace(path)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    # Without it the new name itself may be lost with the power. Some network file systems refuse;
+    # the rename is ordered there anyway.
+    with contextlib.suppress(OSError):
+        _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
