@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from places.console import ByteProgress
+from places.console import FirstFew, progress
 
 
 class Terminal(io.StringIO):
@@ -17,13 +17,13 @@ def test_lines_of_text_when_not_on_a_terminal(
 ) -> None:
     now_s = 0.0
     monkeypatch.setattr(time, "monotonic", lambda: now_s)
-    with ByteProgress("train", 100 * 10**6) as progress:
-        progress.advance(10**6)
+    with progress("train", 100 * 10**6) as counter:
+        counter.advance(10**6)
         assert capsys.readouterr().err == ""
         now_s = 20.0
-        progress.expect(100 * 10**6)
-        progress.advance(99 * 10**6)
-        progress.advance(1)
+        counter.expect(100 * 10**6)
+        counter.advance(99 * 10**6)
+        counter.advance(1)
     assert capsys.readouterr().err == "train: 50%, 5 MB/s, 20 s left\n"
 
 
@@ -31,8 +31,27 @@ def test_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("TERM", "xterm")
-    with ByteProgress("train", 10**6) as progress:
-        progress.expect(10**6)
-        progress.advance(10**6)
+    with progress("train", 10**6) as counter:
+        counter.expect(10**6)
+        counter.advance(10**6)
     assert "train" in terminal.getvalue()
     assert "50%" in terminal.getvalue() or "MB" in terminal.getvalue()
+
+
+def test_pictures_are_counted_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    with progress("drawing", 40, "pictures") as counter:
+        counter.advance(10)
+    assert "drawing" in terminal.getvalue()
+    assert "40" in terminal.getvalue()
+
+
+def test_the_first_few_and_how_many_more() -> None:
+    few = FirstFew(max_shown=2)
+    assert str(few) == ""
+    for name in ("a", "b", "c"):
+        few.add(name)
+    assert str(few) == "a, b and 1 more"
+    assert (few.count, few.shown, few.more) == (3, ["a", "b"], "and 1 more")

@@ -2,140 +2,145 @@
 
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
-
-from lightning.pytorch.utilities import rank_zero_only
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rich.progress import Progress
 
 _S_PER_LINE = 10.0
 
 
-class ByteProgress:
-    """A bar with rate and time left on a terminal, else a line of text every ten seconds.
+def say(text: object) -> None:
+    """Tell the user something, once for all processes: a line after `places: `, or a rich table."""
+    if _is_first_process():
+        show(f"places: {text}" if isinstance(text, str) else text)
+
+
+def show(content: object) -> None:
+    """Write text or something of rich, a table for instance, to stderr, as it is."""
+    if isinstance(content, str):
+        print(content, file=sys.stderr)
+        return
+    from rich.console import Console  # takes longer to import than a help text to print
+
+    Console(stderr=True, highlight=False, soft_wrap=True).print(content, markup=False)
+
+
+def _is_first_process() -> bool:
+    from lightning_utilities.core.rank_zero import rank_zero_only
+
+    # Lightning sets it, when it is imported and again when it starts its processes.
+    return getattr(rank_zero_only, "rank", 0) == 0
+
+
+def printable(name: str) -> str:
+    r"""Return a file name that can be written as UTF-8: a byte that is none becomes `\xff`."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+@dataclass
+class FirstFew:
+    """Counts things, and keeps what is said of the first few of them.
+
+    Attributes:
+        max_shown: How many are kept.
+        count: How many there were.
+        shown: What is said of the first.
+    """
+
+    max_shown: int = 3
+    count: int = 0
+    shown: list[str] = field(default_factory=list)
+
+    def add(self, text: str) -> None:
+        """Count one more."""
+        self.count += 1
+        if self.count <= self.max_shown:
+            self.shown.append(text)
+
+    @property
+    def more(self) -> str:
+        """How many are not shown, in words; an empty string for none."""
+        return f"and {self.count - len(self.shown):,} more" if self.count > len(self.shown) else ""
+
+    def __str__(self) -> str:
+        """Return the first few in one line, and how many more there are."""
+        return " ".join(filter(None, [", ".join(self.shown), self.more]))
+
+
+class Counter:
+    """How far a long piece of work has come; made by `progress`.
+
+    Args:
+        title: What is being done.
+        total: How much there is to do.
+        unit: What is counted: "bytes", or "pictures" and the like.
+        bar: What shows it; without one a line of text is written every ten seconds.
+    """
+
+    def __init__(self, title: str, total: int, unit: str, bar: "Progress | None" = None) -> None:
+        self._title, self._total, self._unit, self._done = title, total, unit, 0
+        self._start_s = self._line_s = time.monotonic()
+        self._bar = bar
+        self._task = bar.add_task(title, total=total) if bar else None
+
+    def expect(self, num: int) -> None:
+        """Add to what there is to do."""
+        self._total += num
+        if self._bar and self._task is not None:
+            self._bar.update(self._task, total=self._total)
+
+    def advance(self, num: int) -> None:
+        """Count as done."""
+        self._done += num
+        if self._bar and self._task is not None:
+            self._bar.advance(self._task, num)
+        elif time.monotonic() - self._line_s > _S_PER_LINE:
+            self._line_s = time.monotonic()
+            show(self._line())
+
+    def _line(self) -> str:
+        per_s = self._done / (self._line_s - self._start_s)
+        left_s = (self._total - self._done) / max(per_s, 1e-9)
+        in_mb = self._unit == "bytes"
+        rate = f"{per_s / 1e6:,.0f} MB/s" if in_mb else f"{per_s:,.0f} {self._unit}/s"
+        part = self._done / max(self._total, 1)
+        return f"{self._title}: {part:.0%}, {rate}, {left_s:,.0f} s left"
+
+
+@contextmanager
+def progress(title: str, total: int, unit: str = "bytes") -> "Iterator[Counter]":
+    """Show how far a long piece of work has come, with its rate and the time left.
+
+    On a terminal that is a bar, which goes away at the end; else a line every ten seconds.
 
     Args:
         title: What is being done, shown in front.
-        total_bytes: Bytes to pass; more can be added with `expect`.
+        total: How much there is to do; more can be added with `Counter.expect`.
+        unit: What is counted: "bytes", or "pictures" and the like.
     """
-
-    def __init__(self, title: str, total_bytes: int) -> None:
-        self._title = title
-        self._total_bytes = total_bytes
-        self._done_bytes = 0
-        self._start_s = self._line_s = time.monotonic()
-        self._bar: Progress | None = None
-
-    def __enter__(self) -> Self:
-        """Show the bar."""
-        if sys.stderr.isatty():
-            self._bar = _bar()
-            self._task = self._bar.add_task(self._title, total=self._total_bytes)
-            self._bar.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Take the bar away."""
-        if self._bar:
-            self._bar.stop()
-
-    def expect(self, num_bytes: int) -> None:
-        """Add to the bytes that there are to pass."""
-        self._total_bytes += num_bytes
-        if self._bar:
-            self._bar.update(self._task, total=self._total_bytes)
-
-    def advance(self, num_bytes: int) -> None:
-        """Count bytes as passed."""
-        self._done_bytes += num_bytes
-        if self._bar:
-            self._bar.advance(self._task, num_bytes)
-        elif time.monotonic() - self._line_s > _S_PER_LINE:
-            self._line_s = time.monotonic()
-            sys.stderr.write(self._line() + "\n")
-
-    def _line(self) -> str:
-        mb_per_s = self._done_bytes / (self._line_s - self._start_s) / 1e6
-        left_s = (self._total_bytes - self._done_bytes) / max(mb_per_s * 1e6, 1)
-        part = self._done_bytes / max(self._total_bytes, 1)
-        return f"{self._title}: {part:.0%}, {mb_per_s:,.0f} MB/s, {left_s:,.0f} s left"
-
-
-def _bar() -> "Progress":
-    # rich takes longer to import than a help text to print.
+    if not sys.stderr.isatty():
+        yield Counter(title, total, unit)
+        return
+    # Takes longer to import than a help text to print.
+    from rich import progress as rich
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
-    )
 
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
+    columns = (
+        (rich.DownloadColumn(), rich.TransferSpeedColumn())
+        if unit == "bytes"
+        else (rich.MofNCompleteColumn(), rich.TextColumn("{task.speed:,.0f} " + unit + "/s"))
+    )
+    with rich.Progress(
+        rich.TextColumn("{task.description}"),
+        rich.BarColumn(),
+        *columns,
+        rich.TimeRemainingColumn(),
         console=Console(stderr=True),
         transient=True,
-    )
-
-
-@dataclass
-class LeftOut:
-    """Files that are not packed: how many, and the first few names."""
-
-    count: int = 0
-    names: list[str] = field(default_factory=list)
-
-    def add(self, name: bytes) -> None:
-        """Count a file."""
-        self.count += 1
-        if self.count <= 3:
-            self.names.append(name.decode(errors="replace"))
-
-    def __str__(self) -> str:
-        """Return the names, and how many more there are."""
-        more = self.count - len(self.names)
-        return ", ".join(self.names) + (f" and {more:,} more" if more else "")
-
-
-@dataclass
-class Problems:
-    """What is wrong with a split: how much, and the first lines of it."""
-
-    count: int = 0
-    lines: list[str] = field(default_factory=list)
-
-    def add(self, line: str) -> None:
-        """Note a problem."""
-        self.count += 1
-        if self.count <= _MAX_LINES:
-            self.lines.append(line)
-
-    def __str__(self) -> str:
-        """Return all that is printed: a verdict, and a line for each problem."""
-        if not self.count:
-            return "all is well"
-        more = [f"and {self.count - _MAX_LINES:,} more"] if self.count > _MAX_LINES else []
-        return "\n  ".join([f"problems: {self.count:,}", *self.lines, *more])
-
-
-_MAX_LINES = 20
-
-
-@rank_zero_only
-def say(text: str) -> None:
-    """Tell the user something, once for all processes."""
-    print(f"places: {text}", file=sys.stderr)
+    ) as bar:
+        yield Counter(title, total, unit, bar)

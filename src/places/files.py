@@ -5,9 +5,74 @@ import errno
 import os
 import shutil
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from places.errors import StorageError
+
+_REMEDIES = {
+    errno.EMFILE: "raise the limit of open files:  ulimit -n 65536",
+    errno.ENFILE: "the system's limit of open files is reached: end other programs",
+    errno.ENOSPC: "make room there, or type a smaller --data.cache_size_gb",
+    errno.EDQUOT: "make room there, or type a smaller --data.cache_size_gb",
+    errno.EACCES: "see who may read and write there",
+}
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """Yield the temporary name under which to write a file; at the end it gets its own name.
+
+    So under its own name there is always a whole file: the temporary one lies in the same folder,
+    is brought to the disk and then renamed. It is removed if the block ends with an error.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = partial_path(path)
+    try:
+        yield partial
+        sync(partial)
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    # Without it the new name itself may be lost with the power. Some network file systems refuse;
+    # the rename is ordered there anyway.
+    with contextlib.suppress(OSError):
+        sync(path.parent)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text in UTF-8 as a whole file or not at all."""
+    with written_whole(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def keep_as(source: Path, path: Path) -> None:
+    """Give a file a second name, under which there is always a whole file too.
+
+    A file system without hard links gets a copy.
+    """
+    with written_whole(path) as partial:
+        partial.unlink(missing_ok=True)
+        try:
+            os.link(source, partial)
+        except OSError:
+            shutil.copy2(source, partial)
+
+
+def partial_path(path: Path) -> Path:
+    """Return the temporary name of a file, which tells the machine and the process that writes."""
+    return path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.partial")
+
+
+def sync(path: Path) -> None:
+    """Wait until a file or a folder is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def storage_error(what: str, error: OSError) -> StorageError:
@@ -19,57 +84,3 @@ def storage_error(what: str, error: OSError) -> StorageError:
     """
     remedy = _REMEDIES.get(error.errno or 0, "check the disk or the network behind it")
     return StorageError(f"{what}: {error.strerror or error}", remedy)
-
-
-_REMEDIES = {
-    errno.EMFILE: "raise the limit of open files:  ulimit -n 65536",
-    errno.ENFILE: "the system's limit of open files is reached: end other programs",
-    errno.ENOSPC: "make room there, or type a smaller --data.cache_size_gb",
-    errno.EDQUOT: "make room there, or type a smaller --data.cache_size_gb",
-    errno.EACCES: "see who may read and write there",
-}
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file so that it is either complete or not there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
-
-
-def partial_path(path: Path) -> Path:
-    """Return the temporary name of a file, which tells the machine and the process that writes."""
-    return path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.partial")
-
-
-def keep_as(source: Path, path: Path) -> None:
-    """Give a file a second name, under which there is always a whole file too.
-
-    A file system without hard links gets a copy.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = partial_path(path)
-    partial.unlink(missing_ok=True)
-    try:
-        os.link(source, partial)
-    except OSError:
-        shutil.copy2(source, partial)
-        _sync(partial)
-    partial.replace(path)
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    # Without it the new name itself may be lost with the power. Some network file systems refuse;
-    # the rename is ordered there anyway.
-    with contextlib.suppress(OSError):
-        _sync(folder)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,6 +1,5 @@
 """Files of checkpoints: written whole or not at all, and checked before they are trusted."""
 
-import os
 import socket
 import time
 import zipfile
@@ -12,7 +11,7 @@ import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from places.errors import CheckpointError
-from places.files import _sync_folder, partial_path
+from places.files import written_whole
 
 # A temporary file of another machine is only known to be left over when nobody wrote to it lately.
 _STRAY_AGE_S = 3600.0
@@ -38,19 +37,9 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         if storage_options is not None or "://" in str(path):
             super().save_checkpoint(checkpoint, path, storage_options)
             return
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = partial_path(path)
-        try:
-            with partial.open("wb") as file:
-                torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
-        _sync_folder(path.parent)
+        # Given a path instead of a file, torch would write the temporary name into the archive.
+        with written_whole(Path(path)) as partial, partial.open("wb") as file:
+            torch.save(checkpoint, file)
 
     def load_checkpoint(
         self,

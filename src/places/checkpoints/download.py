@@ -1,13 +1,12 @@
 """`--ckpt_path URL`: the file behind it, brought to this machine."""
 
 import hashlib
-import os
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from places.data.remote.urls import open_folder, without_credentials, without_secrets
 from places.errors import CheckpointError
-from places.files import partial_path
+from places.files import written_whole
 
 
 def fetch_checkpoint(url: str, folder: Path) -> Path:
@@ -27,19 +26,13 @@ def fetch_checkpoint(url: str, folder: Path) -> Path:
     files = open_folder(url, "ckpt_path").files
     name = PurePosixPath(urlsplit(url).path).name
     path = folder / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}-{name}"
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = partial_path(path)
     try:
-        files.get_file(url, str(partial))
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())
-        partial.replace(path)
+        with written_whole(path) as partial:
+            files.get_file(url, str(partial))
     except Exception as error:
         reason = without_secrets(str(error) or type(error).__name__, url).partition("\n")[0]
         # Not chained: the original may show credentials.
         failure = CheckpointError(f"cannot fetch checkpoint {shown}", reason)
     else:
         return path
-    finally:
-        partial.unlink(missing_ok=True)
     raise failure

@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Sequence
 
 from places import __version__
+from places.console import show
 from places.errors import PlacesError
 
 # For each command the function that runs it and what it does. The function takes the words
@@ -65,10 +66,10 @@ def main(args: Sequence[str] | None = None) -> int:
     except PlacesError as error:
         if show_traceback:
             traceback.print_exc()
-        print(f"places: error: {error}", file=sys.stderr)
+        show(f"places: error: {error}")
         return _EXIT_USER_ERROR
     except KeyboardInterrupt:
-        print("places: interrupted", file=sys.stderr)
+        show("places: interrupted")
         return _EXIT_INTERRUPTED
     except SystemExit as exit_:
         # Lightning and jsonargparse end the process this way, after --help for instance.

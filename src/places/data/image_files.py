@@ -8,7 +8,7 @@ from lightning.pytorch import LightningDataModule
 from lightning.pytorch.trainer.states import TrainerFn
 
 from places.config.ranges import check_range
-from places.console import LeftOut
+from places.console import FirstFew, printable
 from places.data.checks import check_batch_size, check_pixels
 from places.data.loader import Loader
 from places.data.streaming import plan
@@ -67,7 +67,7 @@ class ImageFiles(LightningDataModule):
         self.resize_mode: ResizeMode = resize_mode
         self.num_threads = num_threads
         self.paths: list[Path] = []
-        self.left_out = LeftOut()
+        self.left_out = FirstFew()
 
     def setup(self, stage: str) -> None:
         """List the pictures.
@@ -115,7 +115,7 @@ class ImageFiles(LightningDataModule):
         return load
 
 
-def find_images(images: Path) -> tuple[list[Path], LeftOut]:
+def find_images(images: Path) -> tuple[list[Path], FirstFew]:
     """Return a picture, or all pictures below a folder, in the order of their paths.
 
     Returns:
@@ -125,7 +125,7 @@ def find_images(images: Path) -> tuple[list[Path], LeftOut]:
     Raises:
         DataError: There is no such file or folder, or it has no picture.
     """
-    left_out = LeftOut()
+    left_out = FirstFew()
     if images.is_file():
         return [images], left_out
     if not images.is_dir():
@@ -139,11 +139,11 @@ def find_images(images: Path) -> tuple[list[Path], LeftOut]:
     return sorted(found), left_out
 
 
-def _pictures_below(images: Path, left_out: LeftOut) -> list[Path]:
+def _pictures_below(images: Path, left_out: FirstFew) -> list[Path]:
     found: list[Path] = []
 
     def note(error: OSError) -> None:
-        left_out.add(os.fsencode(f"{error.filename}/ ({error.strerror})"))
+        left_out.add(printable(f"{error.filename}/ ({error.strerror})"))
 
     for name, folders, files in os.walk(images, onerror=note):
         folder = Path(name)
@@ -152,5 +152,5 @@ def _pictures_below(images: Path, left_out: LeftOut) -> list[Path]:
         pictures = {f for f in files if Path(f).suffix.lower() in _ENDINGS and f[0] != "."}
         found += [folder / file for file in pictures]
         for other in [*(f"{name}/" for name in sorted(passed)), *sorted({*files} - pictures)]:
-            left_out.add(os.fsencode(other))
+            left_out.add(printable(other))
     return found

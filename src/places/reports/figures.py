@@ -8,6 +8,8 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 from PIL import Image, ImageOps
 
+from places.files import written_whole
+
 _MAX_NAMED_CLASSES = 40  # more names than these cannot be read beside a matrix
 _THUMBNAIL_SIZE = 192
 _PEAK = 50  # a curve that rises to as many times its least value hides the rest of it
@@ -15,10 +17,8 @@ _PEAK = 50  # a curve that rises to as many times its least value hides the rest
 
 def save_figure(figure: Figure, path: Path) -> None:
     """Write a figure as PNG, complete or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    figure.savefig(partial, format="png", dpi=120)
-    partial.replace(path)
+    with written_whole(path) as partial:
+        figure.savefig(partial, format="png", dpi=120)
 
 
 def curves_figure(metrics: Mapping[str, Sequence[tuple[int, float]]]) -> Figure | None:

@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from rich.console import Console
 
 from places.categories import load_categories
 from places.classifier import NUM_GUESSES
+from places.console import printable, show
 from places.data.image_files import ImageFiles
 from places.files import write_text
 from places.processes import first_position, run_folder
 from places.reports.figures import contact_sheet, save_figure
-from places.reports.row_file import RowFile, printable
+from places.reports.row_file import RowFile
 
 FILE_NAME = "predictions.csv"
 HEADER = [
@@ -67,7 +67,7 @@ class Predictions(Callback):
             self._finish()
             data = trainer.datamodule  # type: ignore[attr-defined]  # set, not declared
             if isinstance(data, ImageFiles) and data.left_out.count:
-                _say(f"{data.left_out.count:,} left out as no pictures: {data.left_out}")
+                show(f"{data.left_out.count:,} left out as no pictures: {data.left_out}")
 
     def _finish(self) -> None:
         text, names = io.StringIO(newline=""), load_categories()
@@ -92,12 +92,8 @@ class Predictions(Callback):
         write_text(self._rows.path, text.getvalue())
         self._rows.remove()
         for line in errors:
-            _say(f"unreadable: {line}")
-        _say(f"{num_rows} pictures, {len(errors)} unreadable: {self._rows.path}")
+            show(f"unreadable: {line}")
+        show(f"{num_rows} pictures, {len(errors)} unreadable: {self._rows.path}")
         figure = contact_sheet(shown)
         if figure is not None:
             save_figure(figure, self._rows.path.with_suffix(".png"))
-
-
-def _say(text: str) -> None:
-    Console(stderr=True, highlight=False, soft_wrap=True).print(text, markup=False)

@@ -10,10 +10,10 @@ from typing import Any
 
 import yaml
 from lightning.pytorch import Callback, LightningModule, Trainer
-from rich.console import Console
 from rich.table import Table
 
 from places.classifier import SceneClassifier
+from places.console import show
 from places.data.places365 import Places365
 from places.data.shards.manifest import Manifest
 from places.files import write_text
@@ -40,12 +40,11 @@ class Results(Callback):
         manifest = data.manifests[data.test_split]
         if not (trainer.is_global_zero and is_complete(trainer, pl_module, data.test_split)):
             return
-        console = Console(stderr=True, highlight=False, soft_wrap=True)
         scores, count = pl_module.evaluation.compute(), pl_module.evaluation.count
-        console.print(score_table(scores, count, manifest))
+        show(score_table(scores, count, manifest))
         result = describe_result(scores, count, manifest, folder, trainer.ckpt_path)
         write_text(folder / FILE_NAME, json.dumps(result, indent=2) + "\n")
-        console.print(f"scores: {folder / FILE_NAME}", markup=False)
+        show(f"scores: {folder / FILE_NAME}")
 
 
 def describe_result(

@@ -48,8 +48,3 @@ class RowFile:
 
     def _part(self, rank: int) -> Path:
         return self.path.with_name(f".{self.path.name}.{rank}")
-
-
-def printable(name: str) -> str:
-    r"""Return a file name that can be written as UTF-8: a byte that is none becomes `\xff`."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

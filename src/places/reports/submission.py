@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from rich.console import Console
 
 from places.classifier import NUM_GUESSES
+from places.console import show
 from places.data.places365 import Places365
 from places.errors import DataError
 from places.files import write_text
@@ -69,9 +69,7 @@ class Submission(Callback):
         check_complete([key for key, _ in lines], self._num_expected)
         text = "\n".join(" ".join([f"{key}.jpg", *map(str, best)]) for key, best in lines)
         write_text(self._rows.path, text)
-        Console(stderr=True, highlight=False, soft_wrap=True).print(
-            f"{len(lines):,} lines for the test server: {self._rows.path}", markup=False
-        )
+        show(f"{len(lines):,} lines for the test server: {self._rows.path}")
 
 
 def check_complete(names: list[str], num_expected: int) -> None:

@@ -1,6 +1,5 @@
 """Resume points: from which a run goes on exactly, whenever and however it was ended."""
 
-import sys
 import time
 from functools import partial
 from itertools import chain
@@ -10,6 +9,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
+from places.console import say
 from places.errors import CheckpointError
 from places.files import keep_as
 from places.processes import Agreement, run_folder
@@ -146,13 +146,9 @@ class ResumePoints(Checkpoint):
         self._saved_step, self._saved_at_s = trainer.global_step, time.monotonic()
 
     def _stop(self, trainer: Trainer, number: int) -> None:
-        if trainer.is_global_zero:
-            last = self._folder / LAST
-            what = f"go on with  --ckpt_path {last}" if last.is_file() else "nothing is saved"
-            print(
-                f"places: stopped by signal {number} after step {trainer.global_step}: {what}",
-                file=sys.stderr,
-            )
+        last = self._folder / LAST
+        what = f"resume with  --ckpt_path {last}" if last.is_file() else "nothing is saved"
+        say(f"stopped by signal {number} after step {trainer.global_step}: {what}")
         raise SystemExit(exit_status(number, trainer))
 
 

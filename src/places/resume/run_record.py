@@ -1,6 +1,5 @@
 """What a run says about itself: its resolved config, in its folder and in its checkpoints."""
 
-import sys
 from importlib.metadata import version
 from typing import Any
 
@@ -11,6 +10,7 @@ from lightning.pytorch.loggers import WandbLogger
 
 from places.categories import load_categories
 from places.checkpoints.contents import CHECKPOINT_KEY
+from places.console import say
 from places.data.places365 import Places365
 
 _FORMAT_VERSION = 1
@@ -30,7 +30,7 @@ class RunRecord(SaveConfigCallback):
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Say where the run is, and give the config to Weights & Biases, which shows it too."""
         if stage == "fit":
-            print(f"places: this run is {trainer.default_root_dir}", file=sys.stderr)
+            say(f"this run is {trainer.default_root_dir}")
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
                 logger.log_hyperparams(self.resolved_config())

@@ -3,19 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
-
 from places.cli.tool_parser import run_tool
+from places.console import progress
 from places.data.packing.pack import pack
 from places.errors import DataError
 from places.synthetic.archives import write_archives
@@ -73,18 +62,6 @@ def sample(
 
 
 def _draw(root: Path, asked: Drawing) -> list[Path]:
-    columns = (
-        TextColumn("drawing"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        _RateColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("drawing", total=asked.num_train + asked.num_val + asked.num_test)
-        return write_archives(root, **asked._asdict(), progress=lambda num: bar.advance(task, num))
-
-
-class _RateColumn(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        return Text(f"{task.speed or 0:.0f} pictures/s")
+    num_pictures = asked.num_train + asked.num_val + asked.num_test
+    with progress("drawing", num_pictures, "pictures") as counter:
+        return write_archives(root, **asked._asdict(), progress=counter.advance)

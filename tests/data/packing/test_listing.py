@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from places.console import LeftOut
 from places.data.packing.listing import (
     MAX_SIZE_BYTES,
     Pictures,
@@ -97,10 +96,6 @@ def test_other_files_are_left_out_and_counted() -> None:
         "airfield/2.png, airfield/3.PNG, unknown/4.webp and 1 more"
     )
     assert pictures.other_files.count == 8
-
-
-def test_nothing_left_out_is_an_empty_text() -> None:
-    assert str(LeftOut()) == ""
 
 
 def test_the_order_is_by_folder_then_name_whatever_the_order_of_the_source() -> None:

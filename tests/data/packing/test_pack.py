@@ -32,7 +32,7 @@ from tests.data.packing.official import (
 
 from places.categories import load_categories
 from places.cli.main import main as places
-from places.console import LeftOut
+from places.console import FirstFew
 from places.data.packing import official as archives_module
 from places.data.packing import pack as pack_module
 from places.data.packing.listing import Pictures
@@ -222,7 +222,7 @@ def test_a_wrong_checksum_stops_the_writing_once_it_is_known(
 
     def write(
         pictures: Pictures, layout: Layout, paths: list[Path], advance: Callable[[int], object]
-    ) -> tuple[list[Shard], LeftOut]:
+    ) -> tuple[list[Shard], FirstFew]:
         assert len(paths) == 3
         wait(checks)
         try:

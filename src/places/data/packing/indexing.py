@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from places.categories import load_categories
-from places.console import ByteProgress
+from places.console import progress
 from places.data.shards.manifest import (
     NO_LABEL,
     SAMPLE,
@@ -24,6 +24,7 @@ from places.data.shards.manifest import (
 from places.data.shards.tar_headers import BLOCK_BYTES, key_of, read_key
 from places.data.shards.tar_members import Member, members_of
 from places.errors import DataError
+from places.files import written_whole
 
 _Entry = tuple[int, int, int, int]
 
@@ -42,10 +43,10 @@ def index_shards(root: Path, split: str) -> Manifest:
     if not paths:
         raise DataError(f"no {split}-*.tar in {root}")
     shards, parts = [], []
-    with ByteProgress(f"index {split}", sum(path.stat().st_size for path in paths)) as progress:
+    with progress(f"index {split}", sum(path.stat().st_size for path in paths)) as counter:
         for number, path in enumerate(paths):
             digest = hashlib.sha256()
-            entries = np.array([*_entries(path, number, digest, progress.advance)], SAMPLE)
+            entries = np.array([*_entries(path, number, digest, counter.advance)], SAMPLE)
             shards.append(Shard(path.name, len(entries), path.stat().st_size, digest.hexdigest()))
             parts.append(entries)
     index = np.concatenate(parts)
@@ -84,20 +85,16 @@ def save_index(path: Path, index: npt.NDArray[np.void], expected: str | None = N
     Raises:
         DataError: It is not the expected one.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("wb") as file:
-        np.save(file, index)
-        file.flush()
-        os.fsync(file.fileno())
-    with temporary.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    if expected not in (None, sha256):
-        temporary.unlink()
-        raise DataError(
-            f"the shards do not fit their manifest: no new {path.name} was written",
-            f"see why:  places verify {path.parent}",
-        )
-    temporary.replace(path)
+    with written_whole(path) as partial:
+        with partial.open("wb") as file:
+            np.save(file, index)
+        with partial.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        if expected not in (None, sha256):
+            raise DataError(
+                f"the shards do not fit their manifest: no new {path.name} was written",
+                f"see why:  places verify {path.parent}",
+            )
     return sha256
 
 

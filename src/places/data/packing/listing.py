@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from places.categories import label_of
-from places.console import LeftOut
+from places.console import FirstFew
 from places.data.packing.official import Source
 from places.data.shards.manifest import NO_LABEL
 from places.data.shards.tar_headers import split_name
@@ -69,8 +69,8 @@ class Pictures:
     folders: list[Folder] = field(default_factory=list)
     suffixes: list[bytes] = field(default_factory=list)
     rows: npt.NDArray[np.void] = field(default_factory=lambda: np.empty(0, row_dtype(1)))
-    other_images: LeftOut = field(default_factory=LeftOut)
-    other_files: LeftOut = field(default_factory=LeftOut)
+    other_images: FirstFew = field(default_factory=FirstFew)
+    other_files: FirstFew = field(default_factory=FirstFew)
 
     def path_of(self, folder: int, suffix: int, base: bytes) -> bytes:
         """Return the path of a picture in a source that is a folder."""
@@ -186,7 +186,7 @@ def _rows(pictures: Pictures, position: int, members: Iterable[Member]) -> Itera
 
 def _leave_out(pictures: Pictures, name: bytes, suffix: bytes) -> None:
     is_image = suffix in _OTHER_SUFFIXES and not _is_hidden(name)
-    (pictures.other_images if is_image else pictures.other_files).add(name)
+    (pictures.other_images if is_image else pictures.other_files).add(name.decode(errors="replace"))
 
 
 def _is_hidden(path: bytes) -> bool:

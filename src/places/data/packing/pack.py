@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from places.categories import load_categories
 from places.cli.tool_parser import run_tool
-from places.console import ByteProgress
+from places.console import Counter, progress
 from places.data.packing.indexing import save_index
 from places.data.packing.labels import check_count, settle_labels
 from places.data.packing.listing import Pictures, collect, files_of, listing_sha256, sort_by_key
@@ -126,21 +126,21 @@ def _pack_split(job: _Job, folder: Path) -> str:
         return _report(job, "already packed")
     scan_bytes = sum(s.path.stat().st_size for s in job.sources if s.path.is_file())
     expected = {source.path: source.md5 for source in job.sources if job.md5 and source.md5}
-    with md5_check(expected) as checked, ByteProgress(job.split, scan_bytes) as progress:
-        pictures = _list_pictures(job, progress)
+    with md5_check(expected) as checked, progress(job.split, scan_bytes) as counter:
+        pictures = _list_pictures(job, counter)
         if not is_known:
             packed_from["listing_sha256"] = listing_sha256(pictures)
             if _is_done(job, folder, packed_from):
                 return _report(job, "already packed")
         layout = lay_out(pictures, job.shard_size_mb * _BYTES_PER_MB)
         _check_space(job.root, layout)
-        progress.expect(sum(layout.sizes_bytes))
+        counter.expect(sum(layout.sizes_bytes))
         paths = [folder / f"{job.split}-{i:06d}.tar" for i in range(len(layout.sizes_bytes))]
 
         def advance(num_bytes: int) -> None:
             if checked.done():
                 checked.result()  # stops the writing once the archive is known to be wrong
-            progress.advance(num_bytes)
+            counter.advance(num_bytes)
 
         shards, no_jpegs = write_shards(pictures, layout, paths, advance)
         checked.result()
@@ -157,13 +157,13 @@ def _pack_split(job: _Job, folder: Path) -> str:
     return _report(job, "packed") + _left_out(pictures)
 
 
-def _list_pictures(job: _Job, progress: ByteProgress) -> Pictures:
+def _list_pictures(job: _Job, counter: Counter) -> Pictures:
     """List the pictures of all sources in their final order."""
 
     def read(source: Source) -> Iterator[Member]:
         if source.path.is_dir():
             return files_of(source.path)
-        return members_of(source.path, advance=progress.advance)
+        return members_of(source.path, advance=counter.advance)
 
     pictures = collect(job.sources, read)
     if pictures.other_images.count and not job.skip_other_files:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import simplejpeg
 
 from places.categories import load_categories
-from places.console import ByteProgress, Problems
+from places.console import FirstFew, progress
 from places.data.shards.manifest import (
     NO_LABEL,
     SAMPLE,
@@ -34,17 +34,18 @@ from places.data.shards.tar_headers import (
 from places.errors import DataError
 
 _ROWS_PER_CHUNK = 256
+_MAX_LINES = 20
 
 _Row = tuple[int, int, int, int]
 
 
-def check_split(manifest: Manifest, decode: bool = False) -> Problems:
+def check_split(manifest: Manifest, decode: bool = False) -> FirstFew:
     """Check the shards and the index of a split; see `verify`."""
-    problems = Problems()
+    problems = FirstFew(_MAX_LINES)
     _check_names(manifest, problems)
     parts = _rows_per_shard(manifest, problems)
     total_bytes = sum(shard.size_bytes for shard in manifest.shards)
-    with ByteProgress(f"verify {manifest.split}", total_bytes * (1 + decode)) as progress:
+    with progress(f"verify {manifest.split}", total_bytes * (1 + decode)) as counter:
         for shard, path, rows in zip(manifest.shards, manifest.shard_paths, parts, strict=True):
             if not path.exists():
                 problems.add(f"{shard.name}: missing")
@@ -52,11 +53,11 @@ def check_split(manifest: Manifest, decode: bool = False) -> Problems:
                 problems.add(f"{shard.name}: empty")
             else:
                 _check_shard(shard, path, rows, decode, problems)
-            progress.advance(shard.size_bytes * (1 + decode))
+            counter.advance(shard.size_bytes * (1 + decode))
     return problems
 
 
-def _check_names(manifest: Manifest, problems: Problems) -> None:
+def _check_names(manifest: Manifest, problems: FirstFew) -> None:
     """Look for tars and categories that should not be there."""
     found = {path.name for path in manifest.root.glob(f"{manifest.split}-*.tar")}
     for name in sorted(found - {shard.name for shard in manifest.shards}):
@@ -69,7 +70,7 @@ def _check_names(manifest: Manifest, problems: Problems) -> None:
             problems.add(f"{names}: category {label} is {own!r}, officially {official!r}")
 
 
-def _rows_per_shard(manifest: Manifest, problems: Problems) -> list[npt.NDArray[np.void]]:
+def _rows_per_shard(manifest: Manifest, problems: FirstFew) -> list[npt.NDArray[np.void]]:
     """Cut the index into shards; an index that cannot be used is cut into nothing."""
     path, num_shards = index_path(manifest.root, manifest.split), len(manifest.shards)
     try:
@@ -96,7 +97,7 @@ def _rows_per_shard(manifest: Manifest, problems: Problems) -> list[npt.NDArray[
 
 
 def _check_shard(
-    shard: Shard, path: Path, rows: npt.NDArray[np.void], decode: bool, problems: Problems
+    shard: Shard, path: Path, rows: npt.NDArray[np.void], decode: bool, problems: FirstFew
 ) -> None:
     with (
         path.open("rb") as file,

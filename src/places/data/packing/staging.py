@@ -6,7 +6,6 @@ on the pack counts as done, and a later run only moves what is left to move.
 
 import fcntl
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -15,6 +14,7 @@ from typing import Any
 
 from places.data.shards.manifest import index_path, manifest_path, read_fields
 from places.errors import DataError
+from places.files import sync
 
 
 @contextmanager
@@ -82,16 +82,16 @@ def install(folder: Path, root: Path, split: str) -> None:
     for name in names:
         if (folder / name).exists():
             (folder / name).replace(root / name)
-    _sync(root)
+    sync(root)
     manifest_path(folder, split).replace(manifest_path(root, split))
-    _sync(root)
+    sync(root)
 
 
 def sync_files(folder: Path) -> None:
     """Wait until all files of a folder are on the disk."""
     for path in folder.iterdir():
-        _sync(path)
-    _sync(folder)
+        sync(path)
+    sync(folder)
 
 
 def is_packed(root: Path, split: str, packed_from: Mapping[str, Any], force: bool) -> bool:
@@ -147,11 +147,3 @@ def _describe(packed_from: Mapping[str, Any] | None) -> str:
 
 def _names(fields: Mapping[str, Any], split: str) -> list[str]:
     return [*(shard["name"] for shard in fields["shards"]), f"{split}.index.npy"]
-
-
-def _sync(path: Path) -> None:
-    file = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)

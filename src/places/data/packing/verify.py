@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from places.cli.tool_parser import run_tool
-from places.console import Problems
+from places.console import FirstFew
 from places.data.packing.indexing import index_shards
 from places.data.packing.shard_checks import check_split
 from places.data.shards.manifest import index_path, load_manifest, manifest_path
@@ -69,19 +69,26 @@ def verify(
         if split and not paths[0].exists():
             load_manifest(root, name)  # says what is missing
         problems, summary = _problems(root, name, decode)
-        print(f"{name}: {summary}{problems}")
+        print(f"{name}: {summary}{_verdict(problems)}")
         status = status or int(problems.count > 0)
     return status
 
 
-def _problems(root: Path, split: str, decode: bool) -> tuple[Problems, str]:
+def _problems(root: Path, split: str, decode: bool) -> tuple[FirstFew, str]:
     try:
         manifest = load_manifest(root, split)
     except DataError as error:
-        problems = Problems()
+        problems = FirstFew()
         problems.add("\n  ".join([error.message, *error.hint]))
         return problems, ""
     return check_split(manifest, decode), f"{manifest.summary}, "
+
+
+def _verdict(problems: FirstFew) -> str:
+    if not problems.count:
+        return "all is well"
+    lines = [f"problems: {problems.count:,}", *problems.shown, problems.more]
+    return "\n  ".join(filter(None, lines))
 
 
 def _is_there(root: Path, split: str) -> bool:

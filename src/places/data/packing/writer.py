@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from places.console import LeftOut
+from places.console import FirstFew
 from places.data.packing.listing import Pictures, Row
 from places.data.shards.manifest import NO_LABEL, SAMPLE, Shard
 from places.data.shards.tar_headers import BLOCK_BYTES, header_of, padded
@@ -82,7 +82,7 @@ def write_shards(
     layout: Layout,
     paths: Sequence[Path],
     advance: Callable[[int], object] = lambda _: None,
-) -> tuple[list[Shard], LeftOut]:
+) -> tuple[list[Shard], FirstFew]:
     """Write the tars.
 
     Args:
@@ -97,7 +97,7 @@ def write_shards(
     Raises:
         DataError: A source changed since it was listed.
     """
-    no_jpegs = LeftOut()
+    no_jpegs = FirstFew()
     shards = []
     with ExitStack() as stack:
         read = stack.enter_context(_reader(pictures))
@@ -119,7 +119,7 @@ def _fill(
     pictures: Pictures,
     rows: npt.NDArray[np.void],
     read: Callable[[Row, memoryview], None],
-    no_jpegs: LeftOut,
+    no_jpegs: FirstFew,
 ) -> None:
     for start in range(0, len(rows), _ROWS_PER_CHUNK):
         chunk: list[Row] = rows[start : start + _ROWS_PER_CHUNK].tolist()
@@ -133,7 +133,7 @@ def _fill(
             picture = view[BLOCK_BYTES : BLOCK_BYTES + size_bytes]
             read(row, picture)
             if picture[:3] != _JPEG_START:
-                no_jpegs.add(key)
+                no_jpegs.add(key.decode(errors="replace"))
 
 
 def _label_member(key: bytes, label: int) -> bytes:

@@ -6,7 +6,6 @@ With the index a tar is a random-access file: each picture's bytes are known wit
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,11 +14,13 @@ from typing import Any
 import numpy as np
 
 from places.errors import DataError
-from places.files import storage_error
+from places.files import storage_error, write_text
 
 VERSION = 1
 SAMPLE = np.dtype([("offset", "<u8"), ("size_bytes", "<u4"), ("shard", "<u2"), ("label", "<i2")])
 """One row of the index: where the JPEG's bytes lie in which tar, and its label (-1: none)."""
+
+NO_LABEL = -1
 
 
 @dataclass(frozen=True)
@@ -143,12 +144,7 @@ def save_manifest(
     fields = _fields(manifest)
     if packed_from is not None:
         fields["packed_from"] = dict(packed_from)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(json.dumps(fields, indent=2) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    write_text(path, json.dumps(fields, indent=2) + "\n")
 
 
 def load_index(manifest: Manifest) -> np.ndarray:
@@ -208,6 +204,3 @@ def _damaged(path: Path, reason: str) -> DataError:
 
 def _make_index(manifest: Manifest) -> str:
     return f"make it:  places verify {manifest.root} --split {manifest.split} --index"
-
-
-NO_LABEL = -1
