@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
-from lightning.pytorch.trainer.connectors.signal_connector import _SignalConnector
 from tests.integration.stages import FIT, load_weights, run, run_apart
 
 ROOT = Path(__file__).parents[2]
@@ -29,11 +27,6 @@ def _signal(number: int, moment: str, batch: int, rank: int = 0) -> list[str]:
         *(f"{callback}.moment", moment, f"{callback}.batch", str(batch)),
         *(f"{callback}.rank", str(rank)),
     ]
-
-
-def test_lightning_still_has_what_is_taken_out() -> None:
-    assert callable(_TrainingEpochLoop._broadcast_sigterm_tensor)
-    assert callable(_SignalConnector.register_signal_handlers)
 
 
 @pytest.mark.slow

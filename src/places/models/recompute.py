@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+
 
 def recomputed(part: nn.Module, images: Tensor) -> Tensor:
     """Run a part of a network and keep nothing but its input and its output.
@@ -37,9 +39,7 @@ def recomputed(part: nn.Module, images: Tensor) -> Tensor:
 def _kept_statistics(part: nn.Module) -> Iterator[None]:
     # The second run of a batch norm would count the batch again. With momentum 0 the statistics
     # stay as they are, and all that is kept for the gradients stays of the same kind.
-    norms = [
-        module for module in part.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)
-    ]
+    norms = [module for module in part.modules() if isinstance(module, _BATCH_NORMS)]
     before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
     for norm in norms:
         norm.momentum, norm.num_batches_tracked = 0.0, None

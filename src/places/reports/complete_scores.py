@@ -10,6 +10,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from places.classifier import SceneClassifier
 from places.data.places365 import Places365
 from places.errors import DataError
+from places.lightning_internals import data_module, is_trial
 
 _log = logging.getLogger("places.scores")
 
@@ -66,7 +67,7 @@ class CompleteScores(Callback):
         Raises:
             DataError: `test` did not score each picture of a split with labels.
         """
-        data = trainer.datamodule  # type: ignore[attr-defined]  # set by the trainer, not declared
+        data = data_module(trainer)
         if isinstance(data, Places365) and data.manifests[data.test_split].labelled:
             counts = _count(trainer, pl_module, data.test_split)
             if counts is not None:
@@ -75,7 +76,7 @@ class CompleteScores(Callback):
 
 def is_complete(trainer: Trainer, module: SceneClassifier, split: str) -> bool:
     """Tell whether a network's last sums, added over all processes, are those of a whole split."""
-    data = trainer.datamodule  # type: ignore[attr-defined]  # set by the trainer, not declared
+    data = data_module(trainer)
     if not isinstance(data, Places365):
         return module.evaluation.count > 0
     return module.evaluation.count == data.manifests[split].num_samples
@@ -83,10 +84,10 @@ def is_complete(trainer: Trainer, module: SceneClassifier, split: str) -> bool:
 
 def _count(trainer: Trainer, pl_module: LightningModule, split: str) -> Counts | None:
     """Count over all processes, before the module adds up their sums; `None` if nothing counts."""
-    data = trainer.datamodule  # type: ignore[attr-defined]  # set by the trainer, not declared
+    data = data_module(trainer)
     if not isinstance(data, Places365) or not isinstance(pl_module, SceneClassifier):
         return None
-    if trainer.fast_dev_run:  # type: ignore[attr-defined]  # set by the trainer, not declared
+    if is_trial(trainer):
         pl_module.on_validation_epoch_start()  # forgets what was scored
         return None
     own = [pl_module.evaluation.count, data.sources[split].bad_samples.count]
@@ -98,7 +99,8 @@ def _count(trainer: Trainer, pl_module: LightningModule, split: str) -> Counts |
 def _refuse(counts: Counts, trainer: Trainer, split: str, stage: str) -> None:
     if not counts.num_missing:
         return
-    data = trainer.datamodule  # type: ignore[attr-defined]  # set by the trainer, not declared
+    data = data_module(trainer)
+    assert isinstance(data, Places365)  # nothing else is counted
     if not data.manifests[split].labelled:
         raise DataError(f"no scores: the pictures of split '{split}' have no labels")
     hints = []

@@ -7,6 +7,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from places.categories import load_categories
 from places.classifier import SceneClassifier
+from places.lightning_internals import data_module
 from places.processes import run_folder
 from places.reports.complete_scores import is_complete
 from places.reports.figures import confusion_figure, curves_figure, save_figure
@@ -32,7 +33,7 @@ class Plots(Callback):
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draw the confusion matrix."""
-        data = trainer.datamodule  # type: ignore[attr-defined]  # set by the trainer, not declared
+        data = data_module(trainer)
         folder = run_folder(trainer)
         self._draw_confusion(trainer, pl_module, getattr(data, "test_split", "test"), folder)
 

@@ -12,6 +12,7 @@ from places.classifier import NUM_GUESSES
 from places.console import printable, show
 from places.data.image_files import ImageFiles
 from places.files import write_text
+from places.lightning_internals import data_module
 from places.processes import first_position, run_folder
 from places.reports.figures import contact_sheet, save_figure
 from places.reports.row_file import RowFile
@@ -65,7 +66,7 @@ class Predictions(Callback):
         trainer.strategy.barrier("predictions")
         if trainer.is_global_zero:
             self._finish()
-            data = trainer.datamodule  # type: ignore[attr-defined]  # set, not declared
+            data = data_module(trainer)
             if isinstance(data, ImageFiles) and data.left_out.count:
                 show(f"{data.left_out.count:,} left out as no pictures: {data.left_out}")
 

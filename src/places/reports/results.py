@@ -17,6 +17,7 @@ from places.console import show
 from places.data.places365 import Places365
 from places.data.shards.manifest import Manifest
 from places.files import write_text
+from places.lightning_internals import data_module
 from places.processes import run_folder
 from places.reports.complete_scores import is_complete
 
@@ -33,7 +34,7 @@ class Results(Callback):
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the file and print the table."""
-        data = trainer.datamodule  # type: ignore[attr-defined]  # set by the trainer, not declared
+        data = data_module(trainer)
         folder = run_folder(trainer)
         if not isinstance(data, Places365) or not isinstance(pl_module, SceneClassifier):
             return

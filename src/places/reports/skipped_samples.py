@@ -3,6 +3,7 @@
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from places.data.places365 import Places365
+from places.lightning_internals import data_module
 from places.processes import Agreement
 
 
@@ -26,7 +27,7 @@ class SkippedSamples(Callback):
         self._log_number(trainer, pl_module, "val")
 
     def _log_number(self, trainer: Trainer, pl_module: LightningModule, split: str) -> None:
-        data = trainer.datamodule  # type: ignore[attr-defined]  # set by the trainer, not declared
+        data = data_module(trainer)
         if isinstance(data, Places365) and data.bad_samples == "skip":
             # Another process may have met the same picture in an earlier epoch.
             skipped = self._agreement.all_of(data.sources[split].bad_samples.numbers)

@@ -10,6 +10,7 @@ from places.console import show
 from places.data.places365 import Places365
 from places.errors import DataError
 from places.files import write_text
+from places.lightning_internals import data_module
 from places.processes import first_position, run_folder
 from places.reports.row_file import RowFile
 
@@ -27,7 +28,7 @@ class Submission(Callback):
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Open the file if the split has no labels."""
-        data = trainer.datamodule  # type: ignore[attr-defined]  # set by the trainer, not declared
+        data = data_module(trainer)
         self._rows = None
         if isinstance(data, Places365) and not data.manifests[data.test_split].labelled:
             path = run_folder(trainer) / FILE_NAME

@@ -8,6 +8,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_only
 
 from places.files import keep_as
+from places.lightning_internals import best_in_folder, files_of_best
 
 # What a recipe leaves out.
 DEFAULTS = {
@@ -18,7 +19,6 @@ DEFAULTS = {
     "enable_version_counter": False,
     "save_on_train_epoch_end": False,  # judged after a validation
 }
-_PATHS = ("best_model_path", "kth_best_model_path", "last_model_path")
 
 
 class BestCheckpoint(ModelCheckpoint):
@@ -37,23 +37,12 @@ class BestCheckpoint(ModelCheckpoint):
         super().setup(trainer, pl_module, stage)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over the scores with their files, if the files are still there."""
-        old, new = str(state_dict.get("dirpath")), str(self.dirpath)
-        files = [Path(path) for path in state_dict["best_k_models"]]
+        """Keep the scores of the run before and bring their files, if these are still there."""
+        files, folder = files_of_best(state_dict), str(self.dirpath)
         # The first process decides: scores that only some remember would make the others wait.
         is_there = self._broadcast(all(path.is_file() for path in files))
-        if self._is_fitting and old != new and is_there:
+        if self._is_fitting and str(state_dict.get("dirpath")) != folder and is_there:
             for path in files:
-                rank_zero_only(keep_as)(path, Path(new) / path.name)
-            state_dict = state_dict | {
-                "dirpath": self.dirpath,
-                "best_k_models": {
-                    _moved(path, new): score for path, score in state_dict["best_k_models"].items()
-                },
-                **{name: _moved(state_dict[name], new) for name in _PATHS},
-            }
+                rank_zero_only(keep_as)(path, Path(folder) / path.name)
+            state_dict = best_in_folder(state_dict, folder)
         super().load_state_dict(state_dict)
-
-
-def _moved(path: str, folder: str) -> str:
-    return str(Path(folder) / Path(path).name) if path else path

@@ -9,6 +9,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
 from places.errors import PlacesError
+from places.lightning_internals import log_every_n_steps
 from places.processes import Agreement
 
 _NUM_KEYS_SHOWN = 4
@@ -28,8 +29,7 @@ class Divergence(Callback):
         self._agreement = Agreement(trainer.world_size)
         self._recent: deque[tuple[int, list[str], Tensor]] = deque()
         is_cpu = pl_module.device.type == "cpu"
-        every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]  # set, not declared
-        self._num_kept = 1 if is_cpu else every or _NUM_UNLOGGED
+        self._num_kept = 1 if is_cpu else log_every_n_steps(trainer) or _NUM_UNLOGGED
 
     def on_train_batch_end(
         self,

@@ -12,9 +12,10 @@ from lightning.pytorch.callbacks import Checkpoint
 from places.console import say
 from places.errors import CheckpointError
 from places.files import keep_as
+from places.lightning_internals import ignore_signals, is_trial, number_logs_by_steps, reopen_epoch
 from places.processes import Agreement, run_folder
-from places.resume.between_batches import before_each_batch, count_steps_once, reopen
-from places.resume.stop_signals import StopSignals, drop_lightnings_signals, exit_status
+from places.resume.between_batches import before_each_batch
+from places.resume.stop_signals import StopSignals, exit_status
 
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 
@@ -55,7 +56,7 @@ class ResumePoints(Checkpoint):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Listen to the batches, and let Lightning not listen to signals."""
-        drop_lightnings_signals(trainer)
+        ignore_signals(trainer)
         self._folder = run_folder(trainer) / "checkpoints"
         if stage == "fit":
             before_each_batch(trainer, partial(self._between_batches, trainer))
@@ -100,11 +101,11 @@ class ResumePoints(Checkpoint):
     ) -> None:
         """Let a training that has ended go on, if it is given more time."""
         if self._has_ended:
-            reopen(checkpoint["loops"]["fit_loop"], trainer.num_training_batches)
+            reopen_epoch(checkpoint["loops"]["fit_loop"], trainer.num_training_batches)
 
     def _between_batches(self, trainer: Trainer) -> None:
         if self._num_batches == 0:
-            count_steps_once(trainer)
+            number_logs_by_steps(trainer)
         # No optimizer step since the last batch: gradients are half accumulated.
         is_whole = self._is_first or trainer.global_step > self._seen_step
         self._seen_step, self._is_first = trainer.global_step, False
@@ -129,10 +130,9 @@ class ResumePoints(Checkpoint):
 
     def _save(self, trainer: Trainer) -> None:
         self._is_due = False
-        is_dry = trainer.fast_dev_run  # type: ignore[attr-defined]  # set, not declared
         # Statistics of batch norms differ between processes, and so may what is broken.
         is_broken = not has_finite_weights(trainer.lightning_module)
-        if is_dry or self._agreement.largest([is_broken])[0]:
+        if is_trial(trainer) or self._agreement.largest([is_broken])[0]:
             return
         # What was logged up to here is not logged again by a run that goes on from here.
         for logger in trainer.loggers:

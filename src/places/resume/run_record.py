@@ -12,6 +12,7 @@ from places.categories import load_categories
 from places.checkpoints.contents import CHECKPOINT_KEY
 from places.console import say
 from places.data.places365 import Places365
+from places.lightning_internals import data_module
 
 _FORMAT_VERSION = 1
 
@@ -39,7 +40,7 @@ class RunRecord(SaveConfigCallback):
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Add the resolved config, the categories, the digest of the data and the versions."""
-        data = trainer.datamodule  # type: ignore[attr-defined]  # set by the trainer, not declared
+        data = data_module(trainer)
         manifest = data.manifests.get("train") if isinstance(data, Places365) else None
         checkpoint[CHECKPOINT_KEY] = {
             "version": _FORMAT_VERSION,

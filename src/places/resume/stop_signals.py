@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
 
-from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import Trainer
+
+from places.lightning_internals import is_started_by_lightning
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 
@@ -47,27 +48,9 @@ def end_at_once() -> Iterator[None]:
 def exit_status(number: int, trainer: Trainer) -> int:
     """Return the exit status of a process that ends because of a signal: 128 + its number.
 
-    But 0 for those that Lightning started from the first process of a machine: it takes any other
-    status for a failure and kills the first, whose status is the one that counts.
+    But 0 for a process that Lightning started, see `is_started_by_lightning`.
     """
-    environment = getattr(trainer.strategy, "cluster_environment", None)
-    if isinstance(environment, LightningEnvironment) and trainer.local_rank > 0:
-        return 0
-    return 128 + number
-
-
-def drop_lightnings_signals(trainer: Trainer) -> None:
-    """Take out of Lightning what it does about signals. To be called in `setup`.
-
-    Its handler broadcasts, and on SLURM saves and requeues, between any two instructions; a signal
-    that comes before the first batch ends the run after it with status 0. Before each batch its
-    loop broadcasts a flag and reads it, so that each process waits for its device at each step; and
-    it would not notice a signal on any but the first process. There is no public switch (2.6.6).
-    """
-    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
-    trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = (  # type: ignore[method-assign]
-        lambda: None
-    )
+    return 0 if is_started_by_lightning(trainer) else 128 + number
 
 
 def _handle(handlers: "Mapping[signal.Signals, signal._HANDLER]") -> None:

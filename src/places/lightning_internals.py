@@ -1,0 +1,129 @@
+"""Every private, undocumented or undeclared part of Lightning that is used, each with its reason.
+
+Written for Lightning 2.6.6. `tests/test_lightning_internals.py` has a test for each, which fails by
+its name when a release changes it.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.pytorch import LightningDataModule, Trainer
+
+_PATHS_OF_BEST = ("best_model_path", "kth_best_model_path", "last_model_path")
+
+
+def data_module(trainer: Trainer) -> LightningDataModule | None:
+    """Return the data module that a trainer runs with.
+
+    `Trainer.datamodule` is documented, but set where type checkers cannot see it.
+    """
+    module: LightningDataModule | None = trainer.datamodule  # type: ignore[attr-defined]  # see above
+    return module
+
+
+def is_trial(trainer: Trainer) -> bool:
+    """Tell whether a run only tries whether all works: `--trainer.fast_dev_run`.
+
+    `Trainer.fast_dev_run` is documented, but set where type checkers cannot see it.
+    """
+    return bool(trainer.fast_dev_run)  # type: ignore[attr-defined]  # see above
+
+
+def log_every_n_steps(trainer: Trainer) -> int:
+    """Return after how many steps a trainer logs; 0 for never.
+
+    `Trainer.log_every_n_steps` is documented, but set where type checkers cannot see it.
+    """
+    every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]  # see above
+    return every
+
+
+def wrap_train_loader(trainer: Trainer, wrap: Callable[[Any], Any]) -> None:
+    """Have each training loader replaced when Lightning asks for it. To be called in `setup`.
+
+    There is no hook between two batches, see `places.resume.between_batches`, and none that may
+    replace a loader. The data module stays as it is.
+
+    Args:
+        trainer: The trainer, about to fit.
+        wrap: Takes the loader that the data module made, and returns the one to use.
+    """
+    source = trainer.fit_loop._data_source
+    request = source.dataloader
+    source.dataloader = lambda: wrap(request())  # type: ignore[method-assign]  # see above
+
+
+def ignore_signals(trainer: Trainer) -> None:
+    """Take out of Lightning what it does about signals. To be called in `setup`.
+
+    There is no public switch. Its handler broadcasts, and on SLURM saves and requeues, between any
+    two instructions; a signal that comes before the first batch ends the run after it with status
+    0. Before each batch its loop broadcasts a flag and reads it, so that each process waits for its
+    device at each step; and it would not notice a signal on any but the first process.
+    """
+    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]  # see above
+    trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]  # see above
+
+
+def is_started_by_lightning(trainer: Trainer) -> bool:
+    """Tell whether Lightning started this process from the first one of its machine.
+
+    Lightning takes any status but 0 of such a process for a failure, and kills the first process,
+    whose status is the one that counts. `Strategy.cluster_environment` is undocumented.
+    """
+    environment = getattr(trainer.strategy, "cluster_environment", None)
+    return isinstance(environment, LightningEnvironment) and trainer.local_rank > 0
+
+
+def number_logs_by_steps(trainer: Trainer) -> None:
+    """Let what is logged be numbered by the steps taken. To be called between two batches.
+
+    A run that is resumed at the start of an epoch, or after a validation within one, finds itself
+    where that validation is due. Lightning leaves it out, and counts the step before it a second
+    time. There is no public way to the count.
+    """
+    if trainer.lightning_module.automatic_optimization:
+        trainer.fit_loop.epoch_loop._batches_that_stepped = trainer.global_step
+
+
+def reopen_epoch(state: dict[str, Any], num_batches: float) -> None:
+    """Change the counters of a training that has ended to those of a moment between two batches.
+
+    Wherever in an epoch a training ended, by `max_steps` or `max_time`, Lightning counts the epoch
+    as over. A run that is resumed from there with more steps or time would leave out the rest of
+    it; with `max_steps` it would leave out the next epoch where one had just ended. The layout of
+    the state is undocumented.
+
+    Args:
+        state: The state of Lightning's loop in a checkpoint, changed in place.
+        num_batches: Number of batches of an epoch.
+    """
+    epochs, batches = state["epoch_progress"], state["epoch_loop.batch_progress"]
+    is_whole = batches["current"]["ready"] >= num_batches
+    for counts in (epochs["total"], epochs["current"]):
+        for name in ("ready", "started") if is_whole else ("processed", "completed"):
+            counts[name] += 1 if is_whole else -1
+    if is_whole:
+        batches["current"] = dict.fromkeys(batches["current"], 0)
+        batches["is_last_batch"] = False
+
+
+def files_of_best(state: Mapping[str, Any]) -> list[Path]:
+    """Return the files that the state of a `ModelCheckpoint` names; its keys are undocumented."""
+    return [Path(path) for path in state["best_k_models"]]
+
+
+def best_in_folder(state: Mapping[str, Any], folder: str) -> dict[str, Any]:
+    """Return the state of a `ModelCheckpoint` with all its files in another folder.
+
+    `ModelCheckpoint.load_state_dict` forgets the scores when the folder is another one.
+    """
+
+    def moved(path: str) -> str:
+        return str(Path(folder) / Path(path).name) if path else path
+
+    models = {moved(path): score for path, score in state["best_k_models"].items()}
+    paths = {name: moved(state[name]) for name in _PATHS_OF_BEST}
+    return {**state, "dirpath": folder, "best_k_models": models, **paths}

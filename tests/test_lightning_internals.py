@@ -1,0 +1,179 @@
+"""A canary for each private part of Lightning that is used: it names what a release changed."""
+
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
+from lightning.pytorch.trainer.connectors.signal_connector import _SignalConnector
+
+from places import lightning_internals
+
+
+class Ones:
+    """A sized loader of the same batch again and again."""
+
+    def __init__(self, num_batches: int = 8) -> None:
+        self.num_batches = num_batches
+
+    def __len__(self) -> int:
+        return self.num_batches
+
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        return iter([torch.ones(1, 4)] * self.num_batches)
+
+    def state_dict(self) -> dict[str, int]:
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        pass
+
+
+class Data(LightningDataModule):
+    def train_dataloader(self) -> Ones:
+        return Ones()
+
+
+class Module(LightningModule):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(4, 1)
+
+    def training_step(self, batch: torch.Tensor, batch_idx: int) -> torch.Tensor:
+        loss: torch.Tensor = self.layer(batch).mean()
+        self.log("loss", loss)
+        return loss
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), 0.1)
+
+
+class Listener(Callback):
+    """Calls a function at a moment, and remembers what it returned."""
+
+    def __init__(self, moment: str, function: Callable[..., Any]) -> None:
+        self.returned: list[Any] = []
+        setattr(self, moment, lambda *given, **_: self.returned.append(function(*given)))
+
+
+def _fit(
+    folder: Path,
+    *callbacks: Callback,
+    checkpoint: Path | None = None,
+    **options: Any,  # noqa: ANN401  # the Trainer's
+) -> Trainer:
+    defaults = {"max_epochs": 1, "log_every_n_steps": 3, "enable_checkpointing": False}
+    trainer = Trainer(
+        **defaults | options,
+        callbacks=list(callbacks),
+        default_root_dir=folder,
+        accelerator="cpu",
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(Module(), datamodule=Data(), ckpt_path=checkpoint)
+    return trainer
+
+
+def test_a_trainer_tells_its_data_module_and_settings(tmp_path: Path) -> None:
+    trainer = _fit(tmp_path)
+    assert isinstance(lightning_internals.data_module(trainer), Data)
+    assert lightning_internals.log_every_n_steps(trainer) == 3
+    assert not lightning_internals.is_trial(trainer)
+    assert lightning_internals.is_trial(_fit(tmp_path, fast_dev_run=True))
+
+
+def test_the_train_loader_is_wrapped_and_the_data_module_left_alone(tmp_path: Path) -> None:
+    seen: list[int] = []
+
+    def wrap(loader: Ones) -> Ones:
+        seen.append(len(loader))
+        return Ones(5)
+
+    def setup(trainer: Trainer, module: LightningModule) -> None:
+        lightning_internals.wrap_train_loader(trainer, wrap)
+
+    trainer = _fit(tmp_path, Listener("setup", setup))
+    assert (seen, trainer.global_step) == ([8], 5)
+    data = lightning_internals.data_module(trainer)
+    assert data is not None
+    assert "train_dataloader" not in vars(data)
+
+
+def test_signals_are_ignored(tmp_path: Path) -> None:
+    # The first is called once for each run, the second before each batch of several processes.
+    assert callable(_SignalConnector.register_signal_handlers)
+    assert callable(_TrainingEpochLoop._broadcast_sigterm_tensor)
+    before = signal.getsignal(signal.SIGTERM)
+    listener = Listener("on_train_batch_end", lambda *_: signal.getsignal(signal.SIGTERM))
+    _fit(tmp_path, listener)
+    assert before not in listener.returned, "Lightning handles signals where nobody stops it"
+
+    def setup(trainer: Trainer, module: LightningModule) -> None:
+        lightning_internals.ignore_signals(trainer)
+
+    _fit(tmp_path, Listener("setup", setup), listener)
+    assert listener.returned[-8:] == [before] * 8
+
+
+def test_who_started_this_process() -> None:
+    trainer = Trainer(accelerator="cpu", logger=False, devices=2)
+    assert isinstance(trainer.strategy.cluster_environment, LightningEnvironment)  # type: ignore[attr-defined]  # undeclared
+    assert not lightning_internals.is_started_by_lightning(trainer)
+    other: Any = SimpleNamespace(strategy=trainer.strategy, local_rank=1)
+    assert lightning_internals.is_started_by_lightning(other)
+
+
+def test_logs_are_numbered_by_the_steps(tmp_path: Path) -> None:
+    trainer = _fit(tmp_path)
+    assert trainer.fit_loop.epoch_loop._batches_that_stepped == trainer.global_step == 8
+    trainer.fit_loop.epoch_loop._batches_that_stepped = 3
+    lightning_internals.number_logs_by_steps(trainer)
+    assert trainer.fit_loop.epoch_loop._batches_that_stepped == 8
+
+
+@pytest.mark.parametrize(
+    ("ended", "given", "num_left"),
+    [
+        ({"max_epochs": 1}, {"max_epochs": 2}, 8),
+        ({"max_steps": 8, "max_epochs": -1}, {"max_steps": 16, "max_epochs": -1}, 8),
+        ({"max_steps": 5, "max_epochs": -1}, {"max_epochs": 1}, 3),
+    ],
+)
+def test_a_training_that_ended_is_reopened(
+    tmp_path: Path, ended: dict[str, Any], given: dict[str, Any], num_left: int
+) -> None:
+    path = tmp_path / "ended.ckpt"
+
+    def save(trainer: Trainer, module: LightningModule) -> None:
+        trainer.save_checkpoint(path)
+
+    _fit(tmp_path, Listener("on_train_end", save), **ended)
+    checkpoint = torch.load(path, weights_only=True)
+    lightning_internals.reopen_epoch(checkpoint["loops"]["fit_loop"], 8)
+    torch.save(checkpoint, path)
+    steps = Listener("on_train_batch_start", lambda trainer, *_: trainer.global_step)
+    _fit(tmp_path, steps, checkpoint=path, **given)
+    first = checkpoint["global_step"]
+    assert steps.returned == list(range(first, first + num_left))
+
+
+def test_the_state_of_the_best_checkpoint_moves(tmp_path: Path) -> None:
+    best = ModelCheckpoint(tmp_path / "old", "best", monitor="loss")
+    _fit(tmp_path, best, enable_checkpointing=True)
+    state = best.state_dict()
+    file = tmp_path / "old" / "best.ckpt"
+    assert lightning_internals.files_of_best(state) == [file]
+    new = ModelCheckpoint(tmp_path / "new", "best", monitor="loss")
+    new.load_state_dict(lightning_internals.best_in_folder(state, str(tmp_path / "new")))
+    assert new.best_model_path == str(tmp_path / "new" / "best.ckpt")
+    assert list(new.best_k_models) == [new.best_model_path]
+    assert new.best_model_score == state["best_model_score"]
