@@ -133,7 +133,7 @@ def progress(title: str, total: int, unit: str = "bytes") -> "Iterator[Counter]"
     columns = (
         (rich.DownloadColumn(), rich.TransferSpeedColumn())
         if unit == "bytes"
-        else (rich.MofNCompleteColumn(), rich.TextColumn("{task.speed:,.0f} " + unit + "/s"))
+        else (rich.MofNCompleteColumn(), rich.TextColumn(unit))
     )
     with rich.Progress(
         rich.TextColumn("{task.description}"),

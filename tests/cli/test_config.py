@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from places.cli.config import change_table, compare
+from places.cli.config import change_table
 from places.cli.main import main
+from places.config.compare import compare
 from places.config.recipes import find_recipe, flatten, read_keys, recipe_folders
 
 CONFIGS = Path(__file__).parents[2] / "configs"

@@ -73,9 +73,21 @@ def test_a_closed_pipe_is_no_traceback() -> None:
 def test_an_interrupt_is_no_traceback(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def interrupt(words: list[str]) -> None:
+    def interrupt() -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("places.data.packing.verify.main", interrupt)
+    monkeypatch.setattr("places.data.packing.verify.verify", interrupt)
     assert main(["verify"]) == 130
     assert capsys.readouterr().err == "places: interrupted\n"
+
+
+def test_the_parts_of_a_command_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["bench"], ["bench", "--help"]):
+        assert main(words) == 0
+        assert "\n  places bench loader  " in capsys.readouterr().out
+    assert main(["bench", "loder"]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "places: error: bench has no part 'loder'",
+        "  nearest:  loader",
+        "  parts:    loader, step",
+    ]

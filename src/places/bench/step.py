@@ -22,7 +22,7 @@ from torch.optim import SGD
 
 import places.data
 from places.classifier import SceneClassifier
-from places.cli.stages import main as run_stage
+from places.cli.stages import run_stage
 from places.data.streaming.stream import Batch
 from places.models import ResNet
 from places.training.schedules import parameter_groups

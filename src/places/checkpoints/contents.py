@@ -7,7 +7,8 @@ from typing import Any
 import torch
 
 from places.checkpoints.atomic_io import check_description
-from places.config.recipes import as_typed, flatten
+from places.config.compare import ABSENT, compare
+from places.config.recipes import as_typed
 from places.errors import CheckpointError
 
 # What another data module must do alike, so that the network sees the pictures it was trained for.
@@ -118,10 +119,8 @@ def changed_settings(
         defaults: As `defaults_from` returns them.
         config: The resolved config of the later command.
     """
-    before, now = flatten(defaults), flatten(config)
-    return {
-        key: (value, now[key]) for key, value in before.items() if key in now and now[key] != value
-    }
+    changes = compare(defaults, config)
+    return {key: pair for key, pair in changes.items() if not any(v is ABSENT for v in pair)}
 
 
 def describe_changes(changes: Mapping[str, tuple[Any, Any]]) -> list[str]:

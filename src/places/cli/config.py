@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,41 +10,14 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from places.cli.tool_parser import run_tool, unknown_part
-from places.config.recipes import as_typed, flatten
+from places.config.compare import ABSENT, compare
+from places.config.recipes import as_typed
 from places.errors import ConfigError
 
 Stage = Literal["fit", "validate", "test", "predict"]
 
-ABSENT = object()
 _MASK = "********"
-_HELP = """\
-usage: places config show RECIPE [--stage STAGE]    print a recipe with all its defaults
-       places config diff A B [--stage STAGE]       compare two recipes; exits as diff does"""
 _SECRET = re.compile(r"api_key|token|password|secret", re.IGNORECASE)
-
-
-def main(words: Sequence[str]) -> int:
-    """Run `places config show` or `places config diff`.
-
-    Args:
-        words: The command line after `places`.
-
-    Returns:
-        0; for `diff` 1 if the recipes differ.
-
-    Raises:
-        ConfigError: A recipe is missing or invalid, or the command line is.
-    """
-    action = words[1] if len(words) > 1 else "--help"
-    if action in ("-h", "--help"):
-        print(_HELP)
-        return 0
-    if action == "show":
-        return run_tool(show, ["config show", *words[2:]], positional="recipe")
-    if action == "diff":
-        return run_tool(diff, ["config diff", *words[2:]], positional="recipes", many=True)
-    raise unknown_part("config", action, ["show", "diff"])
 
 
 def show(recipe: Path, stage: Stage = "fit") -> int:
@@ -105,20 +78,6 @@ def resolve_recipe(name: str, stage: Stage) -> dict[str, Any]:
     return resolve([stage, *flags])
 
 
-def compare(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Return the keys whose values differ, each with both values, classes before their arguments.
-
-    A key that only one side has is paired with `ABSENT`: that is not the same as null. Values of
-    different types differ (`true` and `1`), but for whole numbers and floats of the same value.
-    """
-    left, right = flatten(before), flatten(after)
-    keys = [*right, *(key for key in left if key not in right)]
-    changed = [key for key in keys if not _same(left.get(key, ABSENT), right.get(key, ABSENT))]
-    return {
-        key: (left.get(key, ABSENT), right.get(key, ABSENT)) for key in sorted(changed, key=_order)
-    }
-
-
 def change_table(changes: Mapping[str, tuple[Any, Any]], before: str, after: str) -> Table:
     """Return changes as a table for the terminal."""
     table = Table(title=f"{before} -> {after}: {len(changes)} changed", title_justify="left")
@@ -128,21 +87,6 @@ def change_table(changes: Mapping[str, tuple[Any, Any]], before: str, after: str
     for key, (left, right) in changes.items():
         table.add_row(as_typed(key), _text(key, left), _text(key, right))
     return table
-
-
-def _order(key: str) -> tuple[str, int, str]:
-    # A class stands directly before its arguments.
-    parent, _, last = key.rpartition(".")
-    scope = parent.removesuffix(".init_args") if parent.endswith("init_args") else parent
-    return scope, last != "class_path", key
-
-
-def _same(left: object, right: object) -> bool:
-    if isinstance(left, bool) != isinstance(right, bool):
-        return False
-    if isinstance(left, list) and isinstance(right, list):
-        return len(left) == len(right) and all(map(_same, left, right))
-    return left == right
 
 
 def _text(key: str, value: object) -> str:

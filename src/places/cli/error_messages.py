@@ -1,7 +1,8 @@
-"""What argparse and jsonargparse found wrong with a command line, in a few lines for its user."""
+"""What libraries found wrong, in at most four lines for the user."""
 
 import re
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from places.cli.suggestions import locate, nearest_class, nearest_option, other_owner, short_path
@@ -13,7 +14,8 @@ _UNKNOWN_OPTION = [
     re.compile(r"does not accept option '(?P<name>[^']+)'"),
     re.compile(r"Option '(?P<name>[^']+)' is not accepted"),
 ]
-_UNKNOWN_WORD = re.compile(r"unrecognized arguments: (?P<word>[^-\s]\S*)")
+_UNKNOWN_WORD = re.compile(r"unrecognized arguments: ([^-\s]\S*)")
+_MISSING = re.compile(r"arguments are required: (.+)")
 _WRONG_VALUE = re.compile(r'Parser key "(?P<name>[^"]+)":')
 _VALUE = re.compile(r"(?:Given|Got) value: (.*)")
 _EXPECTED = re.compile(
@@ -26,6 +28,57 @@ _WRONG_CLASS = [
     re.compile(r"No module named '[^']+'\. Got value: (?:Namespace\(class_path=')?([\w.]+)"),
 ]
 _PROBLEM = re.compile(r"Problem with given class_path '([^']+)':\s+(.+)")
+# Where jsonargparse tried several types, the reason why the first of them did not fit.
+_REASON = re.compile(r"Errors:\n\s*- (.+)")
+# What gloo and NCCL say when another process has ended.
+_LOST = re.compile("gloo/.*(closed by peer|reset by peer|Broken pipe)|ncclRemoteError")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What argparse or jsonargparse found wrong with a command line; most of it is empty.
+
+    Attributes:
+        unknown: An option that there is not, without its dashes and as far as it is told.
+        word: A word that belongs to no option.
+        missing: What must be given and is not.
+        option: An option whose value is not accepted.
+        value: That value.
+        takes: The types or values that it takes.
+        wrong_class: A name or path that is no class.
+        problem: A class that cannot be built as asked, and why.
+        lines: The message itself.
+    """
+
+    unknown: str = ""
+    word: str = ""
+    missing: str = ""
+    option: str = ""
+    value: str | None = None
+    takes: Sequence[str] = ()
+    wrong_class: str = ""
+    problem: tuple[str, ...] = ()
+    lines: list[str] = field(default_factory=list)
+
+
+def read_message(message: str) -> Finding:
+    """Read what argparse or jsonargparse says is wrong."""
+    found = [match.groupdict() for match in (p.search(message) for p in _UNKNOWN_OPTION) if match]
+    unknown = ".".join(filter(None, [found[0].get("group"), found[0]["name"]])) if found else ""
+    option, problem = _WRONG_VALUE.match(message), _PROBLEM.search(message)
+    kinds = (kind[1] or kind[2] for kind in _EXPECTED.finditer(message))
+    value = _first_group([_VALUE], message)
+    return Finding(
+        unknown=unknown,
+        word=_first_group([_UNKNOWN_WORD], message) or "",
+        missing=_first_group([_MISSING], message) or "",
+        option=option["name"] if option else "",
+        value=value if value is None or len(value) <= 60 else f"{value[:60]}...",
+        takes=list(dict.fromkeys(word for kind in kinds for word in _in_words(kind))),
+        wrong_class=_first_group(_WRONG_CLASS, message) or "",
+        problem=problem.groups() if problem else (),
+        lines=[line.strip(" -") for line in message.splitlines() if line.strip(" -")],
+    )
 
 
 class Refused(SystemExit):
@@ -83,56 +136,65 @@ class Refused(SystemExit):
         return ConfigError(self.message.replace("{}", key, 1), *lines)
 
 
-def unknown_option(message: str) -> str | None:
-    """Return the option that is not known, as far as its way is told; `None` if it is not that."""
-    for pattern in _UNKNOWN_OPTION:
-        if found := pattern.search(message):
-            return ".".join(filter(None, [found.groupdict().get("group"), found["name"]]))
+def refusal(finding: Finding, annotation: object) -> Refused:
+    """Return the refusal of anything but an unknown option.
+
+    Args:
+        finding: What was found.
+        annotation: The type of the option, if its value is not accepted.
+    """
+    name, hints = finding.option, []
+    if not name and finding.word:
+        is_recipe = finding.word.endswith((".yaml", ".yml"))
+        hint = f"--config {finding.word}" if is_recipe else "--OPTION VALUE"
+        return Refused(f"unexpected word {finding.word!r}", hints=[f"type:  {hint}"])
+    if not name:
+        return Refused(finding.lines[0], hints=finding.lines[1:3])
+    if finding.wrong_class:
+        meant = nearest_class(finding.wrong_class, annotation)
+        hints = [f"nearest:      {meant}"] if meant else []
+        hints.append("takes:        the name of a class, or its path as in Python")
+        return Refused(f"wrong value for {{}}: {finding.wrong_class}", name, hints=hints)
+    if finding.problem:
+        given, reason = finding.problem
+        return Refused(f"wrong value for {{}}: {given}", name, hints=[reason])
+    if finding.value is None or not finding.takes:
+        return Refused("wrong value for {}", name, hints=finding.lines[1:3])
+    hints = [f"takes:        {', '.join(finding.takes)}"]
+    return Refused(f"wrong value for {{}}: {finding.value}", name, hints=hints)
+
+
+def mistake_behind(error: Exception) -> PlacesError | None:
+    """Return what to tell the user in place of an error, if it is one that the user can correct."""
+    # Only stages get here, which have imported it; tools do without.
+    from lightning.fabric.utilities.exceptions import MisconfigurationException
+
+    if isinstance(error, MisconfigurationException):
+        return ConfigError(_first_line(error))
+    if isinstance(error, ValueError):
+        return _wrapped(error)
+    if isinstance(error, RuntimeError) and _LOST.search(str(error)):
+        return PlacesError(
+            "another process of this run has ended",
+            "its own message says why; one without a message was killed, mostly for want of memory",
+        )
+    if type(error).__module__.partition(".")[0] == "wandb":
+        return ConfigError(
+            f"Weights & Biases: {_first_line(error)}",
+            "log in:             wandb login",
+            "without a network:  put  WANDB_MODE=offline  before  places",
+        )
     return None
 
 
-def option_with_wrong_value(message: str) -> str | None:
-    """Return the option whose value is not accepted; `None` if it is not that."""
-    found = _WRONG_VALUE.match(message)
-    return found["name"] if found else None
+def mistake_in_building(error: Exception) -> PlacesError:
+    """Return what to tell the user where a network, a data module or the trainer was not built."""
+    reason = _REASON.search(str(error))
+    return mistake_behind(error) or ConfigError(reason[1] if reason else _first_line(error))
 
 
-def other_refusal(message: str) -> Refused:
-    """Return the refusal of anything but an option or its value."""
-    if found := _UNKNOWN_WORD.search(message):
-        is_recipe = found["word"].endswith((".yaml", ".yml"))
-        hint = f"--config {found['word']}" if is_recipe else "--OPTION VALUE"
-        return Refused(f"unexpected word {found['word']!r}", hints=[f"type:  {hint}"])
-    first, *others = _lines(message)
-    return Refused(first, hints=others[:2])
-
-
-def wrong_value(message: str, name: str, annotation: object) -> Refused:
-    """Return the refusal of a value.
-
-    Args:
-        message: What was found.
-        name: The option.
-        annotation: Its type.
-    """
-    for pattern in _WRONG_CLASS:
-        if found := pattern.search(message):
-            meant = nearest_class(found[1], annotation)
-            hints = [f"nearest:      {meant}"] if meant else []
-            hints.append("takes:        the name of a class, or its path as in Python")
-            return Refused(f"wrong value for {{}}: {found[1]}", name, hints=hints)
-    if found := _PROBLEM.search(message):
-        return Refused(f"wrong value for {{}}: {found[1]}", name, hints=[found[2]])
-    value = _VALUE.search(message)
-    kinds = dict.fromkeys(
-        word for kind in _EXPECTED.finditer(message) for word in _in_words(kind[1] or kind[2])
-    )
-    if value is None or not kinds:
-        return Refused("wrong value for {}", name, hints=_lines(message)[1:3])
-    given = value[1] if len(value[1]) <= 60 else f"{value[1][:60]}..."
-    return Refused(
-        f"wrong value for {{}}: {given}", name, hints=[f"takes:        {', '.join(kinds)}"]
-    )
+def _first_group(patterns: Sequence[re.Pattern[str]], message: str) -> str | None:
+    return next((found[1] for found in (p.search(message) for p in patterns) if found), None)
 
 
 def _in_words(kind: str) -> list[str]:
@@ -144,19 +206,12 @@ def _in_words(kind: str) -> list[str]:
     return [{"NoneType": "null", "bool": "true, false"}.get(name, name)]
 
 
-def _lines(message: str) -> list[str]:
-    return [line.strip(" -") for line in message.splitlines() if line.strip(" -")]
+def _wrapped(error: BaseException | None) -> PlacesError | None:
+    # jsonargparse wraps what the constructors of our classes raise.
+    while error is not None and not isinstance(error, PlacesError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
-def lost_process(error: RuntimeError) -> PlacesError | None:
-    """Return what to say in place of an error if it is only that another process has gone."""
-    if not _LOST.search(str(error)):
-        return None
-    return PlacesError(
-        "another process of this run has ended",
-        "its own message says why; one without a message was killed, mostly for want of memory",
-    )
-
-
-# In what gloo and NCCL say.
-_LOST = re.compile("gloo/.*(closed by peer|reset by peer|Broken pipe)|ncclRemoteError")
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__

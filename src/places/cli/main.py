@@ -4,27 +4,30 @@ import importlib
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from places import __version__
 from places.console import show
-from places.errors import PlacesError
+from places.errors import ConfigError, PlacesError
 
-# For each command the function that runs it and what it does. The function takes the words
-# after `places`, the command's own first, and returns the exit status or nothing.
+STAGES = ("fit", "validate", "test", "predict")
+# For each command its function, and what it does. A stage takes the words after `places`; the
+# signature and the docstring of any other function are its command line, see `run_tool`.
 COMMANDS = {
-    "fit": ("places.cli.stages:main", "train a network, validating as it goes"),
-    "validate": ("places.cli.stages:main", "score a checkpoint on the validation split"),
+    "fit": ("places.cli.stages:run_stage", "train a network, validating as it goes"),
+    "validate": ("places.cli.stages:run_stage", "score a checkpoint on the validation split"),
     "test": (
-        "places.cli.stages:main",
+        "places.cli.stages:run_stage",
         "score a checkpoint and write result.json or the submission file",
     ),
-    "predict": ("places.cli.stages:main", "classify pictures and write predictions.csv"),
-    "sample": ("places.synthetic.sample:main", "draw a small synthetic Places365 and pack it"),
-    "pack": ("places.data.packing.pack:main", "turn archives or labelled folders into tar shards"),
-    "verify": ("places.data.packing.verify:main", "check shards against their manifest"),
-    "config": ("places.cli.config:main", "show or compare resolved recipes"),
-    "bench": ("places.bench.command:main", "measure the loader and the training step"),
+    "predict": ("places.cli.stages:run_stage", "classify pictures and write predictions.csv"),
+    "sample": ("places.synthetic.sample:sample", "draw a small synthetic Places365 and pack it"),
+    "pack": ("places.data.packing.pack:pack", "turn archives or labelled folders into tar shards"),
+    "verify": ("places.data.packing.verify:verify", "check shards against their manifest"),
+    "config show": ("places.cli.config:show", "print a recipe with all its defaults"),
+    "config diff": ("places.cli.config:diff", "compare two recipes with all their defaults"),
+    "bench loader": ("places.bench.loader:bench_loader", "measure how fast pictures come"),
+    "bench step": ("places.bench.step:bench_step", "measure what fit adds to a bare PyTorch loop"),
 }
 _EXAMPLES = """\
   places sample --root data/sample
@@ -77,22 +80,50 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(words: list[str]) -> int:
-    command = words[0] if words else "--help"
-    if command in ("-h", "--help", "help"):
+    first = words[0] if words else "--help"
+    if first in ("-h", "--help", "help"):
         print(_help())
         return 0
-    if command in ("-V", "--version"):
+    if first in ("-V", "--version"):
         print(f"places {__version__}")
         return 0
-    if command not in COMMANDS:
-        raise _unknown(command)
-    module, function = COMMANDS[command][0].split(":")
-    status: int | None = getattr(importlib.import_module(module), function)(words)
-    return status or 0
+    name = first if first in COMMANDS else " ".join(words[:2])
+    if name not in COMMANDS:
+        return _show_parts(first, words[1:])
+    module, _, function_name = COMMANDS[name][0].partition(":")
+    function = getattr(importlib.import_module(module), function_name)
+    if name in STAGES:
+        function(words)
+        return 0
+    from places.cli.tool_parser import run_tool  # what needs no jsonargparse answers without it
+
+    return run_tool(function, name, words[name.count(" ") + 1 :])
+
+
+def _show_parts(command: str, words: list[str]) -> int:
+    """List the parts of a command such as `config`.
+
+    Raises:
+        ConfigError: There is no such command, or no such part of it.
+    """
+    parts = [name.partition(" ")[2] for name in COMMANDS if name.startswith(f"{command} ")]
+    if not parts:
+        raise _unknown(f"no command {command!r}", command, "commands:", COMMANDS)
+    if words and words[0] not in ("-h", "--help"):
+        raise _unknown(f"{command} has no part {words[0]!r}", words[0], "parts:", parts)
+    lines = _table({f"places {command} {part}": f"{command} {part}" for part in parts})
+    print(f"usage: places {command} PART [options]", "", *lines, "", sep="\n")
+    print(f"`places {command} PART --help` lists the options.")
+    return 0
+
+
+def _table(shown: Mapping[str, str]) -> list[str]:
+    """Return a line for each command, by how it is shown."""
+    width = max(map(len, shown))
+    return [f"  {title:<{width}}  {COMMANDS[name][1]}" for title, name in shown.items()]
 
 
 def _help() -> str:
-    width = max(map(len, COMMANDS))
     return "\n".join(
         [
             "places: train, validate, test and run scene classifiers on Places365",
@@ -100,7 +131,7 @@ def _help() -> str:
             "usage: places COMMAND [options]",
             "",
             "commands:",
-            *(f"  {name:<{width}}  {text}" for name, (_, text) in COMMANDS.items()),
+            *_table({name: name for name in COMMANDS}),
             "",
             "examples:",
             _EXAMPLES,
@@ -113,9 +144,10 @@ def _help() -> str:
     )
 
 
-def _unknown(command: str) -> PlacesError:
+def _unknown(message: str, word: str, title: str, choices: Iterable[str]) -> ConfigError:
     import difflib  # only needed here, and start-up time is a feature
 
-    nearest = difflib.get_close_matches(command, COMMANDS, n=2, cutoff=0.4)
-    hints = [f"nearest:   {', '.join(nearest)}"] if nearest else []
-    return PlacesError(f"no command {command!r}", *hints, f"commands:  {', '.join(COMMANDS)}")
+    nearest = difflib.get_close_matches(word, choices, n=2, cutoff=0.4)
+    lines = {"nearest:": nearest, title: choices} if nearest else {title: choices}
+    width = max(map(len, lines))
+    return ConfigError(message, *(f"{t:<{width}}  {', '.join(c)}" for t, c in lines.items()))

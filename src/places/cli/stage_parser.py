@@ -15,10 +15,8 @@ from lightning.pytorch.cli import LightningArgumentParser
 from places.classifier import SceneClassifier
 from places.cli.error_messages import (
     Refused,
-    option_with_wrong_value,
-    other_refusal,
-    unknown_option,
-    wrong_value,
+    read_message,
+    refusal,
 )
 from places.cli.suggestions import short_path
 from places.config.recipes import as_typed
@@ -103,12 +101,11 @@ class PlacesParser(LightningArgumentParser):
         Raises:
             Refused: Always.
         """
-        if name := unknown_option(message):
+        finding = read_message(message)
+        if finding.unknown:
             names = set() if "Subcommand" in message else option_names(self)
-            raise Refused("no option '{}'", name, names, self._kinds.get("")) from ex
-        if name := option_with_wrong_value(message):
-            raise wrong_value(message, name, self._annotation(name)) from ex
-        raise other_refusal(message) from ex
+            raise Refused("no option '{}'", finding.unknown, names, self._kinds.get("")) from ex
+        raise refusal(finding, self._annotation(finding.option)) from ex
 
     def _annotation(self, name: str) -> object:
         way, _, last = name.rpartition(".")

@@ -24,8 +24,7 @@ from places.checkpoints.contents import (
     load_record,
 )
 from places.checkpoints.runs import RUNS, claim_run_folder, remove_unused
-from places.cli.error_messages import Refused
-from places.cli.mistakes import mistake_behind, mistake_in_building
+from places.cli.error_messages import Refused, mistake_behind, mistake_in_building
 from places.cli.stage_parser import PlacesParser, option_names, without_model
 from places.cli.trainer_parts import run_callbacks, run_loggers, run_plugins, with_bar
 from places.config.ranges import check_range
@@ -209,7 +208,7 @@ class PlacesCLI(LightningCLI):
         config.trainer.logger = run_loggers(config.trainer.logger, str(self.folder))
 
 
-def main(words: Sequence[str]) -> None:
+def run_stage(words: Sequence[str]) -> None:
     """Run one of the four stages.
 
     Args:

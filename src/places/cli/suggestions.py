@@ -7,19 +7,8 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-from lightning.pytorch import LightningDataModule
-from torch import nn
-
 from places.config.recipes import as_typed, read_keys
-from places.data.image_files import ImageFiles
-from places.data.places365 import Places365
-from places.models import VGG, ResNet
 
-# Classes of which one is taken for the other: an option may belong to the one that was not chosen.
-_ALTERNATIVES: tuple[tuple[str, type, tuple[type, ...]], ...] = (
-    ("--data", LightningDataModule, (Places365, ImageFiles)),
-    ("--model.net", nn.Module, (ResNet, VGG)),
-)
 _CLOSE = 0.65  # of difflib, 0 to 1: "SDG" and "SGD" have 0.67
 
 
@@ -63,11 +52,27 @@ def nearest_option(typed: str, names: Collection[str]) -> str | None:
 
 def other_owner(name: str, kind: type | None) -> str | None:
     """Return how to choose the class that has an option which the chosen class lacks."""
-    for flag, base, kinds in _ALTERNATIVES:
+    for flag, base, kinds in _alternatives():
         for other in kinds if kind in kinds else ():
             if name.partition(".")[0] in inspect.signature(other).parameters:
                 return f"{flag} {nearest_class(other.__name__, base)}"
     return None
+
+
+def _alternatives() -> list[tuple[str, type, tuple[type, ...]]]:
+    """Return classes of which one is taken for the other, the flag before them and their base."""
+    # Only stages get here, which have imported them; tools do without.
+    from lightning.pytorch import LightningDataModule
+    from torch import nn
+
+    from places.data.image_files import ImageFiles
+    from places.data.places365 import Places365
+    from places.models import VGG, ResNet
+
+    return [
+        ("--data", LightningDataModule, (Places365, ImageFiles)),
+        ("--model.net", nn.Module, (ResNet, VGG)),
+    ]
 
 
 def nearest_class(typed: str, annotation: object) -> str | None:

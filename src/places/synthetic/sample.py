@@ -1,26 +1,12 @@
 """`places sample`: a small synthetic Places365, drawn, archived as the official one, and packed."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
-from places.cli.tool_parser import run_tool
 from places.console import progress
 from places.data.packing.pack import pack
 from places.errors import DataError
 from places.synthetic.archives import write_archives
 from places.synthetic.existing import Drawing, archives_in, check_folder, is_packed_from
-
-
-def main(words: Sequence[str]) -> int:
-    """Run `places sample`.
-
-    Args:
-        words: The command line after `places`.
-
-    Returns:
-        The exit status.
-    """
-    return run_tool(sample, words)
 
 
 def sample(

@@ -1,0 +1,38 @@
+"""What differs between two resolved configs."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from places.config.recipes import flatten
+
+ABSENT = object()
+"""Stands for the value of a key that a config does not have, which is not the same as null."""
+
+
+def compare(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Return the keys whose values differ, each with both values, classes before their arguments.
+
+    A key that only one side has is paired with `ABSENT`: that is not the same as null. Values of
+    different types differ (`true` and `1`), but for whole numbers and floats of the same value.
+    """
+    left, right = flatten(before), flatten(after)
+    keys = [*right, *(key for key in left if key not in right)]
+    changed = [key for key in keys if not _same(left.get(key, ABSENT), right.get(key, ABSENT))]
+    return {
+        key: (left.get(key, ABSENT), right.get(key, ABSENT)) for key in sorted(changed, key=_order)
+    }
+
+
+def _order(key: str) -> tuple[str, int, str]:
+    # A class stands directly before its arguments.
+    parent, _, last = key.rpartition(".")
+    scope = parent.removesuffix(".init_args") if parent.endswith("init_args") else parent
+    return scope, last != "class_path", key
+
+
+def _same(left: object, right: object) -> bool:
+    if isinstance(left, bool) != isinstance(right, bool):
+        return False
+    if isinstance(left, list) and isinstance(right, list):
+        return len(left) == len(right) and all(map(_same, left, right))
+    return left == right
