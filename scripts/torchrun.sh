@@ -6,7 +6,7 @@
 # Several nodes: the same line on each, with
 #   NUM_NODES=2 NODE=0 HEAD=10.0.0.1 scripts/torchrun.sh fit ...      (NODE=1 on the second)
 # PROCESSES=4 sets the number of processes on a node; it is the number of its GPUs by default.
-# If one process dies, all end; go on with  --ckpt_path last
+# If one process dies, all end; resume with  --ckpt_path last
 # SIGTERM and SIGUSR1 are passed on to the processes: `fit` saves its state, and the exit status is
 # 143 or 138.
 set -euo pipefail

@@ -13,7 +13,6 @@ from tests.integration.stages import FORKS
 
 from places.checkpoints.atomic_io import AtomicCheckpointIO, check_whole, remove_strays
 from places.errors import CheckpointError
-from places.files import keep_as
 
 
 def _weights(value: float) -> dict[str, torch.Tensor]:
@@ -106,28 +105,6 @@ def test_only_left_over_files_are_removed(tmp_path: Path) -> None:
     os.utime(old, (0, 0))
     remove_strays(tmp_path)
     assert set(tmp_path.iterdir()) == {alive, elsewhere}
-
-
-@pytest.mark.parametrize("has_links", [True, False])
-def test_a_second_name_keeps_its_content(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_links: bool
-) -> None:
-    def refuse(source: Path, target: Path) -> None:
-        raise OSError("no hard links here")
-
-    if not has_links:
-        monkeypatch.setattr(os, "link", refuse)
-    synced = _note_syncs(monkeypatch)
-    last, previous = tmp_path / "last.ckpt", tmp_path / "kept" / "previous.ckpt"
-    for value in (1, 2):
-        AtomicCheckpointIO().save_checkpoint(_weights(value), last)
-        synced.clear()
-        keep_as(last, previous)
-        assert [path.suffix for path in synced] == [".partial", ""]
-        assert synced[-1] == previous.parent
-    AtomicCheckpointIO().save_checkpoint(_weights(3), last)
-    assert torch.load(previous, weights_only=True)["weight"].eq(2).all()
-    assert [path.name for path in previous.parent.iterdir()] == ["previous.ckpt"]
 
 
 def test_damage_inside_a_file_is_found(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from places.checkpoints.choose import choose_last, once_per_machine
+from places.checkpoints.choose import choose_last
 from places.errors import CheckpointError
 
 
@@ -148,21 +148,3 @@ def test_files_of_killed_processes_are_removed(tmp_path: Path) -> None:
     os.utime(stray, (0, 0))
     choose_last(tmp_path, "demo")
     assert list(last.parent.iterdir()) == [last]
-
-
-def _choosing(path: Path | None) -> Callable[[], Path | None]:
-    return lambda: path
-
-
-def test_other_processes_of_the_machine_take_what_the_first_took(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("PLACES_CHOSEN_CHECKPOINT", raising=False)
-    for rank, given, expected in (
-        ("0", Path("first"), Path("first")),
-        ("1", Path("other"), Path("first")),
-        ("0", None, None),
-        ("1", Path("other"), None),
-    ):
-        monkeypatch.setenv("LOCAL_RANK", rank)
-        assert once_per_machine(_choosing(given)) == expected

@@ -4,7 +4,7 @@ from typing import Optional, Union
 import pytest
 
 from places.cli.main import main
-from places.cli.stage_parser import PlacesParser, prefer_int
+from places.cli.stage_parser import PlacesParser
 
 
 def _error(capsys: pytest.CaptureFixture[str], *words: str) -> list[str]:
@@ -189,9 +189,10 @@ def test_one_batch_is_not_all_of_them_whatever_other_libraries_wrote_first() -> 
     class Limited:
         def __init__(self, batches: Optional[Union[float, int]] = None) -> None: ...  # noqa: UP007, UP045  # typing's own unions are what is remembered
 
-    prefer_int(Limited)
+    annotations = dict(Limited.__init__.__annotations__)
     parser = PlacesParser()
     parser.add_class_arguments(Limited, "limited")
     for text, expected in (("1", int), ("1.0", float), ("null", type(None))):
         value = parser.parse_args(["--limited.batches", text]).limited.batches
         assert type(value) is expected
+    assert Limited.__init__.__annotations__ == annotations, "nothing of it is left"

@@ -104,7 +104,7 @@ def test_a_signal_to_one_process_ends_both_and_both_go_on(sample: Path, tmp_path
     words = ["--data.root", str(sample), *WORDS, "--trainer.devices", "2", "--ckpt_path", "last"]
     done = _run_on_two(command, words)
     assert done.returncode == 0, done.stderr
-    assert done.stderr.count("places: going on from runs/fit/0/checkpoints/last.ckpt, step 2") == 1
+    assert done.stderr.count("places: resuming from runs/fit/0/checkpoints/last.ckpt, step 2") == 1
     last = tmp_path / "runs" / "fit" / "1" / "checkpoints" / "last.ckpt"
     assert torch.load(last, weights_only=True)["global_step"] == 6
 

@@ -1,6 +1,5 @@
 from pathlib import Path
 
-from places.files import write_text
 from places.reports.row_file import RowFile
 
 
@@ -22,10 +21,3 @@ def test_a_process_without_rows_is_no_obstacle(tmp_path: Path) -> None:
     for file in files:
         file.close()
     assert list(files[0].merged()) == [["only"]]
-
-
-def test_text_is_replaced_whole(tmp_path: Path) -> None:
-    write_text(tmp_path / "a" / "file.txt", "first")
-    write_text(tmp_path / "a" / "file.txt", "second")
-    assert (tmp_path / "a" / "file.txt").read_text() == "second"
-    assert len(list((tmp_path / "a").iterdir())) == 1

@@ -1,8 +1,7 @@
 """What `--ckpt_path` stands for; `last` is the newest resume point of a recipe that is whole."""
 
-import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from lightning.pytorch.utilities import rank_zero_only
@@ -17,12 +16,13 @@ from places.errors import CheckpointError
 
 LAST = "last"
 _RESUME_POINT = re.compile(r"last|previous|step-\d+")
-# Lightning starts the other processes of a machine with the environment of the first.
-_CHOSEN = "PLACES_CHOSEN_CHECKPOINT"
 
 
 def choose_checkpoint(asked: str | None, root: Path, recipe: str) -> Path | None:
     """Return the file that `--ckpt_path` stands for, or `None` if there is none to load.
+
+    Each process chooses for itself. All of them see the same files: no new one is written before
+    all have begun, and `ResumePoints` refuses to resume from different ones.
 
     Args:
         asked: `last`, a URL, a file or a folder of a run.
@@ -34,23 +34,10 @@ def choose_checkpoint(asked: str | None, root: Path, recipe: str) -> Path | None
         ConfigError: No such URL can be read, or a package is missing for it.
     """
     if asked == LAST:
-        return once_per_machine(lambda: choose_last(root, recipe))
+        return choose_last(root, recipe)
     if asked and is_url(asked):
-        return once_per_machine(lambda: fetch_checkpoint(asked, root / "downloads"))
+        return fetch_checkpoint(asked, root / "downloads")
     return find_checkpoint(Path(asked)) if asked else None
-
-
-def once_per_machine(choose: Callable[[], Path | None]) -> Path | None:
-    """Return the checkpoint that is chosen, the same on all processes that Lightning starts here.
-
-    Args:
-        choose: Called by the first of them.
-    """
-    if int(os.environ.get("LOCAL_RANK", 0)) > 0 and _CHOSEN in os.environ:
-        return Path(os.environ[_CHOSEN]) if os.environ[_CHOSEN] else None
-    chosen = choose()
-    os.environ[_CHOSEN] = str(chosen or "")
-    return chosen
 
 
 def choose_last(root: Path, recipe: str) -> Path | None:
@@ -71,9 +58,9 @@ def choose_last(root: Path, recipe: str) -> Path | None:
         rank_zero_only(remove_strays)(run / "checkpoints")
     chosen = None if not any(map(_checkpoints, runs)) else _newest_whole(runs)
     if chosen is None:
-        say(f"no checkpoint in {root / recipe} yet, so there is none to go on from")
+        say(f"no checkpoint in {root / recipe} yet: a new run starts")
     else:
-        say(f"going on from {chosen}, step {read_checkpoint(chosen)['global_step']}")
+        say(f"resuming from {chosen}, step {read_checkpoint(chosen)['global_step']}")
     return chosen
 
 

@@ -37,7 +37,7 @@ _EXAMPLES = """\
 # Those of signals are those that a shell reports.
 _EXIT_HELP = """\
 exit status: 0 all is well, 1 something is wrong or differs, 2 a mistake in what was given,
-  130 Ctrl-C, 143 or 138 `fit` was ended by SIGTERM or SIGUSR1: go on with  --ckpt_path last"""
+  130 Ctrl-C, 143 or 138 `fit` was ended by SIGTERM or SIGUSR1: resume with  --ckpt_path last"""
 
 _EXIT_BROKEN_PIPE = 1
 _EXIT_USER_ERROR = 2

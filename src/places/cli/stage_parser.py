@@ -5,7 +5,8 @@ import functools
 import inspect
 import operator
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NoReturn, Union, get_args, get_origin
 
 from jsonargparse import ArgumentParser
@@ -39,9 +40,16 @@ _KNOWN_CLASSES = re.compile(r",\s+known\s+subclasses:[\w.,\s]+(?=\))")
 
 
 class PlacesParser(LightningArgumentParser):
-    """A parser that says in a few lines what is wrong, instead of how everything is used."""
+    """A parser that says in a few lines what is wrong, instead of how everything is used.
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  # as its base class
+    Args:
+        *args: As its base class takes them.
+        stage: The stage whose options it parses; none for the parser of all stages.
+        **kwargs: As its base class takes them.
+    """
+
+    def __init__(self, *args: Any, stage: str = "", **kwargs: Any) -> None:  # noqa: ANN401  # see above
+        self.stage = stage
         self._kinds: dict[str, type] = {}
         super().__init__(*args, **kwargs)
 
@@ -53,10 +61,9 @@ class PlacesParser(LightningArgumentParser):
         **kwargs: Any,  # noqa: ANN401  # passed on
     ) -> list[str]:
         """Add the arguments of a class as options, see jsonargparse."""
-        if nested_key:
-            prefer_int(class_type)
         self._kinds[nested_key or ""] = class_type
-        added: list[str] = super().add_class_arguments(class_type, nested_key, *args, **kwargs)
+        with int_first(class_type):
+            added: list[str] = super().add_class_arguments(class_type, nested_key, *args, **kwargs)
         return added
 
     def add_subclass_arguments(  # type: ignore[override]  # passed on as it comes
@@ -122,18 +129,26 @@ def option_names(parser: ArgumentParser) -> set[str]:
     return names | {"class_path", "init_args"}
 
 
-def prefer_int(kind: type) -> None:
+@contextmanager
+def int_first(kind: type) -> Iterator[None]:
     """Let `1` be a whole number where the constructor of a class takes `int | float`.
 
-    For `--trainer.limit_test_batches` 1 is one batch and 1.0 is all of them. The types are tried in
-    their order, and `typing` remembers the order that any library in the process wrote first.
+    For `--trainer.limit_test_batches` 1 is one batch and 1.0 is all of them. jsonargparse tries the
+    types in their order, and `typing` remembers the order that any library in the process wrote
+    first. So the annotations are others while a parser reads them; it offers no other way.
     """
-    annotations = inspect.unwrap(kind.__init__).__annotations__  # type: ignore[misc]  # of a class
-    for name, annotation in annotations.items():
+    constructor = inspect.unwrap(kind.__init__)  # type: ignore[misc]  # of a class
+    annotations: dict[str, Any] = getattr(constructor, "__annotations__", {})
+    before = dict(annotations)
+    for name, annotation in before.items():
         types = get_args(annotation)
         if get_origin(annotation) is Union and int in types and float in types:
             rest = [type_ for type_ in types if type_ not in (int, float)]
             annotations[name] = functools.reduce(operator.or_, rest, int | float)
+    try:
+        yield
+    finally:
+        annotations.update(before)
 
 
 def without_model(words: Sequence[str]) -> list[str]:

@@ -3,6 +3,7 @@
 import logging
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,23 @@ _NOISE = (
 )
 
 
+@dataclass
+class _Start:
+    """From what a stage starts, as `PlacesCLI.parse_arguments` finds it for its later hooks.
+
+    Attributes:
+        recipe: Name of the recipe, or an empty string.
+        checkpoint: The file to load, if any.
+        url: Where the checkpoint came from, without credentials.
+        changes: What flags and files changed of the checkpoint's config: its value and the new one.
+    """
+
+    recipe: str
+    checkpoint: Path | None = None
+    url: str | None = None
+    changes: dict[str, tuple[Any, Any]] = field(default_factory=dict)
+
+
 class PlacesCLI(LightningCLI):
     """LightningCLI with `SceneClassifier` and `Places365` as its defaults.
 
@@ -63,8 +81,7 @@ class PlacesCLI(LightningCLI):
 
     def __init__(self, words: Sequence[str]) -> None:
         self._recipes, args = find_recipes(words)
-        self.recipe = self._recipes[0].stem if self._recipes else ""
-        self.folder: Path | None = None
+        self._folder: Path | None = None
         self._stage_parsers: dict[str, LightningArgumentParser] = {}
         try:
             super().__init__(
@@ -85,7 +102,7 @@ class PlacesCLI(LightningCLI):
                 parser_kwargs={
                     "prog": "places",
                     "allow_abbrev": False,
-                    **{s: {"allow_abbrev": False} for s in _STAGES},
+                    **{stage: {"allow_abbrev": False, "stage": stage} for stage in _STAGES},
                 },
                 parser_class=PlacesParser,
                 auto_configure_optimizers=False,
@@ -93,13 +110,13 @@ class PlacesCLI(LightningCLI):
                 args=args,
             )
         except BaseException:
-            remove_unused(self.folder)  # a run that failed before it began leaves no number behind
+            remove_unused(self._folder)  # a run that failed before it began leaves no number behind
             raise
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add our defaults, our checkpoints and our flags."""
-        # Lightning calls this for each subcommand, in their order.
-        self._stage_parsers[list(self.subcommands())[len(self._stage_parsers)]] = parser
+        assert isinstance(parser, PlacesParser)
+        self._stage_parsers[parser.stage] = parser
         parser.set_defaults({"model": {"class_path": _MODEL}, "data": {"class_path": _DATA}})
         parser.add_lightning_class_args(BestCheckpoint, "checkpoint")
         parser.add_lightning_class_args(ResumePoints, "resume")
@@ -120,32 +137,35 @@ class PlacesCLI(LightningCLI):
         # Of which class the network is, and so what options it has, the checkpoint may have to say.
         self.config = self._parse(parser, without_model(words))
         stage = self.config.subcommand
-        checkpoint = self._find_checkpoint(self.config[stage])
-        if checkpoint is not None:
-            record = load_record(checkpoint)
-            check_whole(checkpoint)
-            self.recipe = self.recipe or record["recipe"]
+        self._start = self._find_start(self.config[stage])
+        if self._start.checkpoint is not None:
+            record = load_record(self._start.checkpoint)
+            check_whole(self._start.checkpoint)
+            self._start.recipe = self._start.recipe or record["recipe"]
             data_class = self.config[stage].data.class_path
             defaults = defaults_from(record["config"], data_class, stage)
             self._stage_parsers[stage].set_defaults(defaults)
         self.config = self._parse(parser, words)
-        if checkpoint is not None:
-            self._tell_changes(stage, defaults)
+        if self._start.checkpoint is not None:
+            self._start.changes = self._changes(stage, defaults)
         check_range("seed_everything", int(self.config[stage].seed_everything), 0, 2**32 - 1)
-        self.config[stage].ckpt_path = None if checkpoint is None else str(checkpoint)
+        self.config[stage].ckpt_path = self._start.checkpoint and str(self._start.checkpoint)
 
-    def _find_checkpoint(self, config: Namespace) -> Path | None:
-        asked = config.ckpt_path
-        self._url = without_credentials(asked) if asked and is_url(asked) else None
-        return choose_checkpoint(asked, Path(config.trainer.default_root_dir), self.recipe)
+    def _find_start(self, config: Namespace) -> "_Start":
+        asked, recipe = config.ckpt_path, self._recipes[0].stem if self._recipes else ""
+        checkpoint = choose_checkpoint(asked, Path(config.trainer.default_root_dir), recipe)
+        url = without_credentials(asked) if asked and is_url(asked) else None
+        return _Start(recipe, checkpoint, url)
 
-    def _tell_changes(self, stage: str, defaults: dict[str, Any]) -> None:
+    def _changes(self, stage: str, defaults: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+        """Return what flags and files changed of the checkpoint's config, and tell it."""
         text = self._stage_parsers[stage].dump(self.config[stage], skip_unset=False)
-        self._changes = changed_settings(defaults, yaml.safe_load(text))
+        changes = changed_settings(defaults, yaml.safe_load(text))
         if stage == "fit":
-            check_optimizer(self._changes)
-        if self._changes:
-            say("\n  ".join(["not as in the checkpoint:", *describe_changes(self._changes)]))
+            check_optimizer(changes)
+        if changes:
+            say("\n  ".join(["not as in the checkpoint:", *describe_changes(changes)]))
+        return changes
 
     def _parse(self, parser: LightningArgumentParser, words: list[str]) -> Namespace:
         try:
@@ -169,23 +189,19 @@ class PlacesCLI(LightningCLI):
             raise ConfigError("--weights_only false would let a checkpoint run code; leave it out")
         if config.trainer.fast_dev_run:
             config.trainer.default_root_dir = str(_NEVER_MADE)
-        else:
-            # What is recorded is what was asked for, so that it can be asked for again.
-            self._asked = config.clone()
-            self._asked.ckpt_path = self._url or config.ckpt_path
-            self.recipe = self.recipe or stage
-            self._give_folder(config, self.recipe)
+            return
+        # What is recorded is what was asked for, so that it can be asked for again.
+        asked = config.clone()
+        asked.ckpt_path = self._start.url or config.ckpt_path
+        recipe = self._start.recipe or stage
+        self.save_config_kwargs |= {"recipe": recipe, "asked": asked}
+        self._give_folder(config, recipe)
 
     def instantiate_trainer(self, **kwargs: object) -> Trainer:
-        """Add our plugins and progress bar, and tell the record of the run what was asked for."""
-        asked = self._get(self.config_init, "trainer")
+        """Add our plugins and our progress bar."""
+        asked = self.config_init[str(self.subcommand)].trainer
         parts = {"plugins": run_plugins(asked.plugins), "callbacks": with_bar(asked)}
-        trainer = super().instantiate_trainer(**parts, **kwargs)
-        for callback in trainer.callbacks:  # type: ignore[attr-defined]  # set, not declared
-            if isinstance(callback, RunRecord):
-                callback.recipe = self.recipe
-                callback.config = self._asked
-        return trainer
+        return super().instantiate_trainer(**parts, **kwargs)
 
     def instantiate_classes(self) -> None:
         """Build the network, the data and the trainer, and say in few lines what is wrong there."""
@@ -198,14 +214,14 @@ class PlacesCLI(LightningCLI):
         """Refuse a network that the checkpoint does not fit."""
         path = self.config[str(self.subcommand)].ckpt_path
         if path is not None:
-            check_network(self.model.state_dict(), Path(path), self._changes)
+            check_network(self.model.state_dict(), Path(path), self._start.changes)
 
     def _give_folder(self, config: Namespace, recipe: str) -> None:
         root = Path(config.trainer.default_root_dir)
         # Only the first process makes a folder; Lightning tells the others where it is.
-        self.folder = rank_zero_only(claim_run_folder)(root, recipe) or _NEVER_MADE
-        config.trainer.default_root_dir = str(self.folder)
-        config.trainer.logger = run_loggers(config.trainer.logger, str(self.folder))
+        self._folder = rank_zero_only(claim_run_folder)(root, recipe) or _NEVER_MADE
+        config.trainer.default_root_dir = str(self._folder)
+        config.trainer.logger = run_loggers(config.trainer.logger, str(self._folder))
 
 
 def run_stage(words: Sequence[str]) -> None:
@@ -226,21 +242,29 @@ def run_stage(words: Sequence[str]) -> None:
 def resolve(words: Sequence[str]) -> dict[str, Any]:
     """Return the config that a command line leads to, with all defaults, and run nothing."""
     _quieten()
-    cli = _ResolvingCLI(words)
-    config: dict[str, Any] = yaml.safe_load(cli.parser.dump(cli.config, skip_unset=False))
-    resolved: dict[str, Any] = config[words[0]]
-    return resolved
+    try:
+        _ResolvingCLI(words)
+    except _Resolved as resolved:
+        return resolved.config
+    raise AssertionError("a command line leads to a config or to an error")
+
+
+class _Resolved(Exception):  # noqa: N818  # no error
+    """Ends a command line before anything is built.
+
+    Args:
+        config: The config of the stage.
+    """
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        super().__init__()
+        self.config = config
 
 
 class _ResolvingCLI(PlacesCLI):
     def before_instantiate_classes(self) -> None:
-        pass
-
-    def instantiate_classes(self) -> None:
-        self.subcommand = None  # nothing is built, so there is nothing to run
-
-    def after_instantiate_classes(self) -> None:
-        pass
+        config: dict[str, Any] = yaml.safe_load(self.parser.dump(self.config, skip_unset=False))
+        raise _Resolved(config[str(self.subcommand)])
 
 
 def _quieten() -> None:

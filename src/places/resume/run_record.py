@@ -4,8 +4,9 @@ from importlib.metadata import version
 from typing import Any
 
 import yaml
+from jsonargparse import Namespace
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.cli import SaveConfigCallback
+from lightning.pytorch.cli import LightningArgumentParser, SaveConfigCallback
 from lightning.pytorch.loggers import WandbLogger
 
 from places.categories import load_categories
@@ -22,11 +23,24 @@ class RunRecord(SaveConfigCallback):
 
     All that is needed for that goes into each checkpoint under the key `places`.
 
-    Attributes:
+    Args:
+        parser: The parser of the stage.
+        config: Its config.
         recipe: Name of the recipe, which names the folders of later runs.
+        asked: The config as it was asked for, which is what is recorded.
+        **options: As `SaveConfigCallback` takes them.
     """
 
-    recipe: str = ""
+    def __init__(
+        self,
+        parser: LightningArgumentParser,
+        config: Namespace,
+        recipe: str,
+        asked: Namespace,
+        **options: Any,  # noqa: ANN401  # see above
+    ) -> None:
+        super().__init__(parser, asked, **options)
+        self.recipe = recipe
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Say where the run is, and give the config to Weights & Biases, which shows it too."""

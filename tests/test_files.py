@@ -1,0 +1,56 @@
+import errno
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from places.files import keep_as, storage_error, write_text, written_whole
+
+
+def test_text_is_replaced_whole(tmp_path: Path) -> None:
+    write_text(tmp_path / "a" / "file.txt", "first")
+    write_text(tmp_path / "a" / "file.txt", "second")
+    assert (tmp_path / "a" / "file.txt").read_text() == "second"
+    assert len(list((tmp_path / "a").iterdir())) == 1
+
+
+def test_what_fails_leaves_the_file_before_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "file.txt"
+    write_text(path, "first")
+
+    def fail() -> None:
+        with written_whole(path) as partial:
+            partial.write_text("half")
+            assert partial.name == f".file.txt.{socket.gethostname()}.{os.getpid()}.partial"
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        fail()
+    assert path.read_text() == "first"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+def test_a_second_name_keeps_its_content(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_links: bool
+) -> None:
+    def refuse(source: Path, target: Path) -> None:
+        raise OSError("no hard links here")
+
+    if not has_links:
+        monkeypatch.setattr(os, "link", refuse)
+    last, previous = tmp_path / "last.txt", tmp_path / "kept" / "previous.txt"
+    for text in ("first", "second"):
+        write_text(last, text)
+        keep_as(last, previous)
+    write_text(last, "third")
+    assert previous.read_text() == "second"
+    assert [path.name for path in previous.parent.iterdir()] == ["previous.txt"]
+
+
+def test_an_error_of_the_system_comes_with_a_remedy() -> None:
+    full = storage_error("cannot write x", OSError(errno.ENOSPC, "No space left on device"))
+    assert full.message == "cannot write x: No space left on device"
+    assert "make room there" in full.hint[0]
+    assert "check the disk" in storage_error("cannot read x", OSError("odd")).hint[0]
