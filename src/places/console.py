@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from rich.progress import Progress
 
@@ -40,6 +40,14 @@ def _is_first_process() -> bool:
 def printable(name: str) -> str:
     r"""Return a file name that can be written as UTF-8: a byte that is none becomes `\xff`."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def first_few(texts: "Iterable[str]", max_shown: int = 3) -> "FirstFew":
+    """Return the first few of some texts, and how many more there are."""
+    few = FirstFew(max_shown)
+    for text in texts:
+        few.add(text)
+    return few
 
 
 @dataclass

@@ -23,7 +23,7 @@ class Agreement:
         self._group: torch.distributed.ProcessGroup | None = None
         if num_processes > 1 and torch.distributed.is_initialized():
             group = torch.distributed.new_group(backend="gloo")
-            # All processes are members; what a process that is none would get is no group.
+            # Every process is a member, so each of them gets a group.
             assert isinstance(group, torch.distributed.ProcessGroup)
             self._group = group
 

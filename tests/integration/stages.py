@@ -11,18 +11,23 @@ import yaml
 
 from places.cli.main import main
 
-FIT = [
+# What a recipe says; stages after fit take it from the checkpoint.
+TINY_RECIPE = [
     *("--model.net", "tests.networks.Tiny"),
     *("--model.schedule", "constant"),
     *("--data.batch_size", "16"),
     *("--data.image_size", "32"),
     *("--data.resize_size", "36"),
+]
+# What belongs to the machine and to what is shown; for every stage.
+MACHINE = [
     *("--trainer.accelerator", "cpu"),
     *("--trainer.deterministic", "true"),
     *("--trainer.log_every_n_steps", "2"),
     *("--trainer.enable_progress_bar", "false"),
     *("--trainer.enable_model_summary", "false"),
 ]
+FIT = [*TINY_RECIPE, *MACHINE]
 
 # Processes that tests kill are forked from one that has imported everything.
 FORKS = multiprocessing.get_context("forkserver")
@@ -31,8 +36,18 @@ FORKS.set_forkserver_preload(["tests.integration.stages", "places.cli.stages"])
 
 def run(stage: str, *words: object) -> int:
     """Run a stage and return its exit status."""
-    options = FIT if stage == "fit" else FIT[10:]
-    return main([stage, *options, *map(str, words)])
+    return main([stage, *options_of(stage), *map(str, words)])
+
+
+def options_of(stage: str) -> list[str]:
+    """Return the options that a stage needs beside its data and its checkpoint."""
+    return FIT if stage == "fit" else MACHINE
+
+
+def fit_in(root: Path, *words: object) -> Path:
+    """Train into a folder and return the folder of the run."""
+    assert run("fit", *words, "--trainer.default_root_dir", root) == 0
+    return root / "fit" / "0"
 
 
 def run_apart(

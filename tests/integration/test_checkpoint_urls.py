@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.integration.stages import FIT, load_weights, read_config, run
+from tests.integration.stages import MACHINE, load_weights, read_config, run
 
 from places.checkpoints.download import fetch_checkpoint
 from places.cli.main import main
@@ -45,7 +45,7 @@ def test_all_stages_take_a_checkpoint_behind_a_url(
     assert run("fit", *words, *served) == 0
     checkpoints = "fit/0/checkpoints"
     step_4 = f"{url}/{checkpoints}/step-4.ckpt?signature=secret"
-    assert main(["fit", "--ckpt_path", step_4, *FIT[10:]]) == 0
+    assert main(["fit", "--ckpt_path", step_4, *MACHINE]) == 0
     whole = load_weights(folder / checkpoints / "last.ckpt")
     resumed = load_weights(tmp_path / "runs" / "fit" / "0" / "checkpoints" / "last.ckpt")
     assert all(torch.equal(whole[key], resumed[key]) for key in whole)

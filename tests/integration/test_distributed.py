@@ -14,7 +14,14 @@ from typing import IO
 import numpy as np
 import pytest
 import torch
-from tests.integration.stages import FIT, load_weights, read_metrics, run, run_apart
+from tests.integration.stages import (
+    MACHINE,
+    TINY_RECIPE,
+    fit_in,
+    load_weights,
+    read_metrics,
+    run_apart,
+)
 from tests.networks import FAILURE
 
 from places.data.shards.manifest import load_index, load_manifest
@@ -41,7 +48,7 @@ def _run_together(
     """
     # In a process of its own: Lightning starts the others by running the same command again.
     ddp = ["--trainer.strategy", "ddp_find_unused_parameters_false"]
-    command = [sys.executable, "-m", "places", stage, *FIT[10:], *map(str, words)]
+    command = [sys.executable, "-m", "places", stage, *MACHINE, *map(str, words)]
     command += ["--trainer.devices", str(num_processes), *ddp]
     environment = {"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
@@ -89,10 +96,8 @@ def _run_on(num_processes: int, stage: str, *words: object) -> None:
 @pytest.fixture(scope="module")
 def trained(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run of one epoch."""
-    root = tmp_path_factory.mktemp("trained")
-    words = ["--data.root", sample, "--trainer.max_epochs", 1, "--trainer.default_root_dir", root]
-    assert run("fit", *words) == 0
-    return root / "fit" / "0"
+    words = ["--data.root", sample, "--trainer.max_epochs", 1]
+    return fit_in(tmp_path_factory.mktemp("trained"), *words)
 
 
 def test_scores_do_not_depend_on_the_number_of_processes(trained: Path, tmp_path: Path) -> None:
@@ -141,7 +146,7 @@ def test_two_processes_leave_the_files_and_the_count_of_skipped_pictures_of_one(
     orders = [train_order([96], seed=0, epoch=epoch) for epoch in range(2)]
     ranks = {int(np.flatnonzero(order == number)[0]) % 16 // 8 for order in orders}
     assert ranks == {0, 1}, "each process meets the picture in one of the epochs"
-    words = ["--data.root", tmp_path / "data", "--trainer.max_epochs", 2, *FIT[:10]]
+    words = ["--data.root", tmp_path / "data", "--trainer.max_epochs", 2, *TINY_RECIPE]
     words += ["--data.batch_size", 16, "--data.bad_samples", "skip"]
     _run_on(2, "fit", *words, "--trainer.default_root_dir", runs)
     assert len(list(runs.rglob("best.ckpt"))) == 1
@@ -155,7 +160,7 @@ def test_two_processes_train_as_one_with_the_same_global_batch(
     sample: Path, tmp_path: Path
 ) -> None:
     # 96 pictures: 4 steps and 16 pictures that no step takes.
-    words = ["--data.root", sample, "--trainer.max_epochs", 1, *FIT[:10]]
+    words = ["--data.root", sample, "--trainer.max_epochs", 1, *TINY_RECIPE]
     words += ["--model.net", "tests.networks.Frozen", "--data.batch_size", 20]
     words += ["--trainer.precision", "64-true"]
     weights = []
@@ -169,7 +174,7 @@ def test_two_processes_train_as_one_with_the_same_global_batch(
 
 
 def test_a_process_that_fails_ends_all_with_its_own_message(sample: Path) -> None:
-    words = ["--data.root", sample, "--trainer.max_epochs", 1, *FIT[:10]]
+    words = ["--data.root", sample, "--trainer.max_epochs", 1, *TINY_RECIPE]
     words += ["--model.net", "tests.networks.Failing", "--model.net.rank", 1]
     status, errors = _run_together(2, "fit", *words, failure=FAILURE)
     assert status != 0
@@ -183,7 +188,7 @@ def test_a_damaged_picture_in_one_process_ends_all_with_its_name(
 ) -> None:
     root = tmp_path / "data"
     _, place = _damage_a_picture_of_the_second_process(sample, root)
-    words = ["--data.root", root, "--trainer.max_epochs", 1, *FIT[:10]]
+    words = ["--data.root", root, "--trainer.max_epochs", 1, *TINY_RECIPE]
     status, errors = _run_together(2, "fit", *words, "--data.batch_size", 16)
     assert status != 0
     assert errors.count("places: error: damaged JPEG") == 1

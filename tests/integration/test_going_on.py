@@ -6,24 +6,19 @@ from typing import Any
 
 import pytest
 import torch
-from tests.integration.stages import FIT, load_weights, read_config, read_metrics, run
+from tests.integration.stages import MACHINE, fit_in, load_weights, read_config, read_metrics, run
 
 from places.cli.main import main
-
-# No settings beyond these: the rest is to come from the checkpoint.
-MACHINE = FIT[10:]
 
 
 @pytest.fixture(scope="module")
 def trained(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run of one epoch."""
-    root = tmp_path_factory.mktemp("trained")
     words = ["--data.root", sample, "--trainer.max_epochs", 1, "--seed_everything", 3]
-    words += ["--trainer.accumulate_grad_batches", 2, "--trainer.default_root_dir", root]
+    words += ["--trainer.accumulate_grad_batches", 2]
     words += ["--checkpoint.monitor", "val/loss", "--checkpoint.mode", "min"]
     words += ["--resume.every_n_steps", 2, "--model.augment.mixup", 0.4]
-    assert run("fit", *words) == 0
-    return root / "fit" / "0"
+    return fit_in(tmp_path_factory.mktemp("trained"), *words)
 
 
 def _fit(trained: Path, *words: object) -> int:
@@ -49,11 +44,11 @@ def test_changes_are_listed(trained: Path, capsys: pytest.CaptureFixture[str]) -
     assert _fit(trained, *words, "--checkpoint.monitor", "val/top5", "--seed_everything", 5) == 0
     assert (
         "places: not as in the checkpoint:\n"
-        "  data.batch_size: 16 in the checkpoint, 32 now\n"
-        "  checkpoint.monitor: val/loss in the checkpoint, val/top5 now\n"
-        "  trainer.max_epochs: 1 in the checkpoint, 2 now\n"
-        "  resume.every_n_steps: 2 in the checkpoint, 1 now\n"
         "  seed_everything: 3 in the checkpoint, 5 now\n"
+        "  checkpoint.monitor: val/loss in the checkpoint, val/top5 now\n"
+        "  data.batch_size: 16 in the checkpoint, 32 now\n"
+        "  resume.every_n_steps: 2 in the checkpoint, 1 now\n"
+        "  trainer.max_epochs: 1 in the checkpoint, 2 now\n"
     ) in capsys.readouterr().err
 
 
@@ -114,7 +109,7 @@ def test_another_optimizer_is_refused_by_name(
 ) -> None:
     assert _fit(trained, *words) == 2
     error = capsys.readouterr().err.partition("places: error: ")[2]
-    assert f"the checkpoint's optimizer cannot go on as another; {reason}" in error
+    assert f"the state of the checkpoint's optimizer does not fit; {reason}" in error
     assert not (tmp_path / "runs").exists()
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.integration.stages import FIT, load_weights, run_apart
+from tests.integration.stages import load_weights, options_of, run_apart
 
 pytestmark = pytest.mark.slow
 
@@ -56,7 +56,6 @@ def _lay_cable(names: list[str]) -> None:
 
 
 def _run_on(nodes: list[str], stage: str, *words: object) -> None:
-    options = FIT if stage == "fit" else FIT[10:]
     strategy = ["--trainer.strategy", "ddp_find_unused_parameters_false"]
     shape = ["--trainer.num_nodes", "2", "--trainer.devices", "1", *strategy]
     environment = {"PYTHONPATH": str(Path(__file__).parents[2]), "GLOO_SOCKET_IFNAME": "cable"}
@@ -73,7 +72,7 @@ def _run_on(nodes: list[str], stage: str, *words: object) -> None:
             "-m",
             "places",
             stage,
-            *options,
+            *options_of(stage),
             *shape,
         ]
         processes.append(

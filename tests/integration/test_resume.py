@@ -98,23 +98,21 @@ def test_a_run_that_ended_goes_on_when_it_is_given_more(
     assert not (tmp_path / "runs" / "fit" / "2" / "checkpoints" / "last.ckpt").exists()
 
 
-def test_other_data_are_refused(
-    uninterrupted: dict[str, Path], sample: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("flag", "reason"),
+    [
+        ("--data.seed", "training data differ: seed was 0, is 7"),
+        ("--data.batch_size", "no step of data.batch_size 7 ends at"),
+    ],
+)
+def test_another_order_than_that_of_the_run_is_refused(
+    uninterrupted: dict[str, Path],
+    sample: Path,
+    capsys: pytest.CaptureFixture[str],
+    flag: str,
+    reason: str,
 ) -> None:
-    words = ["--data.root", sample, "--trainer.max_epochs", 3, "--data.seed", 7]
-    assert (
-        run("fit", *words, "--ckpt_path", uninterrupted["epochs"] / "checkpoints" / "step-4.ckpt")
-        == 2
-    )
-    assert "training data differ: seed was 0, is 7" in capsys.readouterr().err
-
-
-def test_a_batch_size_that_does_not_lead_there_is_refused(
-    uninterrupted: dict[str, Path], sample: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    words = ["--data.root", sample, "--trainer.max_epochs", 3, "--data.batch_size", 7]
-    assert (
-        run("fit", *words, "--ckpt_path", uninterrupted["epochs"] / "checkpoints" / "step-4.ckpt")
-        == 2
-    )
-    assert "no step of data.batch_size 7 ends at" in capsys.readouterr().err
+    checkpoint = uninterrupted["epochs"] / "checkpoints" / "step-4.ckpt"
+    words = ["--data.root", sample, "--trainer.max_epochs", 3, flag, 7]
+    assert run("fit", *words, "--ckpt_path", checkpoint) == 2
+    assert reason in capsys.readouterr().err

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.integration.stages import FIT, load_weights, run, run_apart
+from tests.integration.stages import FIT, TINY_RECIPE, load_weights, run, run_apart
 
 ROOT = Path(__file__).parents[2]
 TIME_LIMIT_S = 150
@@ -73,7 +73,7 @@ def test_a_signal_is_heeded_where_an_epoch_has_one_step(sample: Path, tmp_path: 
 
 @pytest.mark.slow
 def test_a_signal_ends_other_stages_at_once(sample: Path, tmp_path: Path) -> None:
-    words = ["--data.root", sample, "--random_weights", "true", *FIT[:10]]
+    words = ["--data.root", sample, "--random_weights", "true", *TINY_RECIPE]
     words += _signal(signal.SIGTERM, "test", 0)
     assert run_apart("test", words) == 128 + signal.SIGTERM
     assert not list(tmp_path.rglob("result.json"))

@@ -11,7 +11,14 @@ import torch
 from PIL import Image
 from tests.data.drawn import drawn_picture, jpeg_of
 from tests.data.packing.official import jpeg, write_tar
-from tests.integration.stages import FIT, load_weights, read_config, read_metrics, run
+from tests.integration.stages import (
+    TINY_RECIPE,
+    fit_in,
+    load_weights,
+    read_config,
+    read_metrics,
+    run,
+)
 from tests.networks import Tiny
 from torchvision.transforms import CenterCrop, Compose, Normalize, Resize, ToTensor
 
@@ -27,10 +34,8 @@ SQUASH = Compose([Resize((36, 36)), CenterCrop(32), ToTensor(), NORMALIZE])
 @pytest.fixture(scope="module")
 def trained(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run of two epochs."""
-    root = tmp_path_factory.mktemp("trained")
-    words = ["--data.root", sample, "--trainer.max_epochs", 2, "--trainer.default_root_dir", root]
-    assert run("fit", *words) == 0
-    return root / "fit" / "0"
+    words = ["--data.root", sample, "--trainer.max_epochs", 2]
+    return fit_in(tmp_path_factory.mktemp("trained"), *words)
 
 
 @pytest.fixture(scope="module")
@@ -293,7 +298,7 @@ def test_random_weights_are_refused(
 
 
 def test_random_weights_can_be_asked_for(sample: Path, tmp_path: Path) -> None:
-    words = ["--random_weights", "--data.root", str(sample), *FIT[:10]]
+    words = ["--random_weights", "--data.root", str(sample), *TINY_RECIPE]
     assert run("test", *words) == 0
     assert json.loads(next(tmp_path.rglob("result.json")).read_text())["checkpoint"] is None
 

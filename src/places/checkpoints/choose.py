@@ -79,10 +79,10 @@ def _newest_whole(runs: list[Path]) -> Path:
 
 
 def _candidates(runs: list[Path], problems: list[str]) -> Iterator[Path]:
-    """Yield what to go on from, the newest first: resume points, then the best of each run.
+    """Yield what to resume from, the newest first: resume points, then the best of each run.
 
-    A resumed run gets the best of the run before at once, its own first resume point later: its
-    best may be much older than the resume points of the run before.
+    A resumed run starts with a copy of the best checkpoint of the run before, which may be much
+    older than that run's resume points.
     """
     for of_resume_points in (True, False):
         for run in runs:

@@ -1,6 +1,6 @@
 """What a checkpoint says about itself, read before anything is built."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +9,12 @@ import torch
 from places.checkpoints.atomic_io import check_description
 from places.config.compare import ABSENT, compare
 from places.config.recipes import as_typed
+from places.console import first_few
 from places.errors import CheckpointError
 
-# What another data module must do alike, so that the network sees the pictures it was trained for.
+# What another data module must do as well, so that the network sees pictures as in its training.
 _PREPROCESSING = ("image_size", "resize_size", "resize_mode")
-# What of the trainer makes the result. The rest is about the machine and about what is shown.
+# Settings of the trainer that change the result. The others concern the machine or the output.
 _TRAINING = (
     "max_epochs",
     "min_epochs",
@@ -32,7 +33,7 @@ _TRAINING = (
     "deterministic",
     "sync_batchnorm",
 )
-# To what the state of an optimizer belongs: it is of no use to another.
+# With one of these changed, the saved state of an optimizer does not fit it any more.
 _OPTIMIZER = (
     "model.init_args.optimizer.class_path",
     "model.init_args.optimizer.init_args.amsgrad",
@@ -66,7 +67,7 @@ def _load(path: Path) -> Any:  # noqa: ANN401  # whatever is in the file
     except RuntimeError as error:
         if "mmap" not in str(error):
             raise
-        # Perhaps a file in the format that PyTorch left in 2020, such as CSAIL's.
+        # Perhaps a file in the format that PyTorch wrote before 2020, such as CSAIL's.
         return torch.load(path, map_location="cpu", weights_only=True)
 
 
@@ -140,7 +141,7 @@ def check_optimizer(changes: Mapping[str, tuple[Any, Any]]) -> None:
     unfit = {key: pair for key, pair in changes.items() if key in _OPTIMIZER}
     if unfit:
         raise CheckpointError(
-            f"the checkpoint's optimizer cannot go on as another; {_shown(unfit)}",
+            f"the state of the checkpoint's optimizer does not fit; {_shown(unfit)}",
             "start a new run from the weights:  --model.weights CHECKPOINT",
         )
 
@@ -191,9 +192,8 @@ def _shape(weights: Mapping[str, torch.Tensor], name: str) -> str:
 
 
 def _shown(changes: Mapping[str, tuple[Any, Any]]) -> str:
-    lines = describe_changes(changes)
-    more: Sequence[str] = [f"and {len(lines) - 2} more"] if len(lines) > 2 else []
-    return "; ".join([*lines[:2], *more])
+    few = first_few(describe_changes(changes), max_shown=2)
+    return "; ".join(filter(None, [*few.shown, few.more]))
 
 
 CHECKPOINT_KEY = "places"

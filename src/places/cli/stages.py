@@ -40,7 +40,7 @@ from places.resume.stop_signals import end_at_once
 
 _MODEL = "places.classifier.SceneClassifier"
 _DATA = "places.data.places365.Places365"
-# On SLURM Lightning goes on from what old files named hpc_ckpt_... lie in the folder of the run.
+# A folder that is never made: on SLURM Lightning resumes from any hpc_ckpt_* in the run's folder.
 _NEVER_MADE = RUNS / "never_made"
 _STAGES = ("fit", "validate", "test", "predict")
 # Warnings that no user can do anything about.
@@ -110,7 +110,7 @@ class PlacesCLI(LightningCLI):
                 args=args,
             )
         except BaseException:
-            remove_unused(self._folder)  # a run that failed before it began leaves no number behind
+            remove_unused(self._folder)  # a run that failed before it began takes no number
             raise
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -134,7 +134,7 @@ class PlacesCLI(LightningCLI):
         # Our own table of scores says more than Lightning's.
         self._stage_parsers["test"].set_defaults(verbose=False)
         words = list(args) if isinstance(args, list) else []  # what __init__ gave
-        # Of which class the network is, and so what options it has, the checkpoint may have to say.
+        # The checkpoint may name the class of the network, on which the options of the model depend.
         self.config = self._parse(parser, without_model(words))
         stage = self.config.subcommand
         self._start = self._find_start(self.config[stage])
@@ -190,7 +190,7 @@ class PlacesCLI(LightningCLI):
         if config.trainer.fast_dev_run:
             config.trainer.default_root_dir = str(_NEVER_MADE)
             return
-        # What is recorded is what was asked for, so that it can be asked for again.
+        # The record holds what was asked for, without this run's folder: others run it again.
         asked = config.clone()
         asked.ckpt_path = self._start.url or config.ckpt_path
         recipe = self._start.recipe or stage

@@ -80,7 +80,7 @@ def run_plugins(asked: object) -> list[object]:
     """Return the plugins of a run: those asked for, and ours where nothing else was asked for.
 
     Checkpoints are written whole. On SLURM Lightning neither saves and requeues from inside a
-    signal handler nor goes on from a `hpc_ckpt` file that it finds.
+    signal handler nor resumes from a `hpc_ckpt` file that it finds.
     """
     plugins = list(asked) if isinstance(asked, Sequence) else [] if asked is None else [asked]
     if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):

@@ -4,12 +4,12 @@ import importlib
 import pickle
 import re
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from places.console import first_few
 from places.errors import CheckpointError
 
 # Layers that only wrap a network (DataParallel, torch.compile) and leave a part in the keys.
@@ -109,7 +109,7 @@ def _find_weights(loaded: object, path: Path, own: dict[str, Tensor]) -> dict[st
             raise CheckpointError(f"{path} is a Lightning checkpoint without a part named 'net'")
     other = [str(key) for key, value in found.items() if not isinstance(value, Tensor)]
     if other:
-        raise CheckpointError(f"{path} holds other things than tensors: {_some(other)}")
+        raise CheckpointError(f"{path} holds other things than tensors: {first_few(other)}")
     return {key if key in own else _unwrapped(str(key)): value for key, value in found.items()}
 
 
@@ -147,12 +147,8 @@ def _check_tensors(
         if key in weights and weights[key].shape != own[key].shape
     ]
     wrong = {"missing": missing, "unexpected": unexpected, "of another shape": shapes}
-    lines = [f"{len(keys)} {what}: {_some(keys)}" for what, keys in wrong.items() if keys]
+    lines = [f"{len(keys)} {what}: {first_few(keys)}" for what, keys in wrong.items() if keys]
     if lines:
         raise CheckpointError(
             f"{path} does not fit the network {name}: another network or depth?", *lines
         )
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

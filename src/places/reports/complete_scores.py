@@ -1,4 +1,4 @@
-"""Scores of a split are those of all its pictures: fewer are refused, or told while training."""
+"""Scores cover every picture of a split: incomplete ones are refused, or told while training."""
 
 import logging
 from typing import NamedTuple

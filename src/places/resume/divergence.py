@@ -1,4 +1,4 @@
-"""Stop a training whose loss is no number any more."""
+"""Stop a training whose loss became NaN or infinite."""
 
 from collections import deque
 from collections.abc import Mapping
@@ -8,11 +8,11 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
+from places.console import first_few
 from places.errors import PlacesError
 from places.lightning_internals import log_every_n_steps
 from places.processes import Agreement
 
-_NUM_KEYS_SHOWN = 4
 _NUM_UNLOGGED = 50  # batches after which to look where nothing is logged
 
 
@@ -73,10 +73,9 @@ class Divergence(Callback):
 
 def _error(found: tuple[int, list[str]]) -> PlacesError:
     step, keys = found
-    shown = ", ".join(keys[:_NUM_KEYS_SHOWN])
     return PlacesError(
         f"the loss became NaN or infinite at step {step}",
-        f"in a batch of {len(keys)} pictures:  {shown}{', ...' * (len(keys) > _NUM_KEYS_SHOWN)}",
+        f"in a batch of {len(keys)} pictures:  {first_few(keys)}",
         "the last resume point is from before:  --ckpt_path last",
         "lower the rate or clip:  --model.optimizer.lr, --trainer.gradient_clip_val",
     )

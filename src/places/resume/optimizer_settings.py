@@ -1,4 +1,4 @@
-"""The settings of a resumed optimizer: those that were asked for, not those it was saved with."""
+"""The settings of a resumed optimizer: those asked for now, not those it was saved with."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from places.classifier import SceneClassifier
 
 
 class OptimizerSettings(Callback):
-    """Lets flags and recipes change the optimizer of a run that goes on.
+    """Lets flags and recipes change the optimizer of a resumed run.
 
     With the state of an optimizer, its momentum for instance, PyTorch restores its settings too.
     """

@@ -1,4 +1,4 @@
-"""Resume points: from which a run goes on exactly, whenever and however it was ended."""
+"""Resume points: checkpoints from which a run resumes exactly, however it was ended."""
 
 import time
 from functools import partial
@@ -62,7 +62,7 @@ class ResumePoints(Checkpoint):
             before_each_batch(trainer, partial(self._between_batches, trainer))
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Refuse to go on from different checkpoints on different processes.
+        """Refuse to resume from different checkpoints on different processes.
 
         Raises:
             CheckpointError: With the files.
@@ -70,8 +70,8 @@ class ResumePoints(Checkpoint):
         first = trainer.strategy.broadcast(trainer.ckpt_path)
         if str(first) != str(trainer.ckpt_path):
             raise CheckpointError(
-                f"process {trainer.global_rank} would go on from {trainer.ckpt_path}",
-                f"process 0 goes on from {first}",
+                f"process {trainer.global_rank} would resume from {trainer.ckpt_path}",
+                f"process 0 resumes from {first}",
                 "name the file:  --ckpt_path FILE",
             )
 
@@ -91,7 +91,7 @@ class ResumePoints(Checkpoint):
         self._is_first = self._is_due = True
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write the final state, unless the time was over with gradients half accumulated."""
+        """Write the final state, unless the time ended between the batches of one step."""
         self._has_ended = True
         if trainer.global_step > self._seen_step:
             self._save(trainer)
@@ -99,7 +99,7 @@ class ResumePoints(Checkpoint):
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Let a training that has ended go on, if it is given more time."""
+        """Let a training that has ended be resumed, if it is given more steps or time."""
         if self._has_ended:
             reopen_epoch(checkpoint["loops"]["fit_loop"], trainer.num_training_batches)
 
@@ -134,7 +134,7 @@ class ResumePoints(Checkpoint):
         is_broken = not has_finite_weights(trainer.lightning_module)
         if is_trial(trainer) or self._agreement.largest([is_broken])[0]:
             return
-        # What was logged up to here is not logged again by a run that goes on from here.
+        # A run that is resumed from here does not log again what was logged up to here.
         for logger in trainer.loggers:
             logger.save()
         last = self._folder / LAST

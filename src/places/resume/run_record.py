@@ -1,4 +1,4 @@
-"""What a run says about itself: its resolved config, in its folder and in its checkpoints."""
+"""The record of a run: its resolved config, in its folder and in its checkpoints."""
 
 from importlib.metadata import version
 from typing import Any

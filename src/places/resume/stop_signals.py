@@ -14,7 +14,7 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 
 
 class StopSignals:
-    """Notes a signal, so that a run can end where it can go on later.
+    """Notes a signal, so that a run can end where it can be resumed.
 
     Attributes:
         received: Number of the signal that came first, or 0.
