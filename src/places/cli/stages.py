@@ -40,7 +40,7 @@ from places.resume.stop_signals import end_at_once
 
 _MODEL = "places.classifier.SceneClassifier"
 _DATA = "places.data.places365.Places365"
-# A folder that is never made: on SLURM Lightning resumes from any hpc_ckpt_* in the run's folder.
+# Never made, so empty: on SLURM Lightning resumes from any hpc_ckpt_* in the folder of the run.
 _NEVER_MADE = RUNS / "never_made"
 _STAGES = ("fit", "validate", "test", "predict")
 # Warnings that no user can do anything about.
@@ -134,7 +134,7 @@ class PlacesCLI(LightningCLI):
         # Our own table of scores says more than Lightning's.
         self._stage_parsers["test"].set_defaults(verbose=False)
         words = list(args) if isinstance(args, list) else []  # what __init__ gave
-        # The checkpoint may name the class of the network, on which the options of the model depend.
+        # The options of the model depend on its class, which the checkpoint may have to tell.
         self.config = self._parse(parser, without_model(words))
         stage = self.config.subcommand
         self._start = self._find_start(self.config[stage])
