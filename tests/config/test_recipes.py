@@ -67,7 +67,7 @@ def test_the_folder_of_the_shipped_recipes_exists() -> None:
 
 
 def test_every_recipe_is_short_documented_and_states_departures_only() -> None:
-    from places.cli.stages import resolve
+    from places.cli.resolve import resolve
 
     recipes = sorted(CONFIGS.glob("*.yaml"))
     assert len(recipes) >= 4

@@ -23,9 +23,7 @@ def _train(losses: list[float], device: str, every: int) -> None:
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_the_first_bad_step_and_its_pictures_are_named(bad: float) -> None:
-    message = (
-        r"NaN or infinite at step 3\n  in a batch of 6 .*:  picture-2-0, .*-2-2 and 3 more"
-    )
+    message = r"NaN or infinite at step 3\n  in a batch of 6 .*:  picture-2-0, .*-2-2 and 3 more"
     for device, every in [("cpu", 50), ("cpu", 0), ("cuda", 2), ("cuda", 50), ("cuda", 0)]:
         with pytest.raises(PlacesError, match=message):
             _train([1.0, 0.5, bad, bad, 0.5], device, every)

@@ -72,7 +72,7 @@ def resolve_recipe(name: str, stage: Stage) -> dict[str, Any]:
         ConfigError: The recipe is missing or invalid.
     """
     # Needs the real parser, hence torch: imported when it is clear that there is something to do.
-    from places.cli.stages import resolve
+    from places.cli.resolve import resolve
 
     flags = [word for part in name.split("+") for word in ("--config", part)]
     return resolve([stage, *flags])

@@ -230,7 +230,7 @@ def run_stage(words: Sequence[str]) -> None:
     Args:
         words: The command line after `places`.
     """
-    _quieten()
+    quieten()
     torch.set_float32_matmul_precision("high")
     try:
         with end_at_once():
@@ -239,35 +239,8 @@ def run_stage(words: Sequence[str]) -> None:
         raise mistake_behind(error) or error from error
 
 
-def resolve(words: Sequence[str]) -> dict[str, Any]:
-    """Return the config that a command line leads to, with all defaults, and run nothing."""
-    _quieten()
-    try:
-        _ResolvingCLI(words)
-    except _Resolved as resolved:
-        return resolved.config
-    raise AssertionError("a command line leads to a config or to an error")
-
-
-class _Resolved(Exception):  # noqa: N818  # no error
-    """Ends a command line before anything is built.
-
-    Args:
-        config: The config of the stage.
-    """
-
-    def __init__(self, config: dict[str, Any]) -> None:
-        super().__init__()
-        self.config = config
-
-
-class _ResolvingCLI(PlacesCLI):
-    def before_instantiate_classes(self) -> None:
-        config: dict[str, Any] = yaml.safe_load(self.parser.dump(self.config, skip_unset=False))
-        raise _Resolved(config[str(self.subcommand)])
-
-
-def _quieten() -> None:
+def quieten() -> None:
+    """Keep Lightning from saying what no user of a stage needs."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     for message in _NOISE:
