@@ -105,8 +105,10 @@ class SceneClassifier(LightningModule):
         self._compile = compile
         self.register_buffer("mean_255", 255 * torch.tensor(mean)[:, None, None], persistent=False)
         self.register_buffer("std_255", 255 * torch.tensor(std)[:, None, None], persistent=False)
-        self.evaluation = EvaluationSums(num_classes)
-        self.average_evaluation = EvaluationSums(num_classes)
+        # `_log_scores` adds the sums of all processes. `compute` must not do so again: callbacks
+        # call it on the first process only, where it would wait for the others forever.
+        self.evaluation = EvaluationSums(num_classes, sync_on_compute=False)
+        self.average_evaluation = EvaluationSums(num_classes, sync_on_compute=False)
         self.train_means: dict[str, float] = {}  # as logged last
         self._train_sums = TrainingSums()
         self._seed = torch.initial_seed()
@@ -214,8 +216,8 @@ class SceneClassifier(LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         """Start new sums."""
-        self.evaluation = EvaluationSums(self.num_classes, self.device)
-        self.average_evaluation = EvaluationSums(self.num_classes, self.device)
+        self.evaluation.reset()
+        self.average_evaluation.reset()
 
     def on_test_epoch_start(self) -> None:
         """Start new sums."""

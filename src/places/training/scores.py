@@ -1,44 +1,61 @@
 """Scores from exact sums: each picture counted once, added over all processes, divided once."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torchmetrics import Metric
 
 NUM_BINS = 15  # of the calibration error, as in Guo et al. 2017, arXiv 1706.04599
 
-# Losses and confidences are summed as integer multiples of these: integers add up to the same sum
-# in any order, so any number of processes gives the same score to the last bit.
+# Losses and confidences are summed as integer multiples of this unit. The sum of integers does not
+# depend on their order, so the scores are bit-identical for any number of processes.
 _UNIT = 2.0**-30
 
 
-class EvaluationSums:
-    """The sums of one evaluation, all of them in one int64 tensor.
+class EvaluationSums(Metric):
+    """Accuracies, loss and calibration error of a classifier, from exact integer sums.
+
+    Usable in any training loop:
+
+        metric = EvaluationSums(num_classes=365).to(device)
+        for batch in batches:
+            metric.update(net(batch["image"]), batch["label"])
+        scores = metric.compute()  # with several processes: call it on all of them
 
     Args:
         num_classes: Number of classes.
-        device: Where the sums live; that of the logits.
+        kwargs: Options of `torchmetrics.Metric`, for instance `sync_on_compute`.
 
     Attributes:
-        sums: `(C * C + C + 2 * NUM_BINS + 3,)` int64. Sums of several processes may be added.
+        sums: `(C * C + C + 2 * NUM_BINS + 3,)` int64: the only state, so that all processes need
+            one reduction. It is not saved in checkpoints.
     """
 
-    def __init__(self, num_classes: int, device: torch.device | str = "cpu") -> None:
+    is_differentiable = False
+    full_state_update = False  # the sums of two batches may be added: lets torchmetrics merge them
+    sums: Tensor
+
+    def __init__(self, num_classes: int, **kwargs: Any) -> None:  # noqa: ANN401  # torchmetrics' own
+        super().__init__(**kwargs)
         self._parts = [num_classes**2, num_classes, NUM_BINS, NUM_BINS, 1, 1, 1]
         self.num_classes = num_classes
-        self.sums = torch.zeros(sum(self._parts), dtype=torch.int64, device=device)
+        zeros = torch.zeros(sum(self._parts), dtype=torch.int64)
+        self.add_state("sums", zeros, dist_reduce_fx="sum", persistent=False)
 
-    def update(self, logits: Tensor, labels: Tensor, weight: Tensor) -> None:
+    def update(self, logits: Tensor, labels: Tensor, weight: Tensor | None = None) -> None:
         """Add one batch. Does not wait for the device.
 
         Args:
             logits: `(N, C)` floating point, unnormalised.
             labels: `(N,)` int64 in 0..C-1; ignored where the weight is 0.
-            weight: `(N,)`, 0 or 1: whether the picture counts.
+            weight: `(N,)`, 0 or 1: whether the picture counts; `None` counts all.
         """
+        weight = torch.ones_like(labels) if weight is None else weight
         confusion, top5, bin_confidence, bin_hits, loss, count, not_finite = self._split()
         logits, one = logits.float(), weight.to(torch.int64)
         labels = torch.where(one > 0, labels, 0)
@@ -56,7 +73,7 @@ class EvaluationSums:
 
     @property
     def count(self) -> int:
-        """Number of pictures scored."""
+        """Number of pictures in the sums: those of this process until the sums are reduced."""
         return int(self._split()[5])
 
     @property
@@ -66,12 +83,15 @@ class EvaluationSums:
         return confusion.reshape(self.num_classes, self.num_classes)
 
     def compute(self) -> dict[str, float]:
-        """Return the scores; accuracies and the calibration error lie in 0..1.
+        """Return the scores as float64; accuracies and the calibration error lie in 0..1.
 
         `top1`, `top5`: part of the pictures whose class is the first, among the first five.
         `mean_class_accuracy`: mean of the top-1 accuracies of the classes that occur.
         `loss`: mean cross-entropy in nats; not a number if any picture's is not finite.
         `calibration_error`: expected difference of confidence and accuracy, 15 bins.
+
+        With several processes, torchmetrics adds their sums first: call it on all of them, unless
+        the metric was built with `sync_on_compute=False`.
         """
         parts = [part.cpu().numpy().astype(np.float64) for part in self._split()]
         _, top5, bin_confidence, bin_hits, loss, count, not_finite = parts
