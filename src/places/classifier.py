@@ -18,7 +18,7 @@ from places.data.places365 import Places365
 from places.errors import ConfigError
 from places.models import ResNet
 from places.models.weights import load_weights
-from places.training.augment import Augment, draw
+from places.training.augment import Augment, Draws
 from places.training.mixing import mixed_hits, mixed_loss
 from places.training.schedules import Course, Schedule, parameter_groups
 from places.training.scores import EvaluationSums, TrainingSums
@@ -158,11 +158,11 @@ class SceneClassifier(LightningModule):
         # Nothing here waits for the device: what is drawn is drawn on the host.
         image, weight = batch["image"], batch["weight"]
         label = torch.where(weight > 0, batch["label"], 0)
-        numbers = draw(self._seed, self._num_train_batches, self.global_rank, len(label))
+        draws = Draws(self._seed, self._num_train_batches, self.global_rank, len(label))
         self._num_train_batches += 1
         image = torch.where(batch["flip"][:, None, None, None], image.flip(3), image)
-        image = self.augment.change(image, self.mean_255, numbers)
-        image, labels = self.augment.mix(image, label, weight, numbers)
+        image = self.augment.change(image, self.mean_255, draws)
+        image, labels = self.augment.mix(image, label, weight, draws)
         logits = self._logits(self.net, image).float()
         loss = mixed_loss(logits, labels, weight, self.label_smoothing)
         num, num_hits = weight.sum(), mixed_hits(logits.detach(), labels, weight)

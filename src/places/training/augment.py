@@ -1,14 +1,13 @@
-"""Changes to training pictures on the device: drawn on the host, applied to whole batches.
+"""Augmentation on the device: random numbers are drawn on the host, applied to whole batches.
 
 Everything random is a function of the seed, the number of the batch and the row in the global
-batch. So no state of a generator has to be saved, and with batches of the same size one process
-draws what several do.
+batch. So checkpoints need no state of a generator, and any number of processes draws the same.
 """
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from random import Random
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -26,16 +25,34 @@ _ERASED_AREA = (0.02, 0.33)  # as a part of the picture; these are torchvision's
 _ERASED_ASPECT = (0.3, 3.3)  # height / width
 
 
-class Draws(NamedTuple):
-    """The random numbers of one batch on one process.
+@dataclass(frozen=True)
+class Draws:
+    """The random numbers of one batch on one process, drawn when they are first asked for.
 
     Args:
-        rows: `(N, NUM_UNIFORMS + 5)` float64 in [0, 1): numbers for each picture.
-        batch: For what is the same on all processes.
+        seed: The seed of the run.
+        batch: Number of the batch over all epochs, from 0.
+        rank: Number of the process.
+        num_rows: Number of pictures in its share of the batch.
     """
 
-    rows: Tensor
-    batch: Random
+    seed: int
+    batch: int
+    rank: int
+    num_rows: int
+
+    @cached_property
+    def rows(self) -> Tensor:
+        """`(num_rows, NUM_UNIFORMS + 5)` float64 in [0, 1): numbers for each picture."""
+        first = self.rank * self.num_rows
+        rows = np.arange(first, first + self.num_rows, dtype=np.int64)
+        num = NUM_UNIFORMS + _ERASE_UNIFORMS
+        return torch.from_numpy(uniforms(rows, num, self.seed, self.batch, _ROW_STREAM))
+
+    @cached_property
+    def shared(self) -> Random:
+        """The generator for what is the same on all processes."""
+        return Random(hash_of(self.seed, self.batch, _BATCH_STREAM))
 
 
 @dataclass(frozen=True)
@@ -95,8 +112,8 @@ class Augment:
             weight: `(N,)` float32: 0 for pictures that do not count and are mixed into no other.
             draws: The random numbers of the batch.
         """
-        random, share = draws.batch, 1.0
-        if max(self.mixup, self.cutmix) > 0 and random.random() < self.mix_probability:
+        if max(self.mixup, self.cutmix) > 0 and draws.shared.random() < self.mix_probability:
+            random = draws.shared
             by_box = self.cutmix > 0 and (self.mixup == 0 or random.random() < 0.5)
             alpha = self.cutmix if by_box else self.mixup
             share = random.betavariate(alpha, alpha)
@@ -107,22 +124,8 @@ class Augment:
                 images = cutmix(images, other, mixable, box)
             else:
                 images = mixup(images, other, mixable, share)
-            return images, Labels(label, label[other], torch.where(mixable, share, 1.0))
-        return images, Labels(label, label, torch.ones_like(weight))
-
-
-def draw(seed: int, batch: int, rank: int, num_rows: int) -> Draws:
-    """Return the random numbers for the share of one process in a batch.
-
-    Args:
-        seed: The seed of the run.
-        batch: Number of the batch, through all epochs.
-        rank: Number of the process.
-        num_rows: Number of pictures in its share.
-    """
-    rows = np.arange(rank * num_rows, (rank + 1) * num_rows, dtype=np.int64)
-    numbers = uniforms(rows, NUM_UNIFORMS + _ERASE_UNIFORMS, seed, batch, _ROW_STREAM)
-    return Draws(torch.from_numpy(numbers), Random(hash_of(seed, batch, _BATCH_STREAM)))
+            return images, Labels(label, (label[other], torch.where(mixable, share, 1.0)))
+        return images, Labels(label)
 
 
 def erase(images: Tensor, boxes: Tensor, color: Tensor) -> Tensor:

@@ -17,13 +17,12 @@ class Labels(NamedTuple):
 
     Args:
         label: `(N,)` int64.
-        other: `(N,)` int64: what the rest of a mixed picture shows.
-        share: `(N,)` float32 in 0..1: the part of the picture that shows `label`.
+        mixed: `None` if no picture is mixed with another. Otherwise the labels of the others,
+            `(N,)` int64, and the parts of the pictures that show `label`, `(N,)` float32 in 0..1.
     """
 
     label: Tensor
-    other: Tensor
-    share: Tensor
+    mixed: tuple[Tensor, Tensor] | None = None
 
 
 def neighbours(num: int, device: torch.device) -> Tensor:
@@ -98,7 +97,10 @@ def mixed_loss(logits: Tensor, labels: Labels, weight: Tensor, smoothing: float)
         smoothing: Part of each label that is spread over all classes, in 0..1.
     """
     loss = partial(F.cross_entropy, logits, reduction="none", label_smoothing=smoothing)
-    losses = labels.share * loss(labels.label) + (1 - labels.share) * loss(labels.other)
+    losses = loss(labels.label)
+    if labels.mixed is not None:
+        other, share = labels.mixed
+        losses = share * losses + (1 - share) * loss(other)
     return (losses * weight).sum() / weight.sum().clamp(min=1)
 
 
@@ -108,5 +110,8 @@ def mixed_hits(logits: Tensor, labels: Labels, weight: Tensor) -> Tensor:
     A mixed picture gives as much of a hit as it shows of the class. Arguments as of `mixed_loss`.
     """
     best = logits.argmax(dim=1)
-    hits = labels.share * (best == labels.label) + (1 - labels.share) * (best == labels.other)
+    hits = (best == labels.label).float()
+    if labels.mixed is not None:
+        other, share = labels.mixed
+        hits = share * hits + (1 - share) * (best == other)
     return (hits * weight).sum()
