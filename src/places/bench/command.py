@@ -7,7 +7,7 @@ from places.cli.tool_parser import run_tool, unknown_part
 
 _HELP = """\
 usage: places bench loader ROOT [options]    how fast pictures come from shards, and why not faster
-       places bench step ROOT [options]      what `places fit` costs over a bare PyTorch loop
+       places bench step ROOT [options]      what a step of `places fit` costs, and why
 
 `places bench PART --help` lists the options."""
 

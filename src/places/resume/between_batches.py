@@ -9,7 +9,9 @@ from places.data.loader import Loader
 from places.data.streaming.stream import Batch
 
 
-def before_each_batch(trainer: Trainer, announce: Callable[[], None]) -> None:
+def before_each_batch(
+    trainer: Trainer, announce: Callable[[], None], name: str = "before_batch"
+) -> None:
     """Have a function called before each training batch is fetched. To be called in `setup`.
 
     Lightning has no hook for this moment. In `on_train_batch_end` the metrics of the batch are not
@@ -19,6 +21,7 @@ def before_each_batch(trainer: Trainer, announce: Callable[[], None]) -> None:
     Args:
         trainer: The trainer, about to fit.
         announce: Called on all processes at the same batches, the first of an epoch included.
+        name: What profilers call it: "[Callback]" and this.
     """
     data = trainer.datamodule  # type: ignore[attr-defined]  # set by the trainer, not declared
     request = data.train_dataloader
@@ -26,11 +29,16 @@ def before_each_batch(trainer: Trainer, announce: Callable[[], None]) -> None:
     def request_announced() -> Loader:
         loader = request()
 
+        def profiled() -> None:
+            profiler = trainer.profiler  # type: ignore[attr-defined]  # set, not declared
+            with profiler.profile(f"[Callback]{name}"):
+                announce()
+
         def batches() -> Iterator[Batch]:
-            announce()
+            profiled()
             for batch in loader:
                 yield batch
-                announce()
+                profiled()
 
         return Loader(len(loader), batches)
 

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import random
+from functools import partial
 
 import numpy as np
 import torch
@@ -24,7 +25,8 @@ class StepSeeds(Callback):
         # Where Lightning keeps the value of seed_everything.
         seed = os.environ.get("PL_GLOBAL_SEED")
         if stage == "fit" and seed is not None:
-            before_each_batch(trainer, lambda: _seed(trainer, int(seed)))
+            seed_batch = partial(_seed, trainer, int(seed))
+            before_each_batch(trainer, seed_batch, "StepSeeds.before_batch")
 
 
 def batch_seed(seed: int, batch: int, rank: int) -> int:
