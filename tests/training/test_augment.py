@@ -17,7 +17,7 @@ def _pictures(num: int, size: int = 20) -> Tensor:
 def test_nothing_is_done_by_default() -> None:
     images, label = _pictures(6), torch.arange(6)
     draws = Draws(0, 0, 0, 6)
-    assert Augment().change(images, MEAN, draws) is images
+    assert Augment().transform(images, MEAN, draws) is images
     mixed, labels = Augment().mix(images, label, torch.ones(6), draws)
     assert mixed is images
     assert labels.label is label
@@ -36,7 +36,7 @@ def test_two_processes_draw_what_one_draws(augment: Augment) -> None:
         def run(rank: int, rows: slice, batch: int = batch) -> tuple[Tensor, Tensor, Tensor]:
             part = images[rows]
             draws = Draws(7, batch, rank, len(part))
-            changed = augment.change(part, MEAN, draws)
+            changed = augment.transform(part, MEAN, draws)
             mixed, labels = augment.mix(changed, label[rows], weight[rows], draws)
             assert labels.mixed is not None
             return mixed, *labels.mixed

@@ -7,12 +7,12 @@ from torch.nn import functional as F
 
 from places.training.mixing import (
     Labels,
-    cut_box,
     cutmix,
     mixed_hits,
     mixed_loss,
     mixup,
-    neighbours,
+    partners,
+    random_box,
 )
 
 IMAGES = torch.randint(
@@ -22,9 +22,9 @@ OTHER = torch.tensor([1, 0, 3, 2, 4])
 MIXABLE = torch.tensor([True, True, False, False, True])
 
 
-def test_neighbours_are_pairs() -> None:
-    assert neighbours(6, torch.device("cpu")).tolist() == [1, 0, 3, 2, 5, 4]
-    assert neighbours(5, torch.device("cpu")).tolist() == OTHER.tolist()
+def test_partners_are_pairs() -> None:
+    assert partners(6, torch.device("cpu")).tolist() == [1, 0, 3, 2, 5, 4]
+    assert partners(5, torch.device("cpu")).tolist() == OTHER.tolist()
 
 
 def test_mixup_fades_pictures_into_each_other() -> None:
@@ -50,14 +50,14 @@ def test_the_share_is_what_lies_outside_the_rectangle() -> None:
     random = Random(0)
     for _ in range(300):
         wanted = random.random()
-        (top, bottom, left, right), share = cut_box((30, 40), wanted, random)
+        (top, bottom, left, right), share = random_box((30, 40), wanted, random)
         assert 0 <= top <= bottom <= 30
         assert 0 <= left <= right <= 40
         inside = np.zeros((30, 40))
         inside[top:bottom, left:right] = 1
         assert share == pytest.approx(1 - inside.mean())
         assert share > wanted - 0.001
-    assert cut_box((30, 40), 1.0, random)[1] == 1
+    assert random_box((30, 40), 1.0, random)[1] == 1
 
 
 def test_the_loss_is_that_of_soft_labels_over_pictures_that_count() -> None:

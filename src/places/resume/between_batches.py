@@ -1,4 +1,4 @@
-"""The moment between two training batches, at which nothing is half done."""
+"""Callbacks between two training batches, and the state of Lightning's loop there."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -15,12 +15,12 @@ def before_each_batch(
     """Have a function called before each training batch is fetched. To be called in `setup`.
 
     Lightning has no hook for this moment. In `on_train_batch_end` the metrics of the batch are not
-    yet logged, a validation may follow, and other callbacks and the module have work to do for the
-    same batch; in `on_train_batch_start` the next batch is fetched and counted already.
+    yet logged, a validation may follow, and other hooks still have to run for the batch; in
+    `on_train_batch_start` the next batch has already been fetched and counted.
 
     Args:
         trainer: The trainer, about to fit.
-        announce: Called on all processes at the same batches, the first of an epoch included.
+        announce: Called on all processes, also before the first batch of an epoch.
         name: What profilers call it: "[Callback]" and this.
     """
     data = trainer.datamodule  # type: ignore[attr-defined]  # set by the trainer, not declared
@@ -46,11 +46,11 @@ def before_each_batch(
 
 
 def reopen(state: dict[str, Any], num_batches: float) -> None:
-    """Change the counters of a training that has ended to those of a moment between two batches.
+    """Change the loop counters of a finished training so that it can be resumed with more steps.
 
-    Wherever in an epoch a training ended, by `max_steps` or `max_time`, Lightning counts the epoch
-    as over. What goes on from there with more steps or time would leave out the rest of it; with
-    `max_steps` it would leave out the next epoch where one had just ended.
+    When `max_steps` or `max_time` ends a training within an epoch, Lightning counts the epoch as
+    finished: a resumed run would skip the rest of it. When `max_steps` ends it at the end of an
+    epoch, a resumed run would skip the next epoch.
 
     Args:
         state: The state of Lightning's loop in a checkpoint.
@@ -67,11 +67,10 @@ def reopen(state: dict[str, Any], num_batches: float) -> None:
 
 
 def count_steps_once(trainer: Trainer) -> None:
-    """Let what is logged be numbered by the steps taken. To be called between two batches.
+    """Correct Lightning's count of steps, which numbers the metrics. To be called between batches.
 
-    A run that goes on at the start of an epoch, or after a validation within one, finds itself
-    where that validation is due. Lightning leaves it out, and counts the step before it a second
-    time. There is no public way to the count (2.6.6).
+    A run that is resumed where a validation was due does not repeat it, but Lightning then counts
+    the step before it twice. The count has no public interface (Lightning 2.6.6).
     """
     if trainer.lightning_module.automatic_optimization:
         trainer.fit_loop.epoch_loop._batches_that_stepped = trainer.global_step

@@ -16,8 +16,8 @@ class StepSeeds(Callback):
     """Seeds all random number generators before each training batch.
 
     The seed depends on `seed_everything`, the number of the batch and the process. So a resumed run
-    draws the same numbers, for dropout for instance, as one that was not interrupted, and no state
-    of a generator has to be saved: only one process writes checkpoints, and only its own would be.
+    draws the same numbers, for dropout for instance, as one that was not interrupted. Checkpoints
+    need no generator states, of which the one process that writes them knows only its own.
     """
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:

@@ -1,4 +1,4 @@
-"""Scores from exact sums: each picture counted once, added over all processes, divided once."""
+"""Scores as exact integer sums, equal for any number of processes and any batch size."""
 
 from collections.abc import Callable
 from typing import Any
@@ -85,10 +85,10 @@ class EvaluationSums(Metric):
     def compute(self) -> dict[str, float]:
         """Return the scores as float64; accuracies and the calibration error lie in 0..1.
 
-        `top1`, `top5`: part of the pictures whose class is the first, among the first five.
+        `top1`, `top5`: top-1 and top-5 accuracy.
         `mean_class_accuracy`: mean of the top-1 accuracies of the classes that occur.
-        `loss`: mean cross-entropy in nats; not a number if any picture's is not finite.
-        `calibration_error`: expected difference of confidence and accuracy, 15 bins.
+        `loss`: mean cross-entropy in nats; NaN if that of any picture is not finite.
+        `calibration_error`: expected calibration error (ECE) of 15 bins.
 
         With several processes, torchmetrics adds their sums first: call it on all of them, unless
         the metric was built with `sync_on_compute=False`.
@@ -114,12 +114,12 @@ class EvaluationSums(Metric):
 
 
 class TrainingSums:
-    """The sums of what a process trained on since they were last read.
+    """Sums of the loss and accuracy of training batches since they were last logged.
 
-    They stay on the device: to read them in each step would make the step wait for it.
+    They stay on the device: reading them in each step would make each step wait for it.
 
     Attributes:
-        sums: `(SIZE,)` float32: of the losses and of the hits, and the number of pictures.
+        sums: `(SIZE,)` float32: loss times pictures, hits, pictures.
     """
 
     SIZE = 3
@@ -128,15 +128,15 @@ class TrainingSums:
         self.sums = torch.zeros(self.SIZE)
 
     def add(self, loss: Tensor, num_hits: Tensor, num: Tensor) -> None:
-        """Add a batch: its mean loss, its hits and the number of its pictures, each `()`."""
+        """Add a batch: its mean loss, its hits and its number of pictures, each a scalar `()`."""
         new = torch.stack([loss * num, num_hits, num])
         self.sums = self.sums.to(new.device) + new
 
     def take_means(self, reduce: Callable[..., Tensor]) -> dict[str, float]:
-        """Return `loss` and `top1` of all pictures of all processes, and start anew.
+        """Return the means `loss` and `top1` over all processes, and reset. Waits for the device.
 
         Args:
-            reduce: Adds a tensor up over all processes, as Lightning's strategies do.
+            reduce: Sums a tensor over all processes: `Strategy.reduce` of Lightning.
         """
         sums = reduce(self.sums, reduce_op="sum")
         loss, num_hits, num = sums.tolist()
@@ -144,12 +144,12 @@ class TrainingSums:
         return {"loss": loss / max(1, num), "top1": num_hits / max(1, num)}
 
     def restore(self, rows: Tensor, rank: int, num_ranks: int) -> None:
-        """Go on with saved sums; among another number of processes the first takes them all.
+        """Restore saved sums. If the number of processes has changed, the first takes them all.
 
         Args:
-            rows: `(N, SIZE)`: the sums of each process that there was.
+            rows: `(N, SIZE)`: the sums of each process that saved.
             rank: Number of this process.
-            num_ranks: Number of processes.
+            num_ranks: Number of processes now.
         """
         if len(rows) == num_ranks:
             self.sums = rows[rank].clone()
