@@ -105,13 +105,13 @@ class SceneClassifier(LightningModule):
         self._compile = compile
         self.register_buffer("mean_255", 255 * torch.tensor(mean)[:, None, None], persistent=False)
         self.register_buffer("std_255", 255 * torch.tensor(std)[:, None, None], persistent=False)
-        # `_log_scores` adds the sums of all processes. `compute` must not do so again: callbacks
-        # call it on the first process only, where it would wait for the others forever.
+        # `_log_scores` reduces the sums, not `compute`: callbacks call that on the first process
+        # only, where it would wait for the others forever.
         self.evaluation = EvaluationSums(num_classes, sync_on_compute=False)
         self.average_evaluation = EvaluationSums(num_classes, sync_on_compute=False)
         self.train_means: dict[str, float] = {}  # those logged last, for the progress bar
         self._train_sums = TrainingSums()
-        self._seed = torch.initial_seed()
+        self._seed = torch.initial_seed()  # that of seed_everything
         self._num_train_batches = 0
 
     def setup(self, stage: str) -> None:
@@ -122,8 +122,7 @@ class SceneClassifier(LightningModule):
         """
         data = self.trainer.datamodule  # type: ignore[attr-defined]  # set, not declared
         num_categories = len(load_categories())
-        is_ours = isinstance(data, Places365 | ImageFiles)
-        if is_ours and self.num_classes != num_categories:
+        if isinstance(data, Places365 | ImageFiles) and self.num_classes != num_categories:
             raise ConfigError(
                 f"the network has {self.num_classes} classes, the data have {num_categories}",
                 f"type:  --model.num_classes {num_categories}, or leave it out",
@@ -163,7 +162,7 @@ class SceneClassifier(LightningModule):
         Does not wait for the device: random numbers are drawn on the host.
         """
         image, weight = batch["image"], batch["weight"]
-        label = torch.where(weight > 0, batch["label"], 0)
+        label = torch.where(weight > 0, batch["label"], 0)  # -1 where a picture has no label
         draws = Draws(self._seed, self._num_train_batches, self.global_rank, len(label))
         self._num_train_batches += 1
         image = torch.where(batch["flip"][:, None, None, None], image.flip(3), image)
@@ -171,8 +170,8 @@ class SceneClassifier(LightningModule):
         image, labels = self.augment.mix(image, label, weight, draws)
         logits = self._logits(self.net, image).float()
         loss = mixed_loss(logits, labels, weight, self.label_smoothing)
-        num, num_hits = weight.sum(), mixed_hits(logits.detach(), labels, weight)
-        self._train_sums.add(loss.detach(), num_hits, num)
+        num_hits = mixed_hits(logits.detach(), labels, weight)
+        self._train_sums.add(loss.detach(), num_hits, weight.sum())
         return loss
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
@@ -232,7 +231,8 @@ class SceneClassifier(LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Add up the sums of all processes and log the scores."""
         self._log_scores("val", self.evaluation)
-        self._log_scores("val_ema", self.average_evaluation)
+        if self.average is not None:
+            self._log_scores("val_ema", self.average_evaluation)
 
     def on_test_epoch_end(self) -> None:
         """Add up the sums of all processes and log the scores."""
@@ -248,10 +248,12 @@ class SceneClassifier(LightningModule):
         return {"label": best.indices, "probability": best.values}
 
     def _log_scores(self, stage: str, sums: EvaluationSums) -> None:
+        # torchmetrics would forget the sums of the other processes once it has computed the scores;
+        # the reports read them later, on the first process.
         sums.sums = self.trainer.strategy.reduce(sums.sums, reduce_op="sum")
-        scores = sums.compute() if sums.count else {}
-        for name, value in scores.items():
-            self.log(f"{stage}/{name}", value, prog_bar=name == "top1")
+        if sums.count:
+            for name, value in sums.compute().items():
+                self.log(f"{stage}/{name}", value, prog_bar=name == "top1")
 
 
 def _score(logits: Tensor, batch: Mapping[str, Any], sums: EvaluationSums) -> None:
