@@ -335,6 +335,7 @@ def test_checkpoints_go_with_and_without_an_average(tmp_path: Path) -> None:
         _trainer().test(model, datamodule=data, ckpt_path=without, verbose=False)
     _trainer().test(model, datamodule=data, ckpt_path=both, verbose=False)
     saved = torch.load(both, weights_only=True)["state_dict"]
+    assert {name.partition(".")[0] for name in saved} == {"net", "average"}  # no sums of scores
     assert torch.equal(saved["average.8.bias"], model.state_dict()["average.8.bias"])
 
 

@@ -1,4 +1,4 @@
-"""SceneClassifier, the only LightningModule: a network, how it is trained and how it is scored."""
+"""SceneClassifier, the LightningModule: a network with its training, validation and prediction."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,42 +16,43 @@ from places.config.ranges import check_range
 from places.data.image_files import ImageFiles
 from places.data.places365 import Places365
 from places.errors import ConfigError
+from places.lightning_internals import data_module, log_every_n_steps
 from places.models import ResNet
 from places.models.weights import load_weights
-from places.training.augment import Augment, draw
+from places.training.augment import Augment, Draws
 from places.training.mixing import mixed_hits, mixed_loss
-from places.training.schedules import Course, Schedule, parameter_groups
+from places.training.schedules import Schedule, ScheduleName, parameter_groups
 from places.training.scores import EvaluationSums, TrainingSums
-from places.training.weight_average import decay_at, fit_average, start_average, update_average
+from places.training.weight_average import decay_at, match_average, start_average, update_average
 
 NetCallable = Callable[[int], nn.Module]
-NUM_GUESSES = 5  # per picture, as the official test server takes them
-_STATE_KEY = "training"  # in checkpoints
-# A network is compiled anew for each size of crops, for training and for scoring, and for its
-# average. After the 8 times that torch allows it would go on uncompiled without a word.
-_NUM_COMPILED = 64
+NUM_GUESSES = 5  # per picture, as the official test server expects
+_STATE_KEY = "training"  # of checkpoints
+# torch.compile compiles again for each crop size, for training and evaluation, and for the average.
+# At torch's own limit of 8 the network would silently run uncompiled from then on.
+_RECOMPILE_LIMIT = 64
 
 
 class SceneClassifier(LightningModule):
-    """A network that names the scene of a picture.
+    """Classifies pictures of scenes with any network that maps pictures to logits.
 
     Args:
         net: The network: a class whose first argument is the number of classes.
         optimizer: The optimizer.
-        schedule: Course of the learning rate after the warm-up: "cosine" falls to 0, "steps"
-            divides by 10 at each of `milestones`, "constant" stays.
-        warmup_epochs: Epochs in which the learning rate rises to its full value.
+        schedule: Learning rate schedule after the warm-up: "cosine" falls to 0, "steps" divides by
+            10 at each of `milestones`, "constant" stays.
+        warmup_epochs: Epochs of linear warm-up of the learning rate.
         milestones: Epochs at which "steps" divides the learning rate.
         decay_norms_and_biases: Apply weight decay to biases and norms too.
         label_smoothing: Part of each label that is spread over all classes, in 0..1.
-        augment: Changes to the training pictures on the device.
-        average_decay: Keep a moving average of the weights too, and this part of it in each step
-            (0.9999 looks back over 10,000 optimizer steps, over fewer at first). Its scores are
-            logged under `val_ema/`. Null keeps none.
+        augment: Augmentation of the training pictures on the device.
+        average_decay: Decay per optimizer step of an exponential moving average of the weights
+            (EMA), for instance 0.9999; smaller in the first steps. Its scores are logged under
+            `val_ema/`. Null keeps none.
         use_average: Test and predict with the average of the weights.
         num_classes: Number of classes.
         weights: File of weights to start from: a checkpoint of `places`, torchvision or CSAIL.
-        replace_head: Keep the fresh last layer when the file's has another number of classes.
+        replace_head: Leave the last layer random where the file has another number of classes.
         mean: Mean of the red, green and blue values of the training pictures, in 0..1.
         std: Their standard deviation, in 0..1.
         channels_last: Keep the channels last in memory, which is faster on most devices.
@@ -67,7 +68,7 @@ class SceneClassifier(LightningModule):
         optimizer: OptimizerCallable = lambda parameters: SGD(
             parameters, lr=0.1, momentum=0.9, weight_decay=1e-4
         ),
-        schedule: Schedule = "cosine",
+        schedule: ScheduleName = "cosine",
         warmup_epochs: float = 0.0,
         milestones: tuple[float, ...] = (),
         decay_norms_and_biases: bool = False,
@@ -99,135 +100,143 @@ class SceneClassifier(LightningModule):
         self.label_smoothing = label_smoothing
         self.augment = augment
         self._optimizer = optimizer
-        self._course = Course(schedule, warmup_epochs, milestones)
+        self._schedule = Schedule(schedule, warmup_epochs, milestones)
         self._decay_norms_and_biases = decay_norms_and_biases
         self._memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self._compile = compile
         self.register_buffer("mean_255", 255 * torch.tensor(mean)[:, None, None], persistent=False)
         self.register_buffer("std_255", 255 * torch.tensor(std)[:, None, None], persistent=False)
-        self.evaluation = EvaluationSums(num_classes)
-        self.average_evaluation = EvaluationSums(num_classes)
-        self.train_means: dict[str, float] = {}  # as logged last
+        # `_log_scores` reduces the sums, not `compute`: callbacks call that on the first process
+        # only, where it would wait for the others forever.
+        self.evaluation = EvaluationSums(num_classes, sync_on_compute=False)
+        self.average_evaluation = EvaluationSums(num_classes, sync_on_compute=False)
+        self.train_means: dict[str, float] = {}  # those logged last, for the progress bar
         self._train_sums = TrainingSums()
-        self._seed = torch.initial_seed()
+        self._seed = torch.initial_seed()  # that of seed_everything
         self._num_train_batches = 0
 
     def setup(self, stage: str) -> None:
-        """Refuse a network for another number of classes than the data have."""
-        data = self.trainer.datamodule  # type: ignore[attr-defined]  # set, not declared
+        """Check that the network has as many classes as the data.
+
+        Raises:
+            ConfigError: It has not.
+        """
+        data = data_module(self.trainer)
         num_categories = len(load_categories())
-        is_ours = isinstance(data, Places365 | ImageFiles)
-        if is_ours and self.num_classes != num_categories:
+        if isinstance(data, Places365 | ImageFiles) and self.num_classes != num_categories:
             raise ConfigError(
                 f"the network has {self.num_classes} classes, the data have {num_categories}",
                 f"type:  --model.num_classes {num_categories}, or leave it out",
             )
 
     def configure_model(self) -> None:
-        """Bring the networks into the wanted memory format, and compile them if asked to."""
+        """Set the memory format of the network and its average, and compile them if asked to."""
         for net in [self.net] if self.average is None else [self.net, self.average]:
             net.to(memory_format=self._memory_format)
             if self._compile:
-                torch.compiler.config.recompile_limit = _NUM_COMPILED
+                torch.compiler.config.recompile_limit = _RECOMPILE_LIMIT
                 net.compile(dynamic=False)
         self._compile = False
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """Return the optimizer and the schedule, which advances with every optimizer step."""
+        """Return the optimizer and its scheduler, which is stepped after each optimizer step."""
         groups = parameter_groups(self.net, decay_norms_and_biases=self._decay_norms_and_biases)
         try:
             optimizer = self._optimizer(groups)
         except ValueError as error:
             raise ConfigError(f"model.optimizer cannot be built: {error}") from error
-        scheduler = self._course.steer(optimizer, self.trainer)
+        scheduler = self._schedule.attach(optimizer, self.trainer)
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
         }
 
     def forward(self, image: Tensor) -> Tensor:
-        """Return the logits `(N, num_classes)` of pictures `(N, 3, H, W)`, in 0..255, RGB."""
+        """Return the logits `(N, num_classes)` of RGB pictures `(N, 3, H, W)` in 0..255."""
         if self.use_average and self.average is not None:
             return self._logits(self.average, image)
         return self._logits(self.net, image)
 
     def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
-        """Return the mean loss of the pictures of a batch that count."""
-        # Nothing here waits for the device: what is drawn is drawn on the host.
+        """Return the mean loss of the pictures of a batch whose weight is not 0.
+
+        Does not wait for the device: random numbers are drawn on the host.
+        """
         image, weight = batch["image"], batch["weight"]
-        label = torch.where(weight > 0, batch["label"], 0)
-        numbers = draw(self._seed, self._num_train_batches, self.global_rank, len(label))
+        label = torch.where(weight > 0, batch["label"], 0)  # -1 where a picture has no label
+        draws = Draws(self._seed, self._num_train_batches, self.global_rank, len(label))
         self._num_train_batches += 1
         image = torch.where(batch["flip"][:, None, None, None], image.flip(3), image)
-        image = self.augment.change(image, self.mean_255, numbers)
-        image, labels = self.augment.mix(image, label, weight, numbers)
+        image = self.augment.transform(image, self.mean_255, draws)
+        image, labels = self.augment.mix(image, label, weight, draws)
         logits = self._logits(self.net, image).float()
         loss = mixed_loss(logits, labels, weight, self.label_smoothing)
-        num, num_hits = weight.sum(), mixed_hits(logits.detach(), labels, weight)
-        self._train_sums.add(loss.detach(), num_hits, num)
+        num_hits = mixed_hits(logits.detach(), labels, weight)
+        self._train_sums.add(loss.detach(), num_hits, weight.sum())
         return loss
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Log the means over the pictures of all processes since the last time, every few steps."""
-        every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]  # set, not declared
+        """Every few steps, log the mean loss and accuracy of all processes since the last log."""
+        every = log_every_n_steps(self.trainer)
         if every and (self.global_step + 1) % every == 0:
             means = self._train_sums.take_means(self.trainer.strategy.reduce)
             self.train_means = {f"train/{name}": value for name, value in means.items()}
-            # Not for Lightning's progress bar, which would read them from the device at each step.
+            # prog_bar would make Lightning read them from the device in each step.
             self.log_dict(self.train_means)
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  # passed on
-        """Take an optimizer step and move the average, before anything can save a checkpoint."""
+        """Take an optimizer step and update the average before a checkpoint can be saved."""
         super().optimizer_step(*args, **kwargs)
         if self.average is not None and self.average_decay is not None:
             update_average(self.average, self.net, decay_at(self.global_step, self.average_decay))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what decides the next draws and the next log of the training."""
+        """Add the number of the next batch, for its random numbers, and the sums not yet logged."""
         sums = self.all_gather(self._train_sums.sums.to(self.device))
         assert isinstance(sums, Tensor)
         rows = sums.reshape(-1, TrainingSums.SIZE).to("cpu", copy=True)  # one for each process
         checkpoint[_STATE_KEY] = {"num_batches": self._num_train_batches, "sums": rows}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take that over, and keep, drop or start the average."""
-        fit_average(checkpoint["state_dict"], self.average, needed=self.use_average)
+        """Restore them, and make the average in the checkpoint match this module."""
+        match_average(checkpoint["state_dict"], self.average, needed=self.use_average)
         if state := checkpoint.get(_STATE_KEY):
             self._num_train_batches = state["num_batches"]
             self._train_sums.restore(state["sums"], self.global_rank, self.trainer.world_size)
 
     def validation_step(self, batch: Mapping[str, Any], batch_idx: int) -> None:
-        """Add a batch to the sums of the trained weights, and to those of the average."""
+        """Add a batch to the scores of the network, and to those of its average."""
         _score(self._logits(self.net, batch["image"]), batch, self.evaluation)
         if self.average is not None:
             _score(self._logits(self.average, batch["image"]), batch, self.average_evaluation)
 
     def test_step(self, batch: Mapping[str, Any], batch_idx: int) -> dict[str, Tensor]:
-        """Add a batch to the sums and return the best guesses, see `predict_step`."""
+        """Add a batch to the scores and return the predictions, see `predict_step`."""
         logits = self(batch["image"])
         _score(logits, batch, self.evaluation)
         return self._guesses(logits)
 
     def predict_step(self, batch: Mapping[str, Any], batch_idx: int) -> dict[str, Tensor]:
-        """Return the best five classes (int64) and their probabilities (float32), both `(N, 5)`."""
+        """Return the five best classes, int64, and their probabilities, float32, both `(N, 5)`."""
         return self._guesses(self(batch["image"]))
 
     def on_validation_epoch_start(self) -> None:
-        """Start new sums."""
-        self.evaluation = EvaluationSums(self.num_classes, self.device)
-        self.average_evaluation = EvaluationSums(self.num_classes, self.device)
+        """Reset the scores."""
+        self.evaluation.reset()
+        self.average_evaluation.reset()
 
     def on_test_epoch_start(self) -> None:
-        """Start new sums."""
+        """Reset the scores."""
         self.on_validation_epoch_start()
 
     def on_validation_epoch_end(self) -> None:
-        """Add the sums of all processes and log the scores."""
+        """Add up the sums of all processes and log the scores."""
         self._log_scores("val", self.evaluation)
-        self._log_scores("val_ema", self.average_evaluation)
+        if self.average is not None:
+            self._log_scores("val_ema", self.average_evaluation)
 
     def on_test_epoch_end(self) -> None:
-        """Add the sums of all processes and log the scores."""
+        """Add up the sums of all processes and log the scores."""
         self._log_scores("test", self.evaluation)
 
     def _logits(self, net: nn.Module, image: Tensor) -> Tensor:
@@ -240,10 +249,12 @@ class SceneClassifier(LightningModule):
         return {"label": best.indices, "probability": best.values}
 
     def _log_scores(self, stage: str, sums: EvaluationSums) -> None:
+        # torchmetrics would forget the sums of the other processes once it has computed the scores;
+        # the reports read them later, on the first process.
         sums.sums = self.trainer.strategy.reduce(sums.sums, reduce_op="sum")
-        scores = sums.compute() if sums.count else {}
-        for name, value in scores.items():
-            self.log(f"{stage}/{name}", value, prog_bar=name == "top1")
+        if sums.count:
+            for name, value in sums.compute().items():
+                self.log(f"{stage}/{name}", value, prog_bar=name == "top1")
 
 
 def _score(logits: Tensor, batch: Mapping[str, Any], sums: EvaluationSums) -> None:

@@ -4,12 +4,14 @@ Written for Lightning 2.6.6. `tests/test_lightning_internals.py` has a test for 
 its name when a release changes it.
 """
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import LightningDataModule, Trainer
+from lightning.pytorch.profilers import Profiler
 
 _PATHS_OF_BEST = ("best_model_path", "kth_best_model_path", "last_model_path")
 
@@ -38,6 +40,21 @@ def log_every_n_steps(trainer: Trainer) -> int:
     """
     every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]  # see above
     return every
+
+
+def global_seed() -> int | None:
+    """Return the seed of `seed_everything`, or `None` where it was switched off.
+
+    Lightning hands it to the processes that it starts in this undocumented variable.
+    """
+    seed = os.environ.get("PL_GLOBAL_SEED")
+    return None if seed is None else int(seed)
+
+
+def profiler(trainer: Trainer) -> Profiler:
+    """Return what measures the parts of a step; `Trainer.profiler` is declared nowhere either."""
+    found: Profiler = trainer.profiler  # type: ignore[attr-defined]  # see above
+    return found
 
 
 def wrap_train_loader(trainer: Trainer, wrap: Callable[[Any], Any]) -> None:
@@ -78,23 +95,21 @@ def is_started_by_lightning(trainer: Trainer) -> bool:
 
 
 def number_logs_by_steps(trainer: Trainer) -> None:
-    """Let what is logged be numbered by the steps taken. To be called between two batches.
+    """Correct Lightning's count of steps, which numbers the metrics. To be called between batches.
 
-    A run that is resumed at the start of an epoch, or after a validation within one, finds itself
-    where that validation is due. Lightning leaves it out, and counts the step before it a second
-    time. There is no public way to the count.
+    A run that is resumed where a validation was due does not repeat it, but Lightning then counts
+    the step before it twice. The count has no public interface.
     """
     if trainer.lightning_module.automatic_optimization:
         trainer.fit_loop.epoch_loop._batches_that_stepped = trainer.global_step
 
 
 def reopen_epoch(state: dict[str, Any], num_batches: float) -> None:
-    """Change the counters of a training that has ended to those of a moment between two batches.
+    """Change the loop counters of a finished training so that it can be resumed with more steps.
 
-    Wherever in an epoch a training ended, by `max_steps` or `max_time`, Lightning counts the epoch
-    as over. A run that is resumed from there with more steps or time would leave out the rest of
-    it; with `max_steps` it would leave out the next epoch where one had just ended. The layout of
-    the state is undocumented.
+    When `max_steps` or `max_time` ends a training within an epoch, Lightning counts the epoch as
+    finished: a resumed run would skip the rest of it. When `max_steps` ends it at the end of an
+    epoch, a resumed run would skip the next epoch. The layout of the state is undocumented.
 
     Args:
         state: The state of Lightning's loop in a checkpoint, changed in place.

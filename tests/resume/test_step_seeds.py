@@ -1,4 +1,10 @@
-from places.resume.step_seeds import batch_seed
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from places.resume.step_seeds import batch_seed, seed_generators
 
 
 def test_seeds_differ_in_everything_they_depend_on() -> None:
@@ -10,3 +16,37 @@ def test_seeds_differ_in_everything_they_depend_on() -> None:
 def test_a_seed_never_changes_between_versions() -> None:
     # printf "0 1 2" | b2sum -l 64, without the lowest bit.
     assert batch_seed(0, 1, 2) == 0xEE27F6DEF8F564BF >> 1
+
+
+@pytest.mark.parametrize("seed", [0, 7, 2**63 - 1, 0xEE27F6DEF8F564BF >> 1])
+def test_all_generators_draw_as_after_seeding_them_one_by_one(seed: int) -> None:
+    torch.manual_seed(seed)
+    np.random.seed(seed % 2**32)
+    random.seed(seed)
+    expected = torch.rand(3).tolist(), np.random.rand(), random.random()
+    seed_generators(seed)
+    assert (torch.rand(3).tolist(), np.random.rand(), random.random()) == expected
+
+
+def test_devices_that_are_initialised_are_seeded(monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds: list[int] = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeds.append)
+    monkeypatch.setattr(torch.mps, "manual_seed", seeds.append)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: False)
+    seed_generators(5)
+    assert seeds == []
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    seed_generators(6)
+    assert seeds == [6, 6]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_gpu_draws_as_after_torchs_own_seeding() -> None:
+    torch.ones(1, device="cuda")  # initialises it
+    torch.manual_seed(7)
+    expected = torch.rand(3, device="cuda")
+    seed_generators(7)
+    assert torch.equal(torch.rand(3, device="cuda"), expected)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from places.errors import ConfigError
-from places.training.augment import Augment, draw, erase, erased_boxes
+from places.training.augment import Augment, Draws, erase, erased_boxes
 
 MEAN = torch.tensor([100.0, 110.0, 120.0])[:, None, None]
 
@@ -16,11 +16,13 @@ def _pictures(num: int, size: int = 20) -> Tensor:
 
 def test_nothing_is_done_by_default() -> None:
     images, label = _pictures(6), torch.arange(6)
-    draws = draw(0, 0, 0, 6)
-    assert Augment().change(images, MEAN, draws) is images
+    draws = Draws(0, 0, 0, 6)
+    assert Augment().transform(images, MEAN, draws) is images
     mixed, labels = Augment().mix(images, label, torch.ones(6), draws)
     assert mixed is images
-    assert labels.share.tolist() == [1.0] * 6
+    assert labels.label is label
+    assert labels.mixed is None
+    assert vars(draws).keys() == {"seed", "batch", "rank", "num_rows"}  # nothing was drawn
 
 
 @pytest.mark.parametrize(
@@ -33,10 +35,11 @@ def test_two_processes_draw_what_one_draws(augment: Augment) -> None:
 
         def run(rank: int, rows: slice, batch: int = batch) -> tuple[Tensor, Tensor, Tensor]:
             part = images[rows]
-            draws = draw(7, batch, rank, len(part))
-            changed = augment.change(part, MEAN, draws)
+            draws = Draws(7, batch, rank, len(part))
+            changed = augment.transform(part, MEAN, draws)
             mixed, labels = augment.mix(changed, label[rows], weight[rows], draws)
-            return mixed, labels.other, labels.share
+            assert labels.mixed is not None
+            return mixed, *labels.mixed
 
         whole = run(0, slice(0, 12))
         halves = zip(run(0, slice(0, 6)), run(1, slice(6, 12)), strict=True)
@@ -47,20 +50,20 @@ def test_two_processes_draw_what_one_draws(augment: Augment) -> None:
 
 def test_draws_depend_on_seed_batch_and_row_alone() -> None:
     torch.manual_seed(1)
-    first = draw(3, 4, 0, 8)
+    first = Draws(3, 4, 0, 8)
     torch.manual_seed(2)
-    again, later, other = draw(3, 4, 0, 8), draw(3, 5, 0, 8), draw(4, 4, 0, 8)
+    again, later, other = Draws(3, 4, 0, 8), Draws(3, 5, 0, 8), Draws(4, 4, 0, 8)
     assert torch.equal(first.rows, again.rows)
-    assert first.batch.random() == again.batch.random()
+    assert first.shared.random() == again.shared.random()
     numbers = torch.cat([first.rows, later.rows, other.rows]).flatten().tolist()
     assert len(set(numbers)) == 3 * first.rows.numel()
-    assert later.batch.random() != other.batch.random()
+    assert later.shared.random() != other.shared.random()
 
 
 def test_mixing_happens_as_often_as_asked_for() -> None:
     images, label, weight = _pictures(2, size=8), torch.arange(2), torch.ones(2)
     augment = Augment(mixup=1.0, cutmix=1.0, mix_probability=0.5)
-    results = [augment.mix(images, label, weight, draw(0, batch, 0, 2)) for batch in range(1000)]
+    results = [augment.mix(images, label, weight, Draws(0, batch, 0, 2)) for batch in range(1000)]
     num_faded = sum(mixed.dtype == torch.float32 for mixed, _ in results)
     num_cut = sum(mixed is not images for mixed, _ in results) - num_faded
     assert num_faded == pytest.approx(250, abs=50)
@@ -70,10 +73,11 @@ def test_mixing_happens_as_often_as_asked_for() -> None:
 @pytest.mark.parametrize(("alpha", "spread"), [(0.2, 1 / (4 * 1.4)), (1.0, 1 / 12), (8, 1 / 68)])
 def test_shares_are_beta_distributed(alpha: float, spread: float) -> None:
     images, label, weight = _pictures(2, size=4), torch.arange(2), torch.ones(2)
-    shares = [
-        float(Augment(mixup=alpha).mix(images, label, weight, draw(1, batch, 0, 2))[1].share[0])
-        for batch in range(2000)
-    ]
+    shares = []
+    for batch in range(2000):
+        _, labels = Augment(mixup=alpha).mix(images, label, weight, Draws(1, batch, 0, 2))
+        assert labels.mixed is not None
+        shares.append(float(labels.mixed[1][0]))
     assert np.mean(shares) == pytest.approx(0.5, abs=0.03)
     assert np.var(shares) == pytest.approx(spread, rel=0.1)  # of Beta(a, a): 1 / (4 (2 a + 1))
 

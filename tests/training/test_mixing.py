@@ -7,12 +7,12 @@ from torch.nn import functional as F
 
 from places.training.mixing import (
     Labels,
-    cut_box,
     cutmix,
     mixed_hits,
     mixed_loss,
     mixup,
-    neighbours,
+    partners,
+    random_box,
 )
 
 IMAGES = torch.randint(
@@ -22,9 +22,9 @@ OTHER = torch.tensor([1, 0, 3, 2, 4])
 MIXABLE = torch.tensor([True, True, False, False, True])
 
 
-def test_neighbours_are_pairs() -> None:
-    assert neighbours(6, torch.device("cpu")).tolist() == [1, 0, 3, 2, 5, 4]
-    assert neighbours(5, torch.device("cpu")).tolist() == OTHER.tolist()
+def test_partners_are_pairs() -> None:
+    assert partners(6, torch.device("cpu")).tolist() == [1, 0, 3, 2, 5, 4]
+    assert partners(5, torch.device("cpu")).tolist() == OTHER.tolist()
 
 
 def test_mixup_fades_pictures_into_each_other() -> None:
@@ -50,14 +50,14 @@ def test_the_share_is_what_lies_outside_the_rectangle() -> None:
     random = Random(0)
     for _ in range(300):
         wanted = random.random()
-        (top, bottom, left, right), share = cut_box((30, 40), wanted, random)
+        (top, bottom, left, right), share = random_box((30, 40), wanted, random)
         assert 0 <= top <= bottom <= 30
         assert 0 <= left <= right <= 40
         inside = np.zeros((30, 40))
         inside[top:bottom, left:right] = 1
         assert share == pytest.approx(1 - inside.mean())
         assert share > wanted - 0.001
-    assert cut_box((30, 40), 1.0, random)[1] == 1
+    assert random_box((30, 40), 1.0, random)[1] == 1
 
 
 def test_the_loss_is_that_of_soft_labels_over_pictures_that_count() -> None:
@@ -67,15 +67,25 @@ def test_the_loss_is_that_of_soft_labels_over_pictures_that_count() -> None:
     soft = share[:, None] * F.one_hot(label, 7) + (1 - share)[:, None] * F.one_hot(label[OTHER], 7)
     rows = weight > 0
     for smoothing in (0.0, 0.1):
-        loss = mixed_loss(logits, Labels(label, label[OTHER], share), weight, smoothing)
+        loss = mixed_loss(logits, Labels(label, (label[OTHER], share)), weight, smoothing)
         expected = F.cross_entropy(logits[rows], soft[rows], label_smoothing=smoothing)
         assert float(loss) == pytest.approx(float(expected), rel=1e-5)
 
 
+def test_labels_that_are_not_mixed_are_those_mixed_with_nothing() -> None:
+    logits = torch.randn(5, 7, generator=torch.Generator().manual_seed(2)).requires_grad_()
+    label, weight = torch.tensor([0, 3, 6, 2, 2]), torch.tensor([1.0, 1.0, 1.0, 0.0, 1.0])
+    results = []
+    for labels in (Labels(label), Labels(label, (label[OTHER], torch.ones(5)))):
+        loss = mixed_loss(logits, labels, weight, 0.1)
+        (gradient,) = torch.autograd.grad(loss, logits)
+        results.append((loss, gradient, mixed_hits(logits, labels, weight)))
+    assert all(torch.equal(one, other) for one, other in zip(*results, strict=True))
+
+
 def test_a_batch_without_pictures_that_count_has_no_loss_and_no_gradient() -> None:
     logits = torch.randn(4, 7, requires_grad=True)
-    labels = Labels(torch.zeros(4).long(), torch.zeros(4).long(), torch.ones(4))
-    loss = mixed_loss(logits, labels, torch.zeros(4), 0.1)
+    loss = mixed_loss(logits, Labels(torch.zeros(4).long()), torch.zeros(4), 0.1)
     (gradient,) = torch.autograd.grad(loss, logits)
     assert float(loss.detach()) == 0
     assert not gradient.any()
@@ -84,6 +94,6 @@ def test_a_batch_without_pictures_that_count_has_no_loss_and_no_gradient() -> No
 def test_a_mixed_picture_is_part_of_a_hit() -> None:
     logits = torch.eye(4)
     label, other = torch.tensor([0, 2, 2, 0]), torch.tensor([3, 1, 2, 0])
-    labels = Labels(label, other, torch.tensor([0.6, 0.6, 0.5, 1.0]))
+    labels = Labels(label, (other, torch.tensor([0.6, 0.6, 0.5, 1.0])))
     assert float(mixed_hits(logits, labels, torch.ones(4))) == pytest.approx(0.6 + 0.4 + 1)
     assert float(mixed_hits(logits, labels, torch.tensor([0.0, 1, 1, 1]))) == pytest.approx(1.4)

@@ -1,15 +1,22 @@
+import multiprocessing
+import pickle
+from datetime import timedelta
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from torchmetrics import MetricCollection
 from torchmetrics.functional.classification import (
     multiclass_accuracy,
     multiclass_calibration_error,
     multiclass_confusion_matrix,
 )
 
-from places.training.scores import EvaluationSums, TrainingSums
+from places.training.scores import NUM_BINS, EvaluationSums, TrainingSums
 
 NUM_CLASSES = 12
+UNIT = 2.0**-30
 
 
 def _example(num: int = 300, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -70,8 +77,152 @@ def test_a_loss_that_is_not_finite_shows_in_the_score() -> None:
     assert sums.count == 300
 
 
+@pytest.mark.filterwarnings("ignore:The ``compute`` method of metric EvaluationSums was called bef")
 def test_nothing_scored_is_no_division_by_zero() -> None:
     assert EvaluationSums(3).compute()["top1"] == 0
+
+
+def _exact_scores(logits: torch.Tensor, labels: torch.Tensor) -> dict[str, float]:
+    """Return the scores, picture by picture, in Python's integers: what no version may change."""
+    num_hits, num_top5, loss = 0, 0, 0
+    bins = [[0, 0] for _ in range(NUM_BINS)]  # sum of the confidences in units, hits
+    classes: dict[int, list[int]] = {}  # hits and number of pictures of the classes that occur
+    for row, label in zip(logits, labels.tolist(), strict=True):
+        best = row.topk(5).indices.tolist()
+        num_hits += best[0] == label
+        num_top5 += label in best
+        confidence = row.softmax(dim=0).max()
+        number = max(1, min(NUM_BINS, int((confidence * NUM_BINS).ceil()))) - 1
+        bins[number][0] += round(float(confidence) / UNIT)
+        bins[number][1] += best[0] == label
+        loss += round(float(torch.nn.functional.cross_entropy(row, torch.tensor(label))) / UNIT)
+        counts = classes.setdefault(label, [0, 0])
+        counts[0] += best[0] == label
+        counts[1] += 1
+    accuracies = [hits / num for _, (hits, num) in sorted(classes.items())]
+    gaps = [abs(confidence * UNIT - hits) for confidence, hits in bins]
+    return {
+        "top1": num_hits / len(labels),
+        "top5": num_top5 / len(labels),
+        "mean_class_accuracy": float(np.mean(accuracies)),
+        "loss": loss * UNIT / len(labels),
+        "calibration_error": float(np.sum(gaps)) / len(labels),
+    }
+
+
+def test_scores_are_those_of_integer_sums_to_the_last_bit() -> None:
+    logits, labels = _example(seed=3)
+    metric = EvaluationSums(NUM_CLASSES)
+    for row, label in zip(logits, labels, strict=True):  # as the reference does, one by one
+        metric.update(row[None], label[None])
+    assert metric.compute() == _exact_scores(logits, labels)
+
+
+def _updated(rows: slice = slice(None), **options: object) -> EvaluationSums:
+    logits, labels = _example(seed=4)
+    metric = EvaluationSums(NUM_CLASSES, **options)
+    metric.update(logits[rows], labels[rows])
+    return metric
+
+
+def test_copies_compute_the_same_and_are_independent() -> None:
+    metric = _updated()
+    scores = metric.compute()
+    for copy in (metric.clone(), pickle.loads(pickle.dumps(metric))):
+        assert isinstance(copy, EvaluationSums)
+        assert torch.equal(copy.sums, metric.sums)
+        copy.update(*_example(seed=5))
+        assert copy.compute() != scores
+    assert metric.compute() == scores
+    assert metric.count == 300
+
+
+def test_a_reset_metric_is_as_new() -> None:
+    metric = _updated()
+    metric.compute()
+    metric.reset()
+    assert metric.count == 0
+    assert metric.update_count == 0
+    metric.update(*_example(seed=4))
+    assert metric.compute() == _updated().compute()
+
+
+def test_merging_and_forward_add_up_to_the_whole() -> None:
+    first = _updated(slice(0, 100))
+    first.merge_state(_updated(slice(100, 300)))
+    assert torch.equal(first.sums, _updated().sums)
+    logits, labels = _example(seed=4)
+    metric = EvaluationSums(NUM_CLASSES)
+    assert metric(logits[:100], labels[:100]) == _updated(slice(0, 100)).compute()
+    metric(logits[100:], labels[100:])
+    assert metric.compute() == _updated().compute()
+
+
+def test_it_works_in_a_collection() -> None:
+    collection = MetricCollection([EvaluationSums(NUM_CLASSES)])
+    collection.update(*_example(seed=4))
+    assert collection.compute() == _updated().compute()
+
+
+@pytest.mark.parametrize("change", ["half", "double", "bfloat16", "to float64", "to meta"])
+def test_the_sums_stay_integers_and_out_of_checkpoints(change: str) -> None:
+    metric, module = _updated(), torch.nn.Module()
+    module.metric = metric
+    assert module.state_dict() == {}
+    assert list(module.buffers()) == []
+    if change.startswith("to "):
+        module.to(getattr(torch, change.removeprefix("to ")) if "float" in change else "meta")
+    else:
+        getattr(module, change)()
+    assert metric.sums.dtype == torch.int64
+    assert metric.sums.device.type == ("meta" if change == "to meta" else "cpu")
+    metric.reset()
+    assert metric.sums.dtype == torch.int64
+
+
+def test_one_reduction_makes_the_sums_of_all_processes_and_the_own_sums_stay() -> None:
+    gathered: list[torch.Tensor] = []
+    other = _updated(slice(100, 300))
+
+    def gather(sums: torch.Tensor, group: object) -> list[torch.Tensor]:
+        gathered.append(sums)
+        return [sums, other.sums]
+
+    metric = _updated(slice(0, 100), dist_sync_fn=gather, distributed_available_fn=lambda: True)
+    assert metric.compute() == _updated().compute()
+    assert [sums.shape for sums in gathered] == [metric.sums.shape]
+    assert metric.count == 100
+    alone = _updated(
+        dist_sync_fn=gather, distributed_available_fn=lambda: True, sync_on_compute=False
+    )
+    alone.compute()
+    assert len(gathered) == 1
+
+
+def _score_a_share(folder: Path, rank: int) -> None:
+    torch.distributed.init_process_group(
+        "gloo",
+        init_method=f"file://{folder / 'store'}",
+        rank=rank,
+        world_size=2,
+        timeout=timedelta(seconds=60),
+    )
+    scores = _updated(slice(rank, None, 2)).compute()
+    torch.distributed.destroy_process_group()
+    (folder / f"{rank}.pickle").write_bytes(pickle.dumps(scores))
+
+
+@pytest.mark.slow
+def test_two_processes_compute_the_scores_of_one(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=_score_a_share, args=(tmp_path, r)) for r in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(120)
+        assert process.exitcode == 0
+    for rank in range(2):
+        assert pickle.loads((tmp_path / f"{rank}.pickle").read_bytes()) == _updated().compute()
 
 
 def _trained(batches: list[tuple[float, float, float]]) -> TrainingSums:

@@ -7,7 +7,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import TrivialAugmentWide
 from torchvision.transforms.v2 import functional as reference
 
-from places.training.trivial_augment import NUM_STRENGTHS, OPERATIONS, trivial_augment
+from places.training.trivial_augment import NUM_MAGNITUDES, OPERATIONS, trivial_augment
 
 TABLE = TrivialAugmentWide._AUGMENTATION_SPACE
 NAMES = list(TABLE)
@@ -33,7 +33,7 @@ def _affine(x: float = 0, y: float = 0, shear: tuple[float, float] = (0, 0)) -> 
     }
 
 
-# What torchvision does with one picture and one strength.
+# What torchvision does with one picture and one magnitude.
 EXPECTED: dict[str, Callable[[Tensor, float], Tensor]] = {
     "Identity": lambda image, _: image,
     "ShearX": lambda image, s: reference.affine(image, **_affine(shear=(s, 0)), center=[0, 0]),
@@ -53,20 +53,22 @@ EXPECTED: dict[str, Callable[[Tensor, float], Tensor]] = {
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_operation_and_strength_is_that_of_torchvision(name: str) -> None:
-    strengths, signed = TABLE[name][0](NUM_STRENGTHS, *SIZE), TABLE[name][1]
-    images = _pictures(2 * NUM_STRENGTHS)
+def test_every_operation_and_magnitude_is_that_of_torchvision(name: str) -> None:
+    magnitudes, signed = TABLE[name][0](NUM_MAGNITUDES, *SIZE), TABLE[name][1]
+    images = _pictures(2 * NUM_MAGNITUDES)
     uniforms = torch.empty(len(images), 3, dtype=torch.float64)
     uniforms[:, 0] = (NAMES.index(name) + 0.5) / len(NAMES)
-    bins = torch.arange(NUM_STRENGTHS).repeat(2)
-    uniforms[:, 1] = (bins + 0.5) / NUM_STRENGTHS
-    uniforms[:, 2] = (torch.arange(len(images)) >= NUM_STRENGTHS).double() * 0.9
+    bins = torch.arange(NUM_MAGNITUDES).repeat(2)
+    uniforms[:, 1] = (bins + 0.5) / NUM_MAGNITUDES
+    uniforms[:, 2] = (torch.arange(len(images)) >= NUM_MAGNITUDES).double() * 0.9
     changed = trivial_augment(images, uniforms)
     assert changed.dtype == torch.uint8
     assert changed.shape == images.shape
     for row, image in enumerate(images):
-        strength = 0.0 if strengths is None else float(strengths[bins[row]])
-        expected = EXPECTED[name](image, -strength if signed and row < NUM_STRENGTHS else strength)
+        magnitude = 0.0 if magnitudes is None else float(magnitudes[bins[row]])
+        expected = EXPECTED[name](
+            image, -magnitude if signed and row < NUM_MAGNITUDES else magnitude
+        )
         # A pixel on the border of two may come from the other one; sums may be rounded apart.
         far = (changed[row].int() - expected.int()).abs() > 1
         assert far.float().mean() < 0.01, row

@@ -7,7 +7,7 @@ from tests.networks import Tiny
 from torch import Tensor
 
 from places.errors import CheckpointError, ConfigError
-from places.training.weight_average import decay_at, fit_average, start_average, update_average
+from places.training.weight_average import decay_at, match_average, start_average, update_average
 
 
 def test_the_first_step_forgets_the_random_weights() -> None:
@@ -61,7 +61,7 @@ def _state(net: torch.nn.Module, average: torch.nn.Module | None) -> dict[str, T
 def test_an_average_starts_from_a_checkpoint_without_one() -> None:
     net = Tiny(5)
     state = _state(net, None)
-    fit_average(state, copy.deepcopy(net), needed=False)
+    match_average(state, copy.deepcopy(net), needed=False)
     expected = _state(net, net)
     assert state.keys() == expected.keys()
     assert all(torch.equal(state[name], expected[name]) for name in state)
@@ -71,14 +71,14 @@ def test_an_average_starts_from_a_checkpoint_without_one() -> None:
 def test_an_average_that_is_not_wanted_is_left_out() -> None:
     net = Tiny(5)
     state = _state(net, Tiny(5))
-    fit_average(state, None, needed=False)
+    match_average(state, None, needed=False)
     assert state.keys() == _state(net, None).keys()
 
 
 def test_nothing_stands_in_for_an_average_that_is_scored() -> None:
     net = Tiny(5)
     with pytest.raises(CheckpointError, match="has no average of the weights"):
-        fit_average(_state(net, None), net, needed=True)
+        match_average(_state(net, None), net, needed=True)
 
 
 @pytest.mark.parametrize("decay", [-0.1, 1.0, 2.0, float("nan")])

@@ -1,84 +1,67 @@
-"""`places bench step`: what `places fit` costs over a bare PyTorch loop with the same work."""
+"""`places bench step`: what a step of `places fit` costs over bare loops, and where it goes."""
 
-import json
 import statistics
-import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
-from io import StringIO
-from itertools import chain, count, islice
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import torch
-import torch.nn.functional as F
-from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
-from torch.optim import SGD
 
-import places.data
-from places.classifier import SceneClassifier
-from places.cli.stages import run_stage
-from places.data.streaming.stream import Batch
-from places.models import ResNet
-from places.training.schedules import parameter_groups
+from places.bench.loops import (
+    LOG_EVERY_N_STEPS,
+    Depth,
+    Network,
+    Times,
+    Work,
+    bare_lightning,
+    bare_pytorch,
+    places_fit,
+)
+from places.bench.parts import PARTS
+from places.config.ranges import check_range
 
 _NUM_WARM_UP = 5  # steps that are not counted
-_LR, _MOMENTUM = 0.1, 0.9
-
-
-class Clock(Callback):
-    """Writes down when each training batch began.
-
-    Args:
-        file: Where the times go, in seconds, as JSON.
-    """
-
-    def __init__(self, file: Path) -> None:
-        self.file = file
-        self.times_s: list[float] = []
-
-    def on_train_batch_start(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        batch: Any,  # noqa: ANN401  # Lightning's type
-        batch_idx: int,
-    ) -> None:
-        """Note the time."""
-        self.times_s.append(_now_s(pl_module.device))
-
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write the times."""
-        self.file.write_text(json.dumps(self.times_s))
+_LOOPS = {
+    "bare PyTorch": bare_pytorch,
+    "bare Lightning": bare_lightning,
+    "places fit": places_fit,
+}
 
 
 def bench_step(
     root: Path,
-    depth: Literal[18, 34, 50, 101, 152] = 18,
+    network: Network = "resnet",
+    depth: Depth = 18,
     batch_size: int = 32,
     image_size: int = 64,
     num_steps: int = 40,
     runs: int = 3,
     accelerator: Literal["cpu", "gpu"] = "cpu",
 ) -> int:
-    """Compare the step of `places fit` with that of a bare PyTorch loop, side by side.
+    """Compare a training step of `places fit` with that of bare loops, and show where it goes.
 
-    Both train a ResNet with SGD on the same batches of the same loader, in turns. `places fit` runs
-    with all that it has by default: callbacks, logs, schedule, resume points.
+    Three loops train the same network with SGD on the same batches of the same loader, in turns: a
+    bare PyTorch loop, a Lightning trainer without extras, and `places fit` with all that it has by
+    default (callbacks, schedule, resume points), which logs every 5 steps here, not every 50.
+
+    The parts of a step are the actions that Lightning names for its profilers. On a GPU they are
+    the time of the host, which runs ahead of the device. Everything but the network shows best with
+    `--network linear --batch_size 8 --image_size 32 --num_steps 300`.
 
     Args:
         root: Folder with a train split.
+        network: "resnet", or "linear" for one layer on the mean colour of a picture.
         depth: Depth of the ResNet.
         batch_size: Pictures per step.
         image_size: Height and width of the crops in pixels.
-        num_steps: Steps per run; the first 5 are not counted.
-        runs: How often to measure each, in turns. The cost is the median of the turns' ratios,
-            since a machine's speed changes more from turn to turn than within one.
+        num_steps: Steps per run; the first 5 are not counted. The time of a step is the median over
+            blocks of 5 steps, of which one is logged.
+        runs: How often to measure each loop, in turns. Shown are medians over the turns; the cost
+            is that of the differences within a turn, since a machine's speed changes more from turn
+            to turn.
         accelerator: Where to train.
 
     Returns:
@@ -88,119 +71,66 @@ def bench_step(
         DataError: The split is missing or damaged.
         ConfigError: The sizes do not suit each other.
     """
-    work = _Work(root, depth, batch_size, image_size, num_steps, accelerator)
-    bare_s, fit_s = [], []
+    check_range("num_steps", num_steps, _NUM_WARM_UP + LOG_EVERY_N_STEPS)
+    check_range("runs", runs, 1)
+    work = Work(root, network, depth, batch_size, image_size, num_steps, accelerator)
     console = Console(stderr=True)
-    for _ in track(range(runs), "measuring", console=console, transient=True):
-        bare_s.append(_bare_loop(work))
-        fit_s.append(_fit(work))
-    Console(highlight=False, soft_wrap=True).print(_table(work, bare_s, fit_s))
+    turns = [
+        {name: median_step_ms(loop(work)) for name, loop in _LOOPS.items()}
+        for _ in track(range(runs), "measuring", console=console, transient=True)
+    ]
+    name = f"ResNet-{depth}" if network == "resnet" else "one layer"
+    table = step_table(turns)
+    table.title = f"{name}, batches of {batch_size} pictures of {image_size} pixels, {runs} turns"
+    Console(highlight=False, soft_wrap=True).print(table)
     return 0
 
 
-def _table(work: "_Work", bare_s: list[float], fit_s: list[float]) -> Table:
-    sizes = f"batches of {work.batch_size} pictures of {work.image_size} pixels"
-    table = Table(title=f"ResNet-{work.depth}, {sizes}")
-    table.add_column("loop")
-    for name in ("ms per step", "lowest", "highest", "cost", "lowest", "highest"):
+def median_step_ms(times_s: Times) -> dict[str, float]:
+    """Return the milliseconds of a step, the median over blocks of `LOG_EVERY_N_STEPS` steps.
+
+    Args:
+        times_s: For each step the time of its start, as "step", and that spent in parts until then.
+
+    Returns:
+        The time of the whole step, as "step", and that of each part.
+    """
+    starts = times_s[_NUM_WARM_UP::LOG_EVERY_N_STEPS]
+    return {
+        name: statistics.median(
+            1000 * (later.get(name, 0.0) - start.get(name, 0.0)) / LOG_EVERY_N_STEPS
+            for start, later in pairwise(starts)
+        )
+        for name in starts[-1]
+    }
+
+
+def step_table(turns: Sequence[dict[str, dict[str, float]]]) -> Table:
+    """Return the table of what was measured.
+
+    Args:
+        turns: For each turn, by the name of the loop, what `median_step_ms` returned.
+    """
+    table = Table(title_justify="left")
+    table.add_column("ms per step")
+    for name in _LOOPS:
         table.add_column(name, justify="right")
-    ratios = [fit / bare for fit, bare in zip(fit_s, bare_s, strict=True)]
-    for loop, times_s in (("bare PyTorch", bare_s), ("places fit", fit_s)):
-        times = [f"{1000 * value:,.1f}" for value in _spread(times_s)]
-        costs = [f"{value - 1:+.1%}" for value in _spread(ratios)] if times_s is fit_s else []
-        table.add_row(loop, *times, *costs)
+    steps = {loop: [turn[loop]["step"] for turn in turns] for loop in _LOOPS}
+    table.add_row("step", *(f"{statistics.median(ms):,.2f}" for ms in steps.values()))
+    table.add_row("  lowest, highest", *map(_ends, steps.values()), end_section=True)
+    for part in PARTS:
+        values = [[turn[loop][part] for turn in turns if part in turn[loop]] for loop in _LOOPS]
+        table.add_row(part, *(f"{statistics.median(ms):,.2f}" if ms else "" for ms in values))
+    table.add_section()
+    for base in ("bare PyTorch", "bare Lightning"):
+        pairs = list(zip(steps["places fit"], steps[base], strict=True))
+        more_ms = [fit - bare for fit, bare in pairs]
+        ratio = statistics.median(fit / bare for fit, bare in pairs)
+        cost = f"{statistics.median(more_ms):+,.2f} ({ratio - 1:+.1%})"
+        table.add_row(f"cost over {base}", "", "", cost)
+        table.add_row("  lowest, highest", "", "", _ends(more_ms))
     return table
 
 
-def _spread(values: list[float]) -> tuple[float, float, float]:
-    return statistics.median(values), min(values), max(values)
-
-
-@dataclass(frozen=True)
-class _Work:
-    """What both loops do; see `bench_step`."""
-
-    root: Path
-    depth: Literal[18, 34, 50, 101, 152]
-    batch_size: int
-    image_size: int
-    num_steps: int
-    accelerator: str
-
-    def batches(self) -> Iterator[Batch]:
-        """Yield the batches of one epoch after the other, as many as there are steps."""
-        epochs = (
-            places.data.open(
-                self.root, "train", self.batch_size, epoch=epoch, image_size=self.image_size
-            )
-            for epoch in count()
-        )
-        return islice(chain.from_iterable(epochs), self.num_steps)
-
-
-def _bare_loop(work: _Work) -> float:
-    """Return the mean time of a step in seconds."""
-    torch.manual_seed(0)
-    device = torch.device("cuda" if work.accelerator == "gpu" else "cpu")
-    net = ResNet(365, depth=work.depth).to(device, memory_format=torch.channels_last).train()
-    optimizer = SGD(parameter_groups(net, decay_norms_and_biases=False), lr=_LR, momentum=_MOMENTUM)
-    normalise = SceneClassifier(lambda _: torch.nn.Identity()).to(device)  # mean and deviation only
-    times_s: list[float] = []
-    for batch in work.batches():
-        times_s.append(_now_s(device))
-        flip = batch["flip"].to(device)[:, None, None, None]
-        image = batch["image"].to(device)
-        logits = net(normalise(torch.where(flip, image.flip(3), image)))
-        loss = F.cross_entropy(logits, batch["label"].to(device))
-        optimizer.zero_grad()
-        torch.autograd.backward(loss)
-        optimizer.step()
-    return _mean_step_s([*times_s, _now_s(device)])
-
-
-def _fit(work: _Work) -> float:
-    """Return the mean time of a step in seconds."""
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "times.json"
-        words = [*_words(work), f"--trainer.default_root_dir={folder}"]
-        words += [
-            "--trainer.callbacks+=places.bench.step.Clock",
-            f"--trainer.callbacks.file={file}",
-        ]
-        said = StringIO()
-        with redirect_stdout(said), redirect_stderr(said):
-            run_stage(words)
-        times_s: list[float] = json.loads(file.read_text())
-    return _mean_step_s(times_s)
-
-
-def _words(work: _Work) -> list[str]:
-    options = {
-        "model.net": "places.models.ResNet",
-        "model.net.depth": work.depth,
-        "model.optimizer": "SGD",
-        "model.optimizer.lr": _LR,
-        "model.optimizer.momentum": _MOMENTUM,
-        "data.root": work.root,
-        "data.batch_size": work.batch_size,
-        "data.image_size": work.image_size,
-        "trainer.accelerator": work.accelerator,
-        "trainer.devices": 1,
-        "trainer.max_steps": work.num_steps + 1,
-        "trainer.limit_val_batches": 0,
-        "trainer.log_every_n_steps": 5,  # ten times as often as by default
-        "trainer.enable_progress_bar": "false",
-        "trainer.enable_model_summary": "false",
-    }
-    return ["fit", *(f"--{name}={value}" for name, value in options.items())]
-
-
-def _mean_step_s(starts_s: list[float]) -> float:
-    counted = starts_s[_NUM_WARM_UP:]
-    return (counted[-1] - counted[0]) / (len(counted) - 1)
-
-
-def _now_s(device: torch.device) -> float:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()
+def _ends(values: Sequence[float]) -> str:
+    return f"{min(values):,.2f}, {max(values):,.2f}"

@@ -1,4 +1,4 @@
-"""Scores cover every picture of a split: incomplete ones are refused, or told while training."""
+"""Checks that scores cover all pictures of a split: an error, or a warning while training."""
 
 import logging
 from typing import NamedTuple
@@ -29,20 +29,20 @@ class Counts(NamedTuple):
 
 
 class CompleteScores(Callback):
-    """Ends `validate` and `test` without scores when not every picture of the split was scored.
+    """Ends `validate` and `test` with an error if not every picture of the split was scored.
 
-    This happens before anything is logged, drawn or written. `fit` needs scores to choose the best
-    checkpoint: there the numbers are told, and that of the missing pictures is logged as
-    `val/skipped`. A run that only tries whether all works (`fast_dev_run`) has no scores at all.
+    This happens before any score is logged, plotted or written. `fit` needs scores to choose the
+    best checkpoint: it warns instead, and logs the number of missing pictures as `val/skipped`.
+    With `fast_dev_run` there are no scores at all.
     """
 
     _num_missing = 0
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Refuse incomplete scores, or tell their number while training.
+        """Refuse incomplete scores, or warn of them while training.
 
         Raises:
-            DataError: `validate` did not score each picture of the split.
+            DataError: `validate` did not score every picture of the split.
         """
         counts = _count(trainer, pl_module, "val")
         if trainer.sanity_checking or counts is None:
@@ -65,7 +65,7 @@ class CompleteScores(Callback):
         """Refuse incomplete scores.
 
         Raises:
-            DataError: `test` did not score each picture of a split with labels.
+            DataError: `test` did not score every picture of a split with labels.
         """
         data = data_module(trainer)
         if isinstance(data, Places365) and data.manifests[data.test_split].labelled:
@@ -75,7 +75,7 @@ class CompleteScores(Callback):
 
 
 def is_complete(trainer: Trainer, module: SceneClassifier, split: str) -> bool:
-    """Tell whether a network's last sums, added over all processes, are those of a whole split."""
+    """Return whether the scores of the last evaluation, over all processes, cover a whole split."""
     data = data_module(trainer)
     if not isinstance(data, Places365):
         return module.evaluation.count > 0
@@ -83,12 +83,15 @@ def is_complete(trainer: Trainer, module: SceneClassifier, split: str) -> bool:
 
 
 def _count(trainer: Trainer, pl_module: LightningModule, split: str) -> Counts | None:
-    """Count over all processes, before the module adds up their sums; `None` if nothing counts."""
+    """Count over all processes, before the module reduces its sums; `None` if there are no scores.
+
+    Lightning calls this hook of the callbacks before that of the module.
+    """
     data = data_module(trainer)
     if not isinstance(data, Places365) or not isinstance(pl_module, SceneClassifier):
         return None
     if is_trial(trainer):
-        pl_module.on_validation_epoch_start()  # forgets what was scored
+        pl_module.on_validation_epoch_start()  # resets the scores
         return None
     own = [pl_module.evaluation.count, data.sources[split].bad_samples.count]
     total = trainer.strategy.reduce(torch.tensor(own, device=pl_module.device), reduce_op="sum")

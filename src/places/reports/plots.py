@@ -1,4 +1,4 @@
-"""Pictures of a run: learning curves after `fit`, the confusion matrix after `fit` and `test`."""
+"""Plots of a run: learning curves after `fit`, confusion matrices after `fit` and `test`."""
 
 import csv
 from pathlib import Path
@@ -14,13 +14,13 @@ from places.reports.figures import confusion_figure, curves_figure, save_figure
 
 
 class Plots(Callback):
-    """Draws `curves.png` from `metrics.csv`, and `confusion.png` from the last evaluation.
+    """Plots `curves.png` from `metrics.csv`, and `confusion.png` of the last evaluation.
 
-    There is no confusion matrix of a part of a split.
+    No confusion matrix is plotted if only a part of the split was scored.
     """
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw the curves and the confusion matrix of the last validation."""
+        """Plot the curves and the confusion matrix of the last validation."""
         folder = run_folder(trainer)
         if not trainer.is_global_zero:
             return
@@ -29,15 +29,15 @@ class Plots(Callback):
         figure = curves_figure(read_metrics(folder / "metrics.csv"))
         if figure is not None:
             save_figure(figure, folder / "curves.png")
-        self._draw_confusion(trainer, pl_module, "val", folder)
+        self._plot_confusion(trainer, pl_module, "val", folder)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw the confusion matrix."""
+        """Plot the confusion matrix."""
         data = data_module(trainer)
         folder = run_folder(trainer)
-        self._draw_confusion(trainer, pl_module, getattr(data, "test_split", "test"), folder)
+        self._plot_confusion(trainer, pl_module, getattr(data, "test_split", "test"), folder)
 
-    def _draw_confusion(
+    def _plot_confusion(
         self, trainer: Trainer, pl_module: LightningModule, split: str, folder: Path
     ) -> None:
         if not (trainer.is_global_zero and isinstance(pl_module, SceneClassifier)):
@@ -48,7 +48,7 @@ class Plots(Callback):
 
 
 def read_metrics(path: Path) -> dict[str, list[tuple[int, float]]]:
-    """Return (step, value) pairs by the name of the metric from Lightning's `metrics.csv`."""
+    """Return the (step, value) pairs of each metric in Lightning's `metrics.csv`, by its name."""
     metrics: dict[str, list[tuple[int, float]]] = {}
     if not path.is_file():
         return metrics

@@ -1,4 +1,4 @@
-"""result.json: the scores of `places test`, with what is needed to believe them."""
+"""`result.json`: the scores of `places test` and what is needed to reproduce them."""
 
 import hashlib
 import json
@@ -29,7 +29,8 @@ _PACKAGES = ("places", "torch", "torchvision", "lightning", "numpy", "Pillow", "
 class Results(Callback):
     """Writes `result.json` after `test` on a split with labels, and prints its scores as a table.
 
-    Incomplete scores do not get here, see `CompleteScores`, but for those of `fast_dev_run`.
+    Writes nothing if only a part of the split was scored, which `CompleteScores` refuses earlier
+    except with `fast_dev_run`.
     """
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -60,9 +61,9 @@ def describe_result(
     Args:
         scores: As `EvaluationSums.compute` returns them.
         count: Number of pictures scored.
-        manifest: What was scored.
+        manifest: The split that was scored.
         folder: Folder of the run; its `config.yaml` becomes part of the result.
-        checkpoint: File of the weights, of which the SHA-256 is taken, or `None`.
+        checkpoint: File of the weights, or `None`. The result has its SHA-256.
     """
     config = folder / "config.yaml"
     return {

@@ -1,40 +1,65 @@
-"""Random numbers that do not depend on what happened before."""
+"""Random numbers of a training batch that do not depend on the batches before it."""
 
 import hashlib
-import os
 import random
+from functools import partial
 
 import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from places.lightning_internals import global_seed
 from places.resume.between_batches import before_each_batch
 
 
 class StepSeeds(Callback):
-    """Seeds all random numbers anew for each training batch.
+    """Seeds all random number generators before each training batch.
 
-    The seed is a function of `seed_everything`, the number of the batch and the process. So dropout
-    and augmentation on the device go on after a resume as if nothing had happened, and a checkpoint
-    needs no state of any generator, of which Lightning saves none and only one process could.
+    The seed depends on `seed_everything`, the number of the batch and the process. So a resumed run
+    draws the same numbers, for dropout for instance, as one that was not interrupted. Checkpoints
+    need no generator states, of which the one process that writes them knows only its own.
     """
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Listen to the batches."""
-        # Lightning keeps seed_everything here; there is none when it was switched off.
-        seed = os.environ.get("PL_GLOBAL_SEED")
+        """Have the generators seeded before each batch, if `seed_everything` is not off."""
+        seed = global_seed()
         if stage == "fit" and seed is not None:
-            before_each_batch(trainer, lambda: _seed(trainer, int(seed)))
+            before_each_batch(trainer, partial(_seed, trainer, seed), "StepSeeds.before_batch")
 
 
 def batch_seed(seed: int, batch: int, rank: int) -> int:
-    """Return a seed in 0..2^63-1 for one batch on one process."""
+    """Return a seed in 0..2^63-1.
+
+    Args:
+        seed: Seed of the run.
+        batch: Number of the batch over all epochs, from 0.
+        rank: Number of the process.
+    """
     digest = hashlib.blake2b(f"{seed} {batch} {rank}".encode(), digest_size=8).digest()
     return int.from_bytes(digest) >> 1
 
 
+def seed_generators(seed: int) -> None:
+    """Seed the generators that exist, so that they draw the same as after `torch.manual_seed`.
+
+    That function also formats the stack for each kind of device that is not initialised, to be
+    shown if initialising it later should fail. This costs 0.1 to 0.6 ms, the rest of it 0.01 ms.
+
+    Args:
+        seed: For all generators, in 0..2^63-1; for NumPy's its lowest 32 bits.
+    """
+    torch.default_generator.manual_seed(seed)
+    # A device that a run trains on is initialised before its first batch. None is waited for.
+    for device in (torch.cuda, torch.xpu):
+        if device.is_initialized():
+            device.manual_seed_all(seed)
+    if torch.backends.mps.is_available():
+        torch.mps.manual_seed(seed)
+    np.random.seed(seed % 2**32)
+    random.seed(seed)
+
+
 def _seed(trainer: Trainer, seed: int) -> None:
-    number = batch_seed(seed, trainer.fit_loop.total_batch_idx + 1, trainer.global_rank)
-    torch.manual_seed(number)  # of all devices; waits for none of them
-    np.random.seed(number % 2**32)
-    random.seed(number)
+    # `total_batch_idx` is that of the batch before; -1 before the first.
+    batch = trainer.fit_loop.total_batch_idx + 1
+    seed_generators(batch_seed(seed, batch, trainer.global_rank))

@@ -1,1 +1,1 @@
-"""What a training step needs beside the network: augmentation, schedules, scores."""
+"""Augmentation, learning rate schedules, weight averaging and scores."""

@@ -1,14 +1,13 @@
-"""Changes to training pictures on the device: drawn on the host, applied to whole batches.
+"""Augmentation on the device: random numbers are drawn on the host, applied to whole batches.
 
 Everything random is a function of the seed, the number of the batch and the row in the global
-batch. So no state of a generator has to be saved, and with batches of the same size one process
-draws what several do.
+batch. So checkpoints need no state of a generator, and any number of processes draws the same.
 """
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from random import Random
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,42 +15,60 @@ from torch import Tensor
 
 from places.errors import ConfigError
 from places.hashing import hash_of, uniforms
-from places.training.mixing import Labels, cut_box, cutmix, mixup, neighbours
+from places.training.mixing import Labels, cutmix, mixup, partners, random_box
 from places.training.trivial_augment import NUM_UNIFORMS, trivial_augment
 
-# Keep the hashes apart from those that the data module makes of its seed.
+# Make these hashes differ from those that the data module makes of the same seed.
 _ROW_STREAM, _BATCH_STREAM = 4, 5
-_ERASE_UNIFORMS = 5  # per picture: whether, area, aspect ratio, two of the place
+_ERASE_UNIFORMS = 5  # per picture: whether to erase, area, aspect ratio, row, column
 _ERASED_AREA = (0.02, 0.33)  # as a part of the picture; these are torchvision's defaults
 _ERASED_ASPECT = (0.3, 3.3)  # height / width
 
 
-class Draws(NamedTuple):
-    """The random numbers of one batch on one process.
+@dataclass(frozen=True)
+class Draws:
+    """The random numbers of one batch on one process, drawn when they are first asked for.
 
     Args:
-        rows: `(N, NUM_UNIFORMS + 5)` float64 in [0, 1): numbers for each picture.
-        batch: For what is the same on all processes.
+        seed: The seed of the run.
+        batch: Number of the batch over all epochs, from 0.
+        rank: Number of the process.
+        num_rows: Number of pictures in its share of the batch.
     """
 
-    rows: Tensor
-    batch: Random
+    seed: int
+    batch: int
+    rank: int
+    num_rows: int
+
+    @cached_property
+    def rows(self) -> Tensor:
+        """`(num_rows, NUM_UNIFORMS + 5)` float64 in [0, 1): numbers for each picture."""
+        first = self.rank * self.num_rows
+        rows = np.arange(first, first + self.num_rows, dtype=np.int64)
+        num = NUM_UNIFORMS + _ERASE_UNIFORMS
+        return torch.from_numpy(uniforms(rows, num, self.seed, self.batch, _ROW_STREAM))
+
+    @cached_property
+    def shared(self) -> Random:
+        """The generator for what is the same on all processes."""
+        return Random(hash_of(self.seed, self.batch, _BATCH_STREAM))
 
 
 @dataclass(frozen=True)
 class Augment:
-    """What is done to training pictures on the device, besides mirroring them.
+    """Augmentation of training pictures on the device, besides random flips.
 
     Args:
-        trivial: Change each picture by one random operation of random strength (TrivialAugment of
-            Müller, Hutter 2021, arXiv 2103.10158).
-        erase: Probability that a random rectangle of a picture gets the mean colour (random erasing
-            of Zhong et al. 2017, arXiv 1708.04896).
-        mixup: Alpha of mixup: pictures are faded into each other (Zhang et al. 2017, arXiv
-            1710.09412). 0 is none.
+        trivial: TrivialAugment: one random operation of random magnitude for each picture (Müller,
+            Hutter 2021, arXiv 2103.10158).
+        erase: Probability of random erasing: a random rectangle gets the mean colour (Zhong et al.
+            2017, arXiv 1708.04896).
+        mixup: Alpha of mixup: pictures are blended with each other (Zhang et al. 2017, arXiv
+            1710.09412). 0 switches it off.
         cutmix: Alpha of CutMix: a rectangle comes from another picture (Yun et al. 2019, arXiv
-            1905.04899). 0 is none. With both, a batch gets one of them, at even odds.
-        mix_probability: Probability that a batch is mixed.
+            1905.04899). 0 switches it off. With both, each batch gets one of them at random.
+        mix_probability: Probability of mixup or CutMix for a batch.
     """
 
     trivial: bool = False
@@ -61,7 +78,7 @@ class Augment:
     mix_probability: float = 1.0
 
     def __post_init__(self) -> None:
-        """Refuse impossible values."""
+        """Refuse values out of range."""
         for name in ("erase", "mix_probability"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"augment.{name} is a probability, not {getattr(self, name)}")
@@ -69,12 +86,12 @@ class Augment:
             if not 0 <= getattr(self, name) < math.inf:
                 raise ConfigError(f"augment.{name} is 0 or more, not {getattr(self, name)}")
 
-    def change(self, images: Tensor, mean: Tensor, draws: Draws) -> Tensor:
-        """Return the pictures, each changed by itself.
+    def transform(self, images: Tensor, mean: Tensor, draws: Draws) -> Tensor:
+        """Return the pictures after the augmentations of single pictures.
 
         Args:
             images: `(N, 3, H, W)` uint8.
-            mean: `(3, 1, 1)` float32 in 0..255: the colour of what is erased.
+            mean: `(3, 1, 1)` float32 in 0..255: the colour of erased rectangles.
             draws: The random numbers of the batch.
         """
         if self.trivial:
@@ -87,42 +104,28 @@ class Augment:
     def mix(
         self, images: Tensor, label: Tensor, weight: Tensor, draws: Draws
     ) -> tuple[Tensor, Labels]:
-        """Return the pictures mixed with each other, and what they show then.
+        """Return the pictures and labels after mixup or CutMix.
 
         Args:
             images: `(N, 3, H, W)` uint8 or float32 in 0..255.
             label: `(N,)` int64.
-            weight: `(N,)` float32: 0 for pictures that do not count and are mixed into no other.
+            weight: `(N,)` float32, 0 or 1; pictures of weight 0 are not mixed.
             draws: The random numbers of the batch.
         """
-        random, share = draws.batch, 1.0
-        if max(self.mixup, self.cutmix) > 0 and random.random() < self.mix_probability:
-            by_box = self.cutmix > 0 and (self.mixup == 0 or random.random() < 0.5)
-            alpha = self.cutmix if by_box else self.mixup
-            share = random.betavariate(alpha, alpha)
-            other = neighbours(len(label), images.device)
-            mixable = weight * weight[other] > 0
-            if by_box:
-                box, share = cut_box(images.shape[2:], share, random)
-                images = cutmix(images, other, mixable, box)
+        if max(self.mixup, self.cutmix) > 0 and draws.shared.random() < self.mix_probability:
+            random = draws.shared
+            use_cutmix = self.cutmix > 0 and (self.mixup == 0 or random.random() < 0.5)
+            alpha = self.cutmix if use_cutmix else self.mixup
+            lam = random.betavariate(alpha, alpha)
+            partner = partners(len(label), images.device)
+            mixable = weight * weight[partner] > 0
+            if use_cutmix:
+                box, lam = random_box(images.shape[2:], lam, random)
+                images = cutmix(images, partner, mixable, box)
             else:
-                images = mixup(images, other, mixable, share)
-            return images, Labels(label, label[other], torch.where(mixable, share, 1.0))
-        return images, Labels(label, label, torch.ones_like(weight))
-
-
-def draw(seed: int, batch: int, rank: int, num_rows: int) -> Draws:
-    """Return the random numbers for the share of one process in a batch.
-
-    Args:
-        seed: The seed of the run.
-        batch: Number of the batch, through all epochs.
-        rank: Number of the process.
-        num_rows: Number of pictures in its share.
-    """
-    rows = np.arange(rank * num_rows, (rank + 1) * num_rows, dtype=np.int64)
-    numbers = uniforms(rows, NUM_UNIFORMS + _ERASE_UNIFORMS, seed, batch, _ROW_STREAM)
-    return Draws(torch.from_numpy(numbers), Random(hash_of(seed, batch, _BATCH_STREAM)))
+                images = mixup(images, partner, mixable, lam)
+            return images, Labels(label, (label[partner], torch.where(mixable, lam, 1.0)))
+        return images, Labels(label)
 
 
 def erase(images: Tensor, boxes: Tensor, color: Tensor) -> Tensor:
@@ -144,12 +147,12 @@ def erase(images: Tensor, boxes: Tensor, color: Tensor) -> Tensor:
 
 
 def erased_boxes(uniforms: Tensor, size: tuple[int, ...], probability: float) -> Tensor:
-    """Return the rectangles to erase, empty where a picture is left whole.
+    """Return the rectangles to erase; empty ones for pictures that stay as they are.
 
     Args:
         uniforms: `(N, 5)` float64 in [0, 1).
-        size: Height and width of the pictures in pixels. What is longer is cut to that.
-        probability: That of erasing.
+        size: Height and width of the pictures in pixels; rectangles are clipped to it.
+        probability: Probability of erasing.
 
     Returns:
         `(N, 4)` int64: top, bottom, left, right in pixels, the ends exclusive.

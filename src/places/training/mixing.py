@@ -1,4 +1,4 @@
-"""Pictures mixed with each other, and the loss of what they show then."""
+"""Mixup and CutMix of a batch, and the loss of mixed labels."""
 
 import math
 from functools import partial
@@ -13,75 +13,74 @@ Box = tuple[int, int, int, int]  # top, bottom, left, right in pixels, the ends 
 
 
 class Labels(NamedTuple):
-    """What the pictures of a batch show.
+    """The labels of a batch, mixed or not.
 
     Args:
         label: `(N,)` int64.
-        other: `(N,)` int64: what the rest of a mixed picture shows.
-        share: `(N,)` float32 in 0..1: the part of the picture that shows `label`.
+        mixed: `None` without mixing. Otherwise the labels of the partners, `(N,)` int64, and
+            lambda, `(N,)` float32 in 0..1: the weight of `label`; the partner's label has the rest.
     """
 
     label: Tensor
-    other: Tensor
-    share: Tensor
+    mixed: tuple[Tensor, Tensor] | None = None
 
 
-def neighbours(num: int, device: torch.device) -> Tensor:
-    """Return `(num,)` int64: the picture that each is mixed with, in pairs 0 1, 2 3, and so on.
+def partners(num: int, device: torch.device) -> Tensor:
+    """Return `(num,)` int64: the row that each row is mixed with, in pairs 0 1, 2 3, and so on.
 
-    The pairs are the same for any number of processes whose shares of the batch are even. The last
-    of an odd number is left to itself.
+    Any number of processes makes the same pairs if each has an even number of rows. The last of an
+    odd number of rows is its own partner.
     """
     rows = torch.arange(num, device=device)
     return (rows ^ 1).clamp(max=num - 1)
 
 
-def mixup(images: Tensor, other: Tensor, mixable: Tensor, share: float) -> Tensor:
-    """Fade pictures into others.
+def mixup(images: Tensor, partner: Tensor, mixable: Tensor, lam: float) -> Tensor:
+    """Blend pictures with their partners.
 
     Args:
         images: `(N, 3, H, W)` uint8 or float32.
-        other: `(N,)` int64: the picture that each is mixed with.
-        mixable: `(N,)` bool: the others stay as they are.
-        share: How much stays of a picture, in 0..1.
+        partner: `(N,)` int64: the row that each is mixed with.
+        mixable: `(N,)` bool: where not, the picture stays as it is.
+        lam: Lambda of mixup: the weight of the picture itself, in 0..1.
 
     Returns:
         `(N, 3, H, W)` float32.
     """
     pixels = images.float()
-    mixed = share * pixels + (1 - share) * pixels[other]
+    mixed = lam * pixels + (1 - lam) * pixels[partner]
     return torch.where(mixable[:, None, None, None], mixed, pixels)
 
 
-def cutmix(images: Tensor, other: Tensor, mixable: Tensor, box: Box) -> Tensor:
-    """Replace a rectangle by that of another picture.
+def cutmix(images: Tensor, partner: Tensor, mixable: Tensor, box: Box) -> Tensor:
+    """Replace a rectangle of the pictures by that of their partners.
 
     Args:
         images: `(N, 3, H, W)` uint8 or float32.
-        other: `(N,)` int64: the picture that each is mixed with.
-        mixable: `(N,)` bool: the others stay as they are.
-        box: The rectangle.
+        partner: `(N,)` int64: the row that each is mixed with.
+        mixable: `(N,)` bool: where not, the picture stays as it is.
+        box: The rectangle, the same for all.
 
     Returns:
         `(N, 3, H, W)`, of the same dtype.
     """
     inside = (slice(None), slice(None), slice(*box[:2]), slice(*box[2:]))
     part, mixed = images[inside], images.clone()
-    mixed[inside] = torch.where(mixable[:, None, None, None], part[other], part)
+    mixed[inside] = torch.where(mixable[:, None, None, None], part[partner], part)
     return mixed
 
 
-def cut_box(size: tuple[int, ...], share: float, random: Random) -> tuple[Box, float]:
-    """Return a rectangle, and the part of the picture outside of it.
+def random_box(size: tuple[int, ...], lam: float, random: Random) -> tuple[Box, float]:
+    """Return the rectangle of CutMix, and lambda as it is then: the area outside the rectangle.
 
     Args:
         size: Height and width of the pictures in pixels.
-        share: The part that is wanted outside. More is, where the rectangle leaves the picture.
+        lam: The area outside, as a part of the picture, before the rectangle is clipped to it.
         random: Draws the centre.
     """
     ends: list[int] = []
     for length in size:
-        centre, cut = int(random.random() * length), int(length * math.sqrt(1 - share))
+        centre, cut = int(random.random() * length), int(length * math.sqrt(1 - lam))
         ends += [max(0, centre - cut // 2), min(length, centre - cut // 2 + cut)]
     top, bottom, left, right = ends
     height, width = size
@@ -89,24 +88,31 @@ def cut_box(size: tuple[int, ...], share: float, random: Random) -> tuple[Box, f
 
 
 def mixed_loss(logits: Tensor, labels: Labels, weight: Tensor, smoothing: float) -> Tensor:
-    """Return the mean cross-entropy of the pictures that count; 0 if none does.
+    """Return the mean cross-entropy over the pictures of weight 1; 0 if there is none.
 
     Args:
         logits: `(N, C)` float32.
-        labels: What the pictures show.
+        labels: The labels, mixed or not.
         weight: `(N,)` float32, 0 or 1: whether a picture counts.
-        smoothing: Part of each label that is spread over all classes, in 0..1.
+        smoothing: Label smoothing, in 0..1.
     """
     loss = partial(F.cross_entropy, logits, reduction="none", label_smoothing=smoothing)
-    losses = labels.share * loss(labels.label) + (1 - labels.share) * loss(labels.other)
+    losses = loss(labels.label)
+    if labels.mixed is not None:
+        other, lam = labels.mixed
+        losses = lam * losses + (1 - lam) * loss(other)
     return (losses * weight).sum() / weight.sum().clamp(min=1)
 
 
 def mixed_hits(logits: Tensor, labels: Labels, weight: Tensor) -> Tensor:
-    """Return the number of pictures that count and whose class is the first guess.
+    """Return the number of pictures of weight 1 whose label is the top prediction.
 
-    A mixed picture gives as much of a hit as it shows of the class. Arguments as of `mixed_loss`.
+    A mixed picture counts lambda for its label and the rest for its partner's. Arguments as of
+    `mixed_loss`.
     """
     best = logits.argmax(dim=1)
-    hits = labels.share * (best == labels.label) + (1 - labels.share) * (best == labels.other)
+    hits = (best == labels.label).float()
+    if labels.mixed is not None:
+        other, lam = labels.mixed
+        hits = lam * hits + (1 - lam) * (best == other)
     return (hits * weight).sum()

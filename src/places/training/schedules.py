@@ -1,4 +1,4 @@
-"""What the optimizer is given: parameter groups, and the learning rate at each step."""
+"""Parameter groups of the optimizer and the schedule of its learning rate."""
 
 import math
 from collections.abc import Sequence
@@ -13,18 +13,19 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from places.config.ranges import check_range
 from places.errors import ConfigError
+from places.lightning_internals import data_module
 
-Schedule = Literal["cosine", "steps", "constant"]
+ScheduleName = Literal["cosine", "steps", "constant"]
 
 
 def parameter_groups(net: nn.Module, *, decay_norms_and_biases: bool) -> list[dict[str, Any]]:
-    """Return the parameters in two groups: those that weight decay applies to, and the others.
+    """Return the trainable parameters in two groups: with and without weight decay.
 
     Args:
         net: The network.
-        decay_norms_and_biases: Put all parameters under weight decay. Otherwise those with one
-            dimension, that is biases and the scales of norms, are left out (He et al. 2018, Bag of
-            Tricks, arXiv 1812.01187).
+        decay_norms_and_biases: Apply weight decay to all parameters. Otherwise not to those with
+            one dimension, biases and the parameters of norms (He et al. 2018, Bag of Tricks,
+            arXiv 1812.01187).
     """
     parameters = [parameter for parameter in net.parameters() if parameter.requires_grad]
     if decay_norms_and_biases:
@@ -39,43 +40,52 @@ def parameter_groups(net: nn.Module, *, decay_norms_and_biases: bool) -> list[di
 
 
 @dataclass(frozen=True)
-class Course:
-    """The course of the learning rate over a run, told in epochs; see `SceneClassifier`."""
+class Schedule:
+    """A learning rate schedule with a linear warm-up.
 
-    schedule: Schedule
+    Args:
+        name: Its shape after the warm-up, see `learning_rate_factor`.
+        warmup_epochs: Length of the warm-up in epochs.
+        milestones: Epochs at which "steps" divides the learning rate by 10.
+    """
+
+    name: ScheduleName
     warmup_epochs: float
     milestones: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        """Refuse epochs that are negative, and steps without a place."""
+        """Refuse negative epochs, and "steps" without milestones."""
         check_range("model.warmup_epochs", self.warmup_epochs, 0)
         check_range("model.milestones", min(self.milestones, default=0), 0)
-        if self.schedule == "steps" and not self.milestones:
+        if self.name == "steps" and not self.milestones:
             raise ConfigError(
                 "model.schedule steps needs the epochs of its steps",
                 "type:  --model.milestones [30,60]",
             )
 
-    def steer(self, optimizer: Optimizer, trainer: Trainer) -> LambdaLR:
-        """Let an optimizer follow the course, step by step."""
+    def attach(self, optimizer: Optimizer, trainer: Trainer) -> LambdaLR:
+        """Return the scheduler of an optimizer, to be stepped after each optimizer step."""
         steps_per_epoch, num_steps = count_steps(trainer)
         factor = partial(
             learning_rate_factor,
             num_steps=num_steps,
             num_warmup_steps=round(self.warmup_epochs * steps_per_epoch),
-            schedule=self.schedule,
+            schedule=self.name,
             milestones=[round(epoch * steps_per_epoch) for epoch in self.milestones],
         )
         return LambdaLR(optimizer, factor)
 
 
 def count_steps(trainer: Trainer) -> tuple[int, int]:
-    """Return the optimizer steps of an epoch and those of the whole run."""
-    # Never trainer.estimated_stepping_batches: it makes Lightning forget the loader's position.
-    num_batches = len(trainer.datamodule.train_dataloader())  # type: ignore[attr-defined]
+    """Return the number of optimizer steps of an epoch and of the whole run."""
+    # Not trainer.estimated_stepping_batches: with it Lightning loses the loader's position when a
+    # run is resumed.
+    data = data_module(trainer)
+    assert data is not None
+    num_batches = len(data.train_dataloader())
     limit = trainer.limit_train_batches
     limit = limit if isinstance(limit, int) else int(num_batches * limit)
-    # The last step of an epoch is taken with fewer batches if need be.
+    # Rounded up: the last step of an epoch may accumulate fewer batches than the others.
     steps_per_epoch = -(-min(num_batches, limit) // trainer.accumulate_grad_batches) or 1
     if trainer.max_steps > 0:
         return steps_per_epoch, trainer.max_steps
@@ -87,15 +97,15 @@ def learning_rate_factor(
     *,
     num_steps: int,
     num_warmup_steps: int,
-    schedule: Schedule,
+    schedule: ScheduleName,
     milestones: Sequence[int] = (),
 ) -> float:
-    """Return what the learning rate is multiplied by in an optimizer step.
+    """Return the factor of the learning rate in an optimizer step.
 
     Args:
         step: The step, from 0.
         num_steps: Number of steps of the whole run.
-        num_warmup_steps: In the first steps the factor rises evenly, to 1 at this step.
+        num_warmup_steps: Steps in which the factor rises linearly; it is 1 at this step.
         schedule: "cosine" falls from 1 at the end of the warm-up to 0 after the last step
             (Loshchilov, Hutter 2016, arXiv 1608.03983); "steps" divides by 10 at each milestone;
             "constant" stays at 1.

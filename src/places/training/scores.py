@@ -1,44 +1,61 @@
-"""Scores from exact sums: each picture counted once, added over all processes, divided once."""
+"""Scores as exact integer sums, equal for any number of processes and any batch size."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torchmetrics import Metric
 
 NUM_BINS = 15  # of the calibration error, as in Guo et al. 2017, arXiv 1706.04599
 
-# Losses and confidences are summed as integer multiples of these: integers add up to the same sum
-# in any order, so any number of processes gives the same score to the last bit.
+# Losses and confidences are summed as integer multiples of this unit. The sum of integers does not
+# depend on their order, so the scores are bit-identical for any number of processes.
 _UNIT = 2.0**-30
 
 
-class EvaluationSums:
-    """The sums of one evaluation, all of them in one int64 tensor.
+class EvaluationSums(Metric):
+    """Accuracies, loss and calibration error of a classifier, from exact integer sums.
+
+    Usable in any training loop:
+
+        metric = EvaluationSums(num_classes=365).to(device)
+        for batch in batches:
+            metric.update(net(batch["image"]), batch["label"])
+        scores = metric.compute()  # with several processes: call it on all of them
 
     Args:
         num_classes: Number of classes.
-        device: Where the sums live; that of the logits.
+        kwargs: Options of `torchmetrics.Metric`, for instance `sync_on_compute`.
 
     Attributes:
-        sums: `(C * C + C + 2 * NUM_BINS + 3,)` int64. Sums of several processes may be added.
+        sums: `(C * C + C + 2 * NUM_BINS + 3,)` int64: the only state, so that all processes need
+            one reduction. It is not saved in checkpoints.
     """
 
-    def __init__(self, num_classes: int, device: torch.device | str = "cpu") -> None:
+    is_differentiable = False
+    full_state_update = False  # the sums of two batches may be added: lets torchmetrics merge them
+    sums: Tensor
+
+    def __init__(self, num_classes: int, **kwargs: Any) -> None:  # noqa: ANN401  # torchmetrics' own
+        super().__init__(**kwargs)
         self._parts = [num_classes**2, num_classes, NUM_BINS, NUM_BINS, 1, 1, 1]
         self.num_classes = num_classes
-        self.sums = torch.zeros(sum(self._parts), dtype=torch.int64, device=device)
+        zeros = torch.zeros(sum(self._parts), dtype=torch.int64)
+        self.add_state("sums", zeros, dist_reduce_fx="sum", persistent=False)
 
-    def update(self, logits: Tensor, labels: Tensor, weight: Tensor) -> None:
+    def update(self, logits: Tensor, labels: Tensor, weight: Tensor | None = None) -> None:
         """Add one batch. Does not wait for the device.
 
         Args:
             logits: `(N, C)` floating point, unnormalised.
             labels: `(N,)` int64 in 0..C-1; ignored where the weight is 0.
-            weight: `(N,)`, 0 or 1: whether the picture counts.
+            weight: `(N,)`, 0 or 1: whether the picture counts; `None` counts all.
         """
+        weight = torch.ones_like(labels) if weight is None else weight
         confusion, top5, bin_confidence, bin_hits, loss, count, not_finite = self._split()
         logits, one = logits.float(), weight.to(torch.int64)
         labels = torch.where(one > 0, labels, 0)
@@ -56,7 +73,7 @@ class EvaluationSums:
 
     @property
     def count(self) -> int:
-        """Number of pictures scored."""
+        """Number of pictures in the sums: those of this process until the sums are reduced."""
         return int(self._split()[5])
 
     @property
@@ -66,12 +83,15 @@ class EvaluationSums:
         return confusion.reshape(self.num_classes, self.num_classes)
 
     def compute(self) -> dict[str, float]:
-        """Return the scores; accuracies and the calibration error lie in 0..1.
+        """Return the scores as float64; accuracies and the calibration error lie in 0..1.
 
-        `top1`, `top5`: part of the pictures whose class is the first, among the first five.
+        `top1`, `top5`: top-1 and top-5 accuracy.
         `mean_class_accuracy`: mean of the top-1 accuracies of the classes that occur.
-        `loss`: mean cross-entropy in nats; not a number if any picture's is not finite.
-        `calibration_error`: expected difference of confidence and accuracy, 15 bins.
+        `loss`: mean cross-entropy in nats; NaN if that of any picture is not finite.
+        `calibration_error`: expected calibration error (ECE) of 15 bins.
+
+        With several processes, torchmetrics adds their sums first: call it on all of them, unless
+        the metric was built with `sync_on_compute=False`.
         """
         parts = [part.cpu().numpy().astype(np.float64) for part in self._split()]
         _, top5, bin_confidence, bin_hits, loss, count, not_finite = parts
@@ -94,12 +114,12 @@ class EvaluationSums:
 
 
 class TrainingSums:
-    """The sums of what a process trained on since they were last read.
+    """Sums of the loss and accuracy of training batches since they were last logged.
 
-    They stay on the device: to read them in each step would make the step wait for it.
+    They stay on the device: reading them in each step would make each step wait for it.
 
     Attributes:
-        sums: `(SIZE,)` float32: of the losses and of the hits, and the number of pictures.
+        sums: `(SIZE,)` float32: loss times pictures, hits, pictures.
     """
 
     SIZE = 3
@@ -108,15 +128,15 @@ class TrainingSums:
         self.sums = torch.zeros(self.SIZE)
 
     def add(self, loss: Tensor, num_hits: Tensor, num: Tensor) -> None:
-        """Add a batch: its mean loss, its hits and the number of its pictures, each `()`."""
+        """Add a batch: its mean loss, its hits and its number of pictures, each a scalar `()`."""
         new = torch.stack([loss * num, num_hits, num])
         self.sums = self.sums.to(new.device) + new
 
     def take_means(self, reduce: Callable[..., Tensor]) -> dict[str, float]:
-        """Return `loss` and `top1` of all pictures of all processes, and start anew.
+        """Return the means `loss` and `top1` over all processes, and reset. Waits for the device.
 
         Args:
-            reduce: Adds a tensor up over all processes, as Lightning's strategies do.
+            reduce: Sums a tensor over all processes: `Strategy.reduce` of Lightning.
         """
         sums = reduce(self.sums, reduce_op="sum")
         loss, num_hits, num = sums.tolist()
@@ -124,12 +144,12 @@ class TrainingSums:
         return {"loss": loss / max(1, num), "top1": num_hits / max(1, num)}
 
     def restore(self, rows: Tensor, rank: int, num_ranks: int) -> None:
-        """Go on with saved sums; among another number of processes the first takes them all.
+        """Restore saved sums. If the number of processes has changed, the first takes them all.
 
         Args:
-            rows: `(N, SIZE)`: the sums of each process that there was.
+            rows: `(N, SIZE)`: the sums of each process that saved.
             rank: Number of this process.
-            num_ranks: Number of processes.
+            num_ranks: Number of processes now.
         """
         if len(rows) == num_ranks:
             self.sums = rows[rank].clone()

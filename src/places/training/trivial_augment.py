@@ -1,7 +1,7 @@
-"""TrivialAugment on whole batches: each picture gets one operation of a strength of its own.
+"""TrivialAugment on whole batches, on the device: one random operation for each picture.
 
-Müller, Hutter 2021, arXiv 2103.10158, in the wide space. Operations and strengths are those of
-torchvision's `TrivialAugmentWide`, which would take pictures one by one.
+Müller, Hutter 2021, arXiv 2103.10158, in the wide space. Operations and magnitudes are those of
+torchvision's `TrivialAugmentWide`, which works on one picture at a time.
 """
 
 import math
@@ -12,28 +12,28 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-NUM_UNIFORMS = 3  # per picture: operation, strength, sign
-NUM_STRENGTHS = 31
+NUM_UNIFORMS = 3  # per picture: operation, magnitude, sign
+NUM_MAGNITUDES = 31
 
 
 class Operation(NamedTuple):
-    """One way to change pictures.
+    """One kind of augmentation.
 
     Args:
-        apply: Takes M pictures `(M, 3, H, W)`, uint8, and M strengths, float32, to new pictures.
-        weakest: The first of `NUM_STRENGTHS` evenly spaced strengths.
-        strongest: The last.
-        signed: Half of the strengths are negative.
+        apply: Takes pictures `(M, 3, H, W)` uint8 and magnitudes `(M,)` float32, returns pictures.
+        lowest: The first of `NUM_MAGNITUDES` evenly spaced magnitudes.
+        highest: The last of them.
+        signed: Whether the magnitude is negated at random.
     """
 
     apply: Callable[[Tensor, Tensor], Tensor]
-    weakest: float = 0.0
-    strongest: float = 0.0
+    lowest: float = 0.0
+    highest: float = 0.0
     signed: bool = False
 
 
 def trivial_augment(images: Tensor, uniforms: Tensor) -> Tensor:
-    """Return changed pictures. Does not wait for the device.
+    """Apply one random operation to each picture. Does not wait for the device.
 
     Args:
         images: `(N, 3, H, W)` uint8.
@@ -41,96 +41,96 @@ def trivial_augment(images: Tensor, uniforms: Tensor) -> Tensor:
     """
     operation = (uniforms[:, 0] * len(OPERATIONS)).long()
     table = torch.tensor([kind[1:] for kind in OPERATIONS], dtype=torch.float64)[operation]
-    part = (uniforms[:, 1] * NUM_STRENGTHS).floor() / (NUM_STRENGTHS - 1)
-    strength = table[:, 0] + part * (table[:, 1] - table[:, 0])
-    strength = torch.where((table[:, 2] > 0) & (uniforms[:, 2] < 0.5), -strength, strength)
-    # Pictures of the same operation side by side, so that each operation runs once.
+    part = (uniforms[:, 1] * NUM_MAGNITUDES).floor() / (NUM_MAGNITUDES - 1)
+    magnitude = table[:, 0] + part * (table[:, 1] - table[:, 0])
+    magnitude = torch.where((table[:, 2] > 0) & (uniforms[:, 2] < 0.5), -magnitude, magnitude)
+    # Sorted by operation, so that each operation runs once, on all of its pictures.
     order = operation.argsort(stable=True)
     counts = operation.bincount(minlength=len(OPERATIONS)).tolist()
-    there, back = torch.stack([order, order.argsort()]).to(images.device, non_blocking=True)
-    strengths = strength[order].float().to(images.device, non_blocking=True)
-    groups = zip(torch.split(images[there], counts), torch.split(strengths, counts), strict=True)
+    sort, unsort = torch.stack([order, order.argsort()]).to(images.device, non_blocking=True)
+    magnitudes = magnitude[order].float().to(images.device, non_blocking=True)
+    groups = zip(torch.split(images[sort], counts), torch.split(magnitudes, counts), strict=True)
     changed = [
         kind.apply(*group)
         for kind, group, count in zip(OPERATIONS, groups, counts, strict=True)
         if count
     ]
-    return torch.cat(changed)[back]
+    return torch.cat(changed)[unsort]
 
 
-def _keep(images: Tensor, strength: Tensor) -> Tensor:
+def _keep(images: Tensor, magnitude: Tensor) -> Tensor:
     return images
 
 
-def _shear_x(images: Tensor, strength: Tensor) -> Tensor:
-    # About the top left corner: half a picture away from the centre that _warp counts from.
+def _shear_x(images: Tensor, magnitude: Tensor) -> Tensor:
+    # Shears leave the top left corner in place; _warp counts from the centre, half a picture away.
     half = images.shape[2] / 2
-    return _warp(images, x=(1.0, strength, strength * half))
+    return _warp(images, x=(1.0, magnitude, magnitude * half))
 
 
-def _shear_y(images: Tensor, strength: Tensor) -> Tensor:
+def _shear_y(images: Tensor, magnitude: Tensor) -> Tensor:
     half = images.shape[3] / 2
-    return _warp(images, y=(strength, 1.0, strength * half))
+    return _warp(images, y=(magnitude, 1.0, magnitude * half))
 
 
-def _translate_x(images: Tensor, strength: Tensor) -> Tensor:
-    return _warp(images, x=(1.0, 0.0, -strength.trunc()))
+def _translate_x(images: Tensor, magnitude: Tensor) -> Tensor:
+    return _warp(images, x=(1.0, 0.0, -magnitude.trunc()))
 
 
-def _translate_y(images: Tensor, strength: Tensor) -> Tensor:
-    return _warp(images, y=(0.0, 1.0, -strength.trunc()))
+def _translate_y(images: Tensor, magnitude: Tensor) -> Tensor:
+    return _warp(images, y=(0.0, 1.0, -magnitude.trunc()))
 
 
-def _rotate(images: Tensor, strength: Tensor) -> Tensor:
-    cos, sin = torch.cos(strength * (math.pi / 180)), torch.sin(strength * (math.pi / 180))
+def _rotate(images: Tensor, magnitude: Tensor) -> Tensor:
+    cos, sin = torch.cos(magnitude * (math.pi / 180)), torch.sin(magnitude * (math.pi / 180))
     return _warp(images, x=(cos, -sin, 0.0), y=(sin, cos, 0.0))
 
 
-def _brightness(images: Tensor, strength: Tensor) -> Tensor:
-    return _blend(images.float(), torch.zeros((), device=images.device), strength)
+def _brightness(images: Tensor, magnitude: Tensor) -> Tensor:
+    return _blend(images.float(), torch.zeros((), device=images.device), magnitude)
 
 
-def _color(images: Tensor, strength: Tensor) -> Tensor:
-    return _blend(images.float(), _gray(images), strength)
+def _color(images: Tensor, magnitude: Tensor) -> Tensor:
+    return _blend(images.float(), _gray(images), magnitude)
 
 
-def _contrast(images: Tensor, strength: Tensor) -> Tensor:
-    return _blend(images.float(), _gray(images).mean(dim=(1, 2, 3), keepdim=True), strength)
+def _contrast(images: Tensor, magnitude: Tensor) -> Tensor:
+    return _blend(images.float(), _gray(images).mean(dim=(1, 2, 3), keepdim=True), magnitude)
 
 
-def _sharpness(images: Tensor, strength: Tensor) -> Tensor:
+def _sharpness(images: Tensor, magnitude: Tensor) -> Tensor:
     pixels = images.float()
     inner = pixels[:, :, 1:-1, 1:-1]
-    # The mean over a 3 x 3 window in which the middle counts five times; the rim stays as it is.
+    # The 3 x 3 smoothing filter of Pillow, whose centre has weight 5; the border stays as it is.
     blurred = pixels.clone()
     blurred[:, :, 1:-1, 1:-1] = ((9 * F.avg_pool2d(pixels, 3, stride=1) + 4 * inner) / 13).round()
-    return _blend(pixels, blurred, strength)
+    return _blend(pixels, blurred, magnitude)
 
 
-def _posterize(images: Tensor, strength: Tensor) -> Tensor:
-    num_levels_joined = torch.exp2(strength.round())
-    return images & (256 - num_levels_joined).to(torch.uint8)[:, None, None, None]
+def _posterize(images: Tensor, magnitude: Tensor) -> Tensor:
+    num_levels_merged = torch.exp2(magnitude.round())
+    return images & (256 - num_levels_merged).to(torch.uint8)[:, None, None, None]
 
 
-def _solarize(images: Tensor, strength: Tensor) -> Tensor:
-    return torch.where(images.float() >= strength[:, None, None, None], 255 - images, images)
+def _solarize(images: Tensor, magnitude: Tensor) -> Tensor:
+    return torch.where(images.float() >= magnitude[:, None, None, None], 255 - images, images)
 
 
-def _autocontrast(images: Tensor, strength: Tensor) -> Tensor:
+def _autocontrast(images: Tensor, magnitude: Tensor) -> Tensor:
     pixels = images.float()
     low, high = pixels.amin(dim=(2, 3), keepdim=True), pixels.amax(dim=(2, 3), keepdim=True)
     stretched = (pixels - low) / ((high - low).clamp(min=1) * (1 / 255))
     return torch.where(high > low, stretched.clamp(0, 255).to(torch.uint8), images)
 
 
-def _equalize(images: Tensor, strength: Tensor) -> Tensor:
+def _equalize(images: Tensor, magnitude: Tensor) -> Tensor:
     num_channels, num_pixels = images.shape[0] * images.shape[1], images[0, 0].numel()
     values = images.reshape(num_channels, num_pixels).long()
     offsets = 256 * torch.arange(num_channels, device=images.device)[:, None]
     ones = torch.ones(1, dtype=torch.int64, device=images.device).expand(values.numel())
     counts = torch.zeros(256 * num_channels, dtype=torch.int64, device=images.device)
     counts = counts.index_add_(0, (values + offsets).flatten(), ones).view(num_channels, 256)
-    # As in Pillow: the pixels below a value decide its new one, the brightest do not count.
+    # As in Pillow: the number of darker pixels gives the new value; the brightest do not count.
     step = (num_pixels - counts.gather(1, values.amax(dim=1, keepdim=True))) // 255
     below = counts.cumsum(dim=1) - counts
     table = ((below + step // 2) // step.clamp(min=1)).clamp(0, 255)
@@ -159,13 +159,13 @@ _Row = tuple[Tensor | float, Tensor | float, Tensor | float]
 
 
 def _warp(images: Tensor, x: _Row = (1.0, 0.0, 0.0), y: _Row = (0.0, 1.0, 0.0)) -> Tensor:
-    """Return pictures whose pixels come from elsewhere; black where that is outside.
+    """Apply an affine transform to each picture; black where the source is outside of it.
 
     Args:
         images: `(M, 3, H, W)` uint8.
-        x: Column that a pixel comes from, as factors of its own column, its row and 1, counted in
-            pixels from the centre; numbers or `(M,)`.
-        y: The row, likewise.
+        x: Row of the affine matrix that gives the source column: factors of the column, of the row
+            and of 1, in pixels from the centre; numbers or `(M,)`.
+        y: Row of the matrix that gives the source row, likewise.
     """
     height, width = images.shape[2:]
     columns = (torch.arange(width, device=images.device) + (0.5 - width / 2))[None, None, :]
@@ -175,8 +175,8 @@ def _warp(images: Tensor, x: _Row = (1.0, 0.0, 0.0), y: _Row = (0.0, 1.0, 0.0)) 
         by_column, by_row, shift = (
             part[:, None, None] if isinstance(part, Tensor) else part for part in row
         )
-        places = by_column * columns + by_row * rows + shift
-        return (places * (2 / size)).expand(len(images), height, width)
+        source = by_column * columns + by_row * rows + shift
+        return (source * (2 / size)).expand(len(images), height, width)
 
     grid = torch.stack([sources(x, width), sources(y, height)], dim=3)
     warped = F.grid_sample(
@@ -190,7 +190,7 @@ def _gray(images: Tensor) -> Tensor:
     return (0.2989 * red + 0.587 * green + 0.114 * blue).floor()[:, None]
 
 
-def _blend(pixels: Tensor, plain: Tensor, strength: Tensor) -> Tensor:
-    """Move pictures away from plain ones (positive strengths) or towards them (negative)."""
-    factor = 1 + strength[:, None, None, None]
-    return (pixels * factor + plain * (1 - factor)).clamp(0, 255).to(torch.uint8)
+def _blend(pixels: Tensor, degenerate: Tensor, magnitude: Tensor) -> Tensor:
+    """Extrapolate from a degenerate picture (positive magnitudes) or blend with it (negative)."""
+    factor = 1 + magnitude[:, None, None, None]
+    return (pixels * factor + degenerate * (1 - factor)).clamp(0, 255).to(torch.uint8)

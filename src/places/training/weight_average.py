@@ -1,4 +1,4 @@
-"""A moving average of the weights of a network, which often scores better than the weights."""
+"""An exponential moving average (EMA) of the weights of a network, which often scores better."""
 
 import copy
 from itertools import chain
@@ -9,15 +9,16 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from places.errors import CheckpointError, ConfigError
 
-# The average of step n looks back over about n / 10 steps until that is as long as asked for.
-_SHORTNESS = 9
+# The decay of step n is n / (n + 9) until that exceeds the one asked for: an average over about the
+# last tenth of the steps so far.
+_WARMUP_OFFSET = 9
 
 
 def start_average(net: nn.Module, decay: float) -> nn.Module:
-    """Return a copy of a network that is never trained, only averaged into.
+    """Return a copy of a network, without gradients, for the average.
 
     Raises:
-        ConfigError: There is no such decay.
+        ConfigError: The decay is negative, or 1 or more.
     """
     if not 0 <= decay < 1:
         raise ConfigError(f"model.average_decay is 0 or more and below 1, not {decay}")
@@ -25,48 +26,48 @@ def start_average(net: nn.Module, decay: float) -> nn.Module:
 
 
 def decay_at(step: int, decay: float) -> float:
-    """Return how much of the average is kept in an optimizer step.
+    """Return the decay of an optimizer step, smaller in the first steps.
 
     Args:
-        step: The step, from 0. The first keeps nothing, so that the random weights which a network
-            starts from are in no average.
-        decay: What is kept later, once `step / (step + 9)` has risen above it.
+        step: The step, from 0. Its decay is 0, so that the average forgets the random weights.
+        decay: The decay of later steps, once `step / (step + 9)` exceeds it.
     """
-    return min(decay, step / (step + _SHORTNESS))
+    return min(decay, step / (step + _WARMUP_OFFSET))
 
 
 @torch.no_grad()
 def update_average(average: nn.Module, net: nn.Module, decay: float) -> None:
-    """Move the average towards the weights of a network, in place.
+    """Update the average in place: `average = decay * average + (1 - decay) * net`.
 
-    The statistics of batch norm are averaged with the weights, counters are copied.
+    The statistics of batch norms are averaged like weights; integer buffers are copied.
 
     Args:
-        average: What `start_average` made of `net`.
+        average: What `start_average` returned for `net`.
         net: The network.
-        decay: Part of the average that is kept, in 0..1.
+        decay: Weight of the old average, in 0..1.
     """
     pairs = list(zip(_tensors(average), _tensors(net), strict=True))
     floating = [pair for pair in pairs if pair[0].is_floating_point()]
     kept, new = [pair[0] for pair in floating], [pair[1] for pair in floating]
-    move = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]  # torch leaves it untyped
-    move(kept, new, None)
+    update = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    update(kept, new, None)
     for old, value in pairs:
         if not old.is_floating_point():
             old.copy_(value)
 
 
-def fit_average(state: dict[str, Tensor], average: nn.Module | None, *, needed: bool) -> None:
-    """Make the weights of a checkpoint suit a model with or without an average, in place.
+def match_average(state: dict[str, Tensor], average: nn.Module | None, *, needed: bool) -> None:
+    """Make the `state_dict` of a checkpoint match a model with or without an average, in place.
 
     Args:
-        state: All weights, with those of the network under `net.`, of the average under `average.`.
-        average: That of the model. If the checkpoint has none, it starts from the weights of the
-            network.
-        needed: Whether the average is what gets scored, so that nothing else can stand in for it.
+        state: The weights: those of the network as `net.`, those of the average as `average.`.
+        average: The average of the model, or `None`, for which that in the checkpoint is dropped.
+            If the checkpoint has none, it starts from the weights of the network.
+        needed: Whether the average is tested or predicted with: the weights of the network are no
+            replacement then.
 
     Raises:
-        CheckpointError: There is no average where it is needed.
+        CheckpointError: The checkpoint has no average and it is needed.
     """
     names = [name for name in state if name.startswith("average.")]
     if needed and not names:

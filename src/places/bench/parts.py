@@ -1,0 +1,120 @@
+"""Where a training step of Lightning spends its time, by the actions that Lightning profiles."""
+
+import json
+import time
+from collections import defaultdict
+from functools import wraps
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.profilers import Profiler
+
+Part = Literal["wait for data", "network and optimizer", "seeds", "callbacks", "logging", "rest"]
+PARTS: tuple[Part, ...] = get_args(Part)
+_NETWORK = ("training_step", "backward", "optimizer_step", "zero_grad", "batch_to_device")
+
+
+def part_of(action: str) -> Part:
+    """Return the part of a step that an action belongs to.
+
+    Args:
+        action: Its name for profilers, for instance `[Callback]Divergence.on_train_batch_end`.
+    """
+    kind, _, name = action.rpartition("]")
+    if name.endswith("train_dataloader_next"):
+        return "wait for data"
+    if name.endswith("StepSeeds.before_batch"):
+        return "seeds"
+    if kind == "[Callback":
+        return "callbacks"
+    # In this hook SceneClassifier logs, and does nothing else.
+    if kind == "[Logger" or name.endswith("on_before_optimizer_step"):
+        return "logging"
+    if name.endswith(_NETWORK):
+        return "network and optimizer"
+    return "rest"
+
+
+class PartTimes(Profiler):
+    """Adds up the time of each part; that of an action within another counts for its own part.
+
+    Attributes:
+        spent_s: Seconds by part, up to now.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spent_s: defaultdict[str, float] = defaultdict(float)
+        self._running: list[Part] = []
+        self._since_s = time.perf_counter()
+
+    def start(self, action_name: str) -> None:
+        """Begin an action."""
+        self._charge()
+        self._running.append(part_of(action_name))
+
+    def stop(self, action_name: str) -> None:
+        """End the action that began last."""
+        self._charge()
+        self._running.pop()
+
+    def _charge(self) -> None:
+        now_s = time.perf_counter()
+        if self._running:
+            self.spent_s[self._running[-1]] += now_s - self._since_s
+        self._since_s = now_s
+
+
+class Clock(Callback):
+    """Writes down when each training batch began, and the time that each part took until then.
+
+    Args:
+        file: Where the times go, as JSON: a list with one object for each batch.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.times_s: list[dict[str, float]] = []
+        self._parts = PartTimes()
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Profile the parts, and the loggers as one of them."""
+        trainer.profiler = self._parts  # type: ignore[attr-defined]  # set, not declared
+        for logger in trainer.loggers:
+            _profile_logger(logger, self._parts)
+
+    def on_train_batch_start(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        batch: Any,  # noqa: ANN401  # Lightning's type
+        batch_idx: int,
+    ) -> None:
+        """Note the time."""
+        self.times_s.append({"step": now_s(pl_module.device)} | self._parts.spent_s)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the times."""
+        self.file.write_text(json.dumps(self.times_s))
+
+
+def now_s(device: torch.device) -> float:
+    """Return the time in seconds once a device has done its work."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def _profile_logger(logger: Logger, profiler: Profiler) -> None:
+    for name in ("log_metrics", "save"):
+        method = getattr(logger, name)
+
+        @wraps(method)
+        def profiled(*args: Any, method: Any = method, **kwargs: Any) -> Any:  # noqa: ANN401  # passed on
+            with profiler.profile(f"[Logger]{method.__name__}"):
+                return method(*args, **kwargs)
+
+        setattr(logger, name, profiled)
