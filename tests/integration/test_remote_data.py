@@ -18,7 +18,8 @@ import places.data
 from places.data.loader import Loader
 from places.data.packing.indexing import index_shards
 from places.data.remote import download
-from places.data.remote.fetch import ShardCache, fetch_manifest
+from places.data.remote.fetch import fetch_manifest
+from places.data.remote.prefetch import ShardCache
 from places.data.streaming.bad_samples import BadSamples, DamagePolicy
 from places.data.streaming.batches import EvalCrop, TrainCrop, Workers, eval_batches, train_batches
 from places.data.streaming.samples import Cache, open_source
@@ -303,7 +304,6 @@ def test_training_does_not_notice_a_slow_busy_server_that_cuts_connections(
     nginx: Nginx, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(download, "FIRST_WAIT_S", 0.1)
-    monkeypatch.setattr(download, "RANGE_BYTES", 20_000)  # so that each shard takes several
     proxy = CuttingProxy(nginx.port, num_cuts=8, after_bytes=15_000)
     words = ["--data.batch_size", 8, "--data.shuffle_window", 4, "--trainer.max_epochs", 2]
     try:
@@ -315,7 +315,7 @@ def test_training_does_not_notice_a_slow_busy_server_that_cuts_connections(
     local, remote = (load_weights(runs / n / "checkpoints" / "last.ckpt") for n in ("0", "1"))
     assert all(torch.equal(local[key], remote[key]) for key in local)
     statuses = [request.status for request in nginx.requests()]
-    assert {206, 503} <= set(statuses)
+    assert {200, 206, 503} <= set(statuses)
     assert proxy.num_connections > proxy.num_cuts
     names = {path.name for path in root.glob("*.tar")}
     assert {path.name for path in (tmp_path / "data" / "cache").rglob("*.tar")} == names

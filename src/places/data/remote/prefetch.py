@@ -12,7 +12,7 @@ import time
 
 from places.data.remote.cache import Wait, touch
 from places.data.remote.download import StoppedError
-from places.data.remote.fetching import Fetcher
+from places.data.remote.fetch import Fetcher
 from places.data.remote.shard_uses import ShardUses, longest_horizon, peak_bytes
 from places.data.shards.manifest import Manifest
 from places.errors import ConfigError, DataError

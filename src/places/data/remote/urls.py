@@ -16,32 +16,39 @@ def is_url(root: str) -> bool:
 
 
 @dataclass(frozen=True)
-class RemoteFolder:
-    """A folder behind a URL.
+class RemoteFile:
+    """A file behind a URL.
 
     Args:
         url: Its URL, with credentials and query if it needs them.
         files: The fsspec file system that reads it.
+        size_bytes: The size that it must have; `None` if that is not known.
     """
 
     url: str
     files: Any
+    size_bytes: int | None = None
 
-    def url_of(self, name: str) -> str:
-        """Return the URL of a file; the query of an https URL stays at its end."""
-        if not _has_query(self.url):
-            return f"{self.url.rstrip('/')}/{name}"
-        parts = urlsplit(self.url)
-        return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{name}"))
+    @property
+    def shown(self) -> str:
+        """Its URL without credentials and query."""
+        return without_credentials(self.url)
 
-    def shown(self, name: str) -> str:
-        """Return the URL of a file without credentials and query."""
-        return without_credentials(self.url_of(name))
 
-    def read(self, name: str, start: int | None = None, end: int | None = None) -> bytes:
-        """Read a file or a range of it, in one try."""
-        data: bytes = self.files.cat_file(self.url_of(name), start=start, end=end)
-        return data
+@dataclass(frozen=True)
+class RemoteFolder:
+    """A folder behind a URL; for its arguments see `RemoteFile`."""
+
+    url: str
+    files: Any
+
+    def file(self, name: str, size_bytes: int | None = None) -> RemoteFile:
+        """Return a file in it; the query of an https URL stays at the end."""
+        url = f"{self.url.rstrip('/')}/{name}"
+        if _has_query(self.url):
+            parts = urlsplit(self.url)
+            url = urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{name}"))
+        return RemoteFile(url, self.files, size_bytes)
 
 
 def open_folder(url: str, option: str = "data.root") -> RemoteFolder:

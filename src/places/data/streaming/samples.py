@@ -4,7 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from places.data.remote.fetch import ShardCache, fetch_manifest, is_url
+from places.data.remote.fetch import fetch_manifest
+from places.data.remote.prefetch import ShardCache
+from places.data.remote.urls import is_url
 from places.data.shards.manifest import Manifest, load_manifest
 from places.data.streaming.bad_samples import BadSamples
 from places.data.streaming.jpeg import Pixels
