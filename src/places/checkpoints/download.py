@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
-from places.data.remote.download import download
+from places.data.remote.download import fetch_file
 from places.data.remote.urls import RemoteFile, open_folder
 from places.errors import CheckpointError, DataError
 
@@ -26,7 +26,7 @@ def fetch_checkpoint(url: str, folder: Path) -> Path:
     name = PurePosixPath(urlsplit(url).path).name
     path = folder / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}-{name}"
     try:
-        download(remote, path)
+        fetch_file(remote, path)
     except DataError as error:
         reason = [] if remote.shown in error.message else [error.message]
         what = f"cannot fetch checkpoint {remote.shown}"

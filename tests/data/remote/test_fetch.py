@@ -261,7 +261,7 @@ def test_a_broken_connection_is_taken_up_where_it_broke(nginx: Nginx, tmp_path: 
     assert [bool(asked) for asked in ranges] == [False, True, True]
 
 
-def test_connections_that_all_break_early_bring_the_file_in_the_end(nginx: Nginx, tmp_path: Path) -> None:
+def test_connections_that_all_break_early_bring_the_file(nginx: Nginx, tmp_path: Path) -> None:
     manifest = _local_manifest(nginx.root, tmp_path / "cache")
     proxy = CuttingProxy(nginx.port, num_cuts=1000, after_bytes=30_000)
     try:

@@ -59,7 +59,7 @@ def read_file(remote: RemoteFile) -> bytes:
     return memory.getvalue()
 
 
-def download(
+def fetch_file(
     remote: RemoteFile,
     path: Path,
     verify: Callable[[Path], object] | None = None,
@@ -73,8 +73,9 @@ def download(
     Args:
         remote: The file.
         path: Where it goes.
-        verify: Called with the complete partial file; raises an error if it is the wrong one.
-            Without it, a started file is only continued if the server tells which file it sends.
+        verify: Called with the complete `.part`; it raises an error if that is the wrong file, and
+            may rename it. Without it, a started file is only continued if the server tells that it
+            still is the same.
         follow: Called with the number of bytes that are there, and of all if that is known.
 
     Raises:
@@ -82,7 +83,7 @@ def download(
         StorageError: It cannot be read, or not be written.
     """
     part = path.with_name(f"{path.name}.part")
-    record = path.with_name(f"{path.name}.part.json")  # to which version the partial file belongs
+    record = _record_of(part)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with _only_writer(part) as file:
@@ -100,7 +101,6 @@ def download(
             if verify:
                 verify(part)
             part.replace(path)
-            record.unlink(missing_ok=True)
     except OSError as error:  # those of the network are DataErrors by now
         raise storage_error(f"cannot write {part}", error) from error
 
@@ -258,6 +258,11 @@ def _reason(remote: RemoteFile, error: Exception) -> str:
     return f"{kind}: {text}" if text else kind
 
 
+def _record_of(part: Path) -> Path:
+    """Return the file that tells to which version a partial file belongs."""
+    return part.with_name(f"{part.name}.json")
+
+
 @contextmanager
 def _only_writer(part: Path) -> Iterator[FileIO]:
     """Open a partial file, waiting for another process that writes it; an empty one is removed."""
@@ -272,7 +277,8 @@ def _only_writer(part: Path) -> Iterator[FileIO]:
             finally:
                 if os.fstat(file.fileno()).st_size == 0:
                     part.unlink(missing_ok=True)
-                    part.with_name(f"{part.name}.json").unlink(missing_ok=True)
+                if not part.exists():
+                    _record_of(part).unlink(missing_ok=True)
             return
 
 

@@ -7,6 +7,8 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from places.errors import ConfigError
 
+SILENCE_S = 60.0  # after which a server that sends nothing is asked again
+
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(://|::)|pipe:")
 
 
@@ -122,5 +124,5 @@ def _options(url: str) -> dict[str, Any]:
 
     # By default aiohttp ends each answer after 5 minutes, however well it flows, and waits as long
     # for one that does not.
-    timeout = aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=60)
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=SILENCE_S)
     return {"client_kwargs": {"timeout": timeout, "trust_env": True}}
