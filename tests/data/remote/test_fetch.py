@@ -300,13 +300,9 @@ def test_a_file_of_another_size_is_named(nginx: Nginx, tmp_path: Path, kept_byte
     part = manifest.root / f"train-000001.tar.{SHARD_BYTES}.part"
     part.write_bytes(_served(nginx.root, 1)[:kept_bytes])
     os.truncate(nginx.root / "train-000001.tar", 200_000)
-    with pytest.raises(DataError) as caught:
+    named = "train-000001.tar has 200,000 bytes, its manifest says 300,000"
+    with pytest.raises(DataError, match=named):
         ShardCache(nginx.url(), manifest, PLENTY).open(1)
-    assert caught.value.hint[:2] == (
-        "bytes of the server's file:  200,000",
-        "bytes of its manifest:  300,000",
-    )
-    assert not part.exists()
 
 
 def test_a_missing_shard_is_asked_for_once(nginx: Nginx, tmp_path: Path) -> None:
@@ -673,5 +669,7 @@ def test_shards_come_from_s3(root: Path, tmp_path: Path, monkeypatch: pytest.Mon
             fetch_manifest(url, "val", tmp_path / "cache")
         client.put_object(Bucket="bucket", Key="places/train-000007.tar", Body=bytes(200_000))
         (manifest.root / "train-000007.tar").unlink(missing_ok=True)
-        with pytest.raises(DataError, match="it ends before byte 300,000"):
+        with pytest.raises(
+            DataError, match="has fewer than 300,000 bytes"
+        ):
             ShardCache(url, manifest, PLENTY).open(7)

@@ -90,10 +90,20 @@ def _fetch(remote: RemoteFile, path: Path) -> None:
     if path.exists():
         print(f"{path} is there already")
         return
+    start: int | None = None
+    position = size_bytes = 0
+
+    def follow(new_position: int, new_size_bytes: int | None) -> None:
+        nonlocal start, position, size_bytes
+        if start is None:
+            start = position = size_bytes = new_position  # what is there already counts nothing
+        counter.expect((new_size_bytes or new_position) - size_bytes)
+        counter.advance(new_position - position)
+        position, size_bytes = new_position, new_size_bytes or new_position
+
     with progress(path.name, 0) as counter:
-        verify = partial(_check_md5, counter)
         try:
-            fetch_file(remote, path, verify, _Follower(counter))
+            fetch_file(remote, path, partial(_check_md5, counter), follow)
         except (MissingFileError, RefusedError) as error:
             raise DataError(
                 error.message,
@@ -102,22 +112,6 @@ def _fetch(remote: RemoteFile, path: Path) -> None:
                 "if the files are elsewhere now:    give another `base_url`",
             ) from error
     print(f"{path}: {path.stat().st_size:,} bytes, the MD5 is right")
-
-
-class _Follower:
-    """Tells a counter how far a download has come, also one that is resumed or begins anew."""
-
-    def __init__(self, counter: Counter) -> None:
-        self._counter = counter
-        self._position: int | None = None
-        self._left_bytes = 0
-
-    def __call__(self, position: int, size_bytes: int | None) -> None:
-        before = position if self._position is None else self._position
-        moved_bytes, left_bytes = max(position - before, 0), (size_bytes or position) - position
-        self._counter.expect(left_bytes + moved_bytes - self._left_bytes)
-        self._counter.advance(moved_bytes)
-        self._position, self._left_bytes = position, left_bytes
 
 
 def _check_md5(counter: Counter, part: Path) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from places.data.remote.urls import RemoteFile
+from places.errors import DataError
 
 PART_BYTES = 2**20
 RANGE_BYTES = 2**24  # each range is a request of its own
@@ -15,10 +16,6 @@ RANGE_BYTES = 2**24  # each range is a request of its own
 
 class ReplacedError(Exception):
     """The bytes that are there already do not belong to the file that is behind the URL now."""
-
-
-class WrongLengthError(Exception):
-    """The file has not the size that it must have; the text says which it has."""
 
 
 class Version(NamedTuple):
@@ -62,11 +59,15 @@ def ask(file: RemoteFile, start: int = 0, kept: Version | None = None) -> Answer
 
     Raises:
         ReplacedError: They belong to another one.
+        DataError: The file has not the size that it must have.
         Exception: Whatever the library behind the URL raises.
     """
     kept = kept or Version()
     is_http = file.url.startswith(("http://", "https://"))
     answer = _ask_server(file, start, kept) if is_http else _ask_store(file, start)
+    size_bytes = answer.version.size_bytes
+    if file.size_bytes not in (None, size_bytes or file.size_bytes):
+        raise _wrong_size(file, f"{size_bytes:,}")
     if answer.start and not answer.version.fits(kept):
         raise ReplacedError
     return answer
@@ -80,6 +81,13 @@ def status_of(error: Exception) -> int | None:
     else:
         status = getattr(error, "status", None) or getattr(error, "code", None)
     return status if isinstance(status, int) else None
+
+
+def _wrong_size(file: RemoteFile, found: str) -> DataError:
+    return DataError(
+        f"{file.shown} has {found} bytes, its manifest says {file.size_bytes:,}",
+        "put the shard and its manifest there again, both of the same run of places pack",
+    )
 
 
 def _ask_store(file: RemoteFile, start: int) -> Answer:
@@ -97,8 +105,8 @@ def _ask_store(file: RemoteFile, start: int) -> Answer:
                     raise
                 data = b""
             if len(data) != end - position:
-                ends = WrongLengthError(f"it ends before byte {end:,}")
-                raise ReplacedError if version.tag else ends
+                fewer = _wrong_size(file, f"fewer than {end:,}")
+                raise ReplacedError if version.tag else fewer
             yield data
             position = end
         if version.tag and _stored_version(file) != version:

@@ -19,7 +19,7 @@ from io import BytesIO, FileIO
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
-from places.data.remote.answers import ReplacedError, Version, WrongLengthError, ask, status_of
+from places.data.remote.answers import ReplacedError, Version, ask, status_of
 from places.data.remote.urls import RemoteFile, without_secrets
 from places.errors import DataError, StorageError
 from places.files import storage_error
@@ -44,6 +44,14 @@ class RefusedError(StorageError):
 
 class StoppedError(StorageError):
     """A file was not fetched to its end, because nobody waits for it any more."""
+
+
+class _ReadError(Exception):
+    """Reading from a server failed, not writing to the disk."""
+
+    def __init__(self, reason: Exception) -> None:
+        super().__init__()
+        self.reason = reason
 
 
 def read_file(remote: RemoteFile) -> bytes:
@@ -108,94 +116,80 @@ def fetch_file(
 def complete(
     remote: RemoteFile,
     file: BinaryIO | FileIO,
-    kept: Version = Version(),  # noqa: B008  # immutable
+    version: Version = Version(),  # noqa: B008  # immutable
     *,
     is_verified: bool = False,
     stop: threading.Event | None = None,
 ) -> Iterator[tuple[int, Version]]:
-    """Bring a local file to the end of a remote one.
+    """Bring a local file to the end of a remote one, asking again when the connection breaks.
 
     Args:
         remote: The remote file.
         file: The local file, open for writing without a buffer. It may hold the beginning.
-        kept: The version to which the beginning belongs, if known.
+        version: The version to which the beginning belongs, if known.
         is_verified: Whether the caller verifies a checksum; then a beginning is continued even if
             nothing tells to which version it belongs.
         stop: Set by another thread to end this early.
 
     Yields:
-        The number of bytes that are there, and the version of the file: when the server answers,
-        and after each part. What comes from another version than before is written from byte 0 on.
+        The number of bytes that are there, and their version: when the server answers, and after
+        each part. Another version than before is written from byte 0 on.
 
     Raises:
         MissingFileError: There is no remote file.
-        WrongLengthError: It has not the size that it must have.
+        DataError: It has not the size that it must have.
         StorageError: It cannot be read.
         StoppedError: `stop` was set.
     """
-    start = file.seek(0, os.SEEK_END)
-    arriving = _arriving(remote, start, kept, is_verified, stop or threading.Event())
-    for position, data, version in arriving:
-        if not data:
-            file.truncate(file.seek(position))
-        left = memoryview(data)
-        while left:
-            left = left[file.write(left) :]
-        yield position + len(data), version
-
-
-def _arriving(
-    remote: RemoteFile, position: int, version: Version, is_verified: bool, stop: threading.Event
-) -> Iterator[tuple[int, bytes, Version]]:
-    """Yield the parts of `_answered`, asking again when the connection breaks."""
-    num_tries, furthest = 0, position
+    stop = stop or threading.Event()
+    position = furthest = file.seek(0, os.SEEK_END)
+    num_tries = 0
     while True:
         try:
             start = position if is_verified or version.tag else 0
-            parts = _answered(remote, start, version, stop)
-            for position, data, version in parts:
-                yield position, data, version
-                position += len(data)
+            for position, data, version in _answer(remote, start, version, stop):  # noqa: B020
+                position += _write(file, position, data)
+                yield position, version
                 if position > furthest:
                     num_tries, furthest = 0, position
             return
-        except (WrongLengthError, StoppedError):
-            raise
-        except Exception as error:
-            num_tries += 1
-            if isinstance(error, ReplacedError):
-                position, version = 0, Version()
-            if not _may_pass(error) or num_tries >= NUM_TRIES:
-                # Not chained: the original may show credentials.
-                failure = _failure(remote, error, num_tries)
-                break
-            reason = _reason(remote, error)
-            _logger.warning("%s: try %d failed: %s", remote.shown, num_tries, reason)
+        except _ReadError as failed:
+            error, num_tries = failed.reason, num_tries + 1
+        if isinstance(error, ReplacedError):
+            position, version = 0, Version()
+        if not _may_pass(error) or num_tries >= NUM_TRIES:
+            raise _failure(remote, error, num_tries)
+        _logger.warning("%s: try %d failed: %s", remote.shown, num_tries, _reason(remote, error))
         # Random, lest all processes of a job come back at the same time.
         stop.wait(random.uniform(0, min(FIRST_WAIT_S * 2 ** (num_tries - 1), LONGEST_WAIT_S)))
-    raise failure
 
 
-def _answered(
+def _answer(
     remote: RemoteFile, start: int, kept: Version, stop: threading.Event
 ) -> Iterator[tuple[int, bytes, Version]]:
-    """Yield where each part of one answer belongs, the part, and the version; first an empty one.
+    """Yield where each part of an answer belongs, the part, and the version; first an empty part.
 
     `kept` is the version to which the bytes before `start` belong.
     """
-    version, position, parts = _unless(stop, partial(ask, remote, start, kept), remote.shown)
-    size_bytes = version.size_bytes
-    if remote.size_bytes not in (None, size_bytes or remote.size_bytes):
-        raise WrongLengthError(f"bytes of the server's file:  {size_bytes:,}")
+    version, position, parts = _unless(stop, partial(ask, remote, start, kept), remote)
     yield position, b"", version
-    while data := _unless(stop, partial(next, parts, b""), remote.shown):
+    while data := _unless(stop, partial(next, parts, b""), remote):
         yield position, data, version
         position += len(data)
-    if size_bytes not in (None, position):
-        raise ConnectionError(f"the connection ended at byte {position:,}")
+    if version.size_bytes not in (None, position):
+        raise _ReadError(ConnectionError(f"the connection ended at byte {position:,}"))
 
 
-def _unless(stop: threading.Event, read: Callable[[], _T], shown: str) -> _T:
+def _write(file: BinaryIO | FileIO, position: int, data: bytes) -> int:
+    if not data:
+        file.truncate(file.seek(position))
+    left = memoryview(data)
+    while left:
+        left = left[file.write(left) :]
+    return len(data)
+
+
+def _unless(stop: threading.Event, read: Callable[[], _T], remote: RemoteFile) -> _T:
     """Read in a thread of its own, which is left to itself once nobody waits any more.
 
     A server that does not answer holds a connection for a minute, and no library can be told in
@@ -213,10 +207,13 @@ def _unless(stop: threading.Event, read: Callable[[], _T], shown: str) -> _T:
         threading.Thread(target=run, name="places-read", daemon=True).start()
     while not stop.is_set():
         if wait([done], timeout=_LOOK_S).done:
-            if isinstance(done.exception(), RuntimeError) and "shutdown" in str(done.exception()):
+            error = done.exception()
+            if isinstance(error, RuntimeError) and "shutdown" in str(error):
                 break  # "cannot schedule new futures": this process is about to end
+            if isinstance(error, Exception) and not isinstance(error, DataError):
+                raise _ReadError(error)
             return done.result()
-    raise StoppedError(f"{shown} was not fetched to its end")
+    raise StoppedError(f"{remote.shown} was not fetched to its end")
 
 
 def _may_pass(error: Exception) -> bool:

@@ -11,11 +11,9 @@ import sys
 import threading
 import time
 from dataclasses import replace
-from io import FileIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from places.data.remote.answers import WrongLengthError
 from places.data.remote.cache import CacheFolder, Wait, locked
 from places.data.remote.download import MissingFileError, complete, read_file
 from places.data.remote.urls import RemoteFile, RemoteFolder, open_folder, without_credentials
@@ -129,36 +127,25 @@ def _fetch(remote: RemoteFile, sha256: str, part: int, stop: threading.Event) ->
     """Bring a partial file to the end of a shard; it is empty if the shard is wrong twice."""
     with open(part, "r+b", buffering=0, closefd=False) as file:
         for _ in range(2):
-            reasons = _faults(remote, sha256, file, stop)
-            if not reasons:
+            start, start_s = file.seek(0, os.SEEK_END), time.monotonic()
+            for _ in complete(remote, file, is_verified=True, stop=stop):
+                pass
+            megabytes, took_s = (file.tell() - start) / 1e6, time.monotonic() - start_s
+            file.seek(0)
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+            if found == sha256:
                 os.fsync(part)
+                speed = f"{megabytes:.1f} MB in {took_s:.1f} s, {megabytes / took_s:.1f} MB/s"
+                _logger.info("fetched %s: %s", remote.shown, speed)
                 return
-            _logger.warning("%s arrived damaged: %s", remote.shown, ", ".join(reasons))
+            _logger.warning("%s arrived damaged: SHA-256 %s", remote.shown, found)
             file.truncate(0)
     raise DataError(
         f"{remote.shown} is not the file that its manifest describes",
-        *reasons,
+        f"SHA-256 of its manifest:  {sha256}",
+        f"SHA-256 found:            {found}",
         "put the shard and its manifest there again, both of the same run of places pack",
     )
-
-
-def _faults(remote: RemoteFile, sha256: str, file: FileIO, stop: threading.Event) -> list[str]:
-    """Bring a partial file to the end of a shard and tell what is wrong with it then."""
-    start, start_s = file.seek(0, os.SEEK_END), time.monotonic()
-    try:
-        for _ in complete(remote, file, is_verified=True, stop=stop):
-            pass
-    except WrongLengthError as error:
-        return [str(error), f"bytes of its manifest:  {remote.size_bytes:,}"]
-    took_s = max(time.monotonic() - start_s, 1e-6)
-    megabytes = (file.tell() - start) / 1e6
-    speed = f"{megabytes:.1f} MB in {took_s:.1f} s, {megabytes / took_s:.1f} MB/s"
-    _logger.info("fetched %s: %s", remote.shown, speed)
-    file.seek(0)
-    found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found == sha256:
-        return []
-    return [f"SHA-256 of its manifest:  {sha256}", f"SHA-256 found:            {found}"]
 
 
 def _read_manifest(folder: RemoteFolder, split: str) -> tuple[Manifest, bytes]:
