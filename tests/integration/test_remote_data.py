@@ -121,7 +121,7 @@ def test_a_cache_that_is_too_small_is_refused_with_the_size_it_needs(
 ) -> None:
     with pytest.raises(ConfigError, match="3e-05 is too small") as raised:
         next(iter(_node(nginx.url(), tmp_path / "cache", 0, 0.00003)))
-    assert "--data.cache_size_gb" in str(raised.value)
+    assert "`cache_size_gb`" in str(raised.value)
     assert not nginx.requests()
 
 

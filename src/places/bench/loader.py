@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from places.data.checks import check_train_order
+from places.data.streaming import plan
 from places.data.streaming.batches import TrainCrop, Workers, train_batches
 from places.data.streaming.decode import NUM_CROP_UNIFORMS, decode_for_crop, resize_crop
 from places.data.streaming.samples import Source, open_source
@@ -69,7 +69,7 @@ def bench_loader(
         ConfigError: The sizes do not suit each other.
     """
     source = open_source(root, split)
-    check_train_order(source.manifest.num_samples, batch_size, shuffle_window)
+    plan.check_train_order(source.manifest.num_samples, batch_size, shuffle_window)
     num_threads = num_threads or len(os.sched_getaffinity(0))
     crop = TrainCrop(image_size, _CROP.scale, _CROP.ratio, _CROP.flip)
     num_batches = min(num_batches, source.manifest.num_samples // batch_size)

@@ -48,11 +48,11 @@ class Position:
                 raise CheckpointError(
                     f"the checkpoint's training data differ: {name} was {state[name]}, is {now}",
                     "resume with the data and seed it was trained with,",
-                    "or start a new run from its weights:  --model.weights CHECKPOINT",
+                    "or start a new run from its weights, which are model.weights of its recipe",
                 )
         if state["num_samples_consumed"] % batch_size:
             raise CheckpointError(
-                f"no step of data.batch_size {batch_size} ends at the checkpoint's position, "
+                f"no step of `batch_size` {batch_size} ends at the checkpoint's position, "
                 f"{state['num_samples_consumed']} pictures into the epoch",
                 "resume with the batch size it was trained with",
             )

@@ -85,7 +85,7 @@ def test_other_folders_and_tars_need_a_split(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine.tar").touch()
     for name in ("mine", "mine.tar"):
-        with pytest.raises(DataError, match=rf"the split of .*{name} is not known\n  add --split"):
+        with pytest.raises(DataError, match=rf"the split of .*{name} is not known\n  add `split`"):
             sources_of([tmp_path / name])
     by_split, _ = sources_of([tmp_path / "mine", tmp_path / "mine.tar"], "train")
     assert [source.variant for source in by_split["train"]] == ["folder", "folder"]
@@ -106,7 +106,7 @@ def test_mistakes_among_the_sources_are_named(tmp_path: Path) -> None:
     for message, names in cases.items():
         with pytest.raises(DataError, match=message):
             sources_of([tmp_path / name for name in names])
-    with pytest.raises(DataError, match="holds the split 'val', but --split is 'train'"):
+    with pytest.raises(DataError, match="holds the split 'val', but `split` is 'train'"):
         sources_of([tmp_path / "val_256.tar"], "train")
 
 
@@ -124,7 +124,7 @@ def test_a_wrong_checksum_names_both() -> None:
     with pytest.raises(DataError) as error:
         check_md5(Path("val_256.tar"), "aa", "bb")
     assert "found:      aa\n  published:  bb\n" in str(error.value)
-    assert "--no-md5" in str(error.value)
+    assert "`no_md5`" in str(error.value)
 
 
 def test_checksums_of_files_are_compared_beside_the_block(tmp_path: Path) -> None:

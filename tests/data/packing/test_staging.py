@@ -130,8 +130,8 @@ def test_other_data_is_refused_with_what_to_type(tmp_path: Path) -> None:
     assert str(error.value).splitlines() == [
         f"{tmp_path} holds other data for split 'val'",
         "  found:       a.tar, seed 0, shard_size_mb 256, limit None",
-        "  replace it:  add --force",
-        "  keep it:     choose another --root",
+        "  replace it:  add `force`",
+        "  keep it:     choose another `root`",
     ]
     assert not is_packed(tmp_path, "val", RECORD | {"seed": 1}, force=True)
 

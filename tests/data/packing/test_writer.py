@@ -178,7 +178,7 @@ def test_more_shards_than_the_index_can_number_are_refused(
     pictures = from_tar(write_tar(tmp_path / "a.tar", train_files(5)))
     monkeypatch.setattr(shard_writer, "_MAX_SHARDS", 4)
     with pytest.raises(
-        DataError, match=r"5 shards are more than the 4 .*\n  use a larger --shard_size"
+        DataError, match=r"5 shards are more than the 4 .*\n  use a larger `shard_size"
     ):
         lay_out(pictures, 1)
 

@@ -207,7 +207,7 @@ def test_commands_and_chains_are_refused(url: str, tmp_path: Path) -> None:
 
 
 def test_an_unknown_kind_of_url_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"data.root parchment://h/p cannot be read: .*parchment"):
+    with pytest.raises(ConfigError, match=r"`root` parchment://h/p cannot be read: .*parchment"):
         fetch_manifest("parchment://h/p", "train", tmp_path)
 
 
@@ -407,9 +407,9 @@ def test_shards_read_at_the_same_time_must_fit(root: Path, tmp_path: Path) -> No
     with pytest.raises(ConfigError) as caught:
         cache.follow(uses, 0)
     assert str(caught.value).splitlines() == [
-        f"data.cache_size_gb {(needed_bytes - 1) / 1e9:g} is too small for the shards in use",
+        f"`cache_size_gb` {(needed_bytes - 1) / 1e9:g} is too small for the shards in use",
         f"  needed:  {needed_bytes:,} bytes      given: {needed_bytes - 1:,} bytes",
-        "  type:    --data.cache_size_gb 0.1, or a small --data.shuffle_window",
+        "  type:    `cache_size_gb` 0.1, or a small `shuffle_window`",
     ]
     enough = ShardCache(root.as_uri(), manifest, needed_bytes)
     enough.follow(uses, 0)
@@ -431,7 +431,7 @@ def test_shards_in_use_are_not_removed(root: Path, tmp_path: Path) -> None:
         cache.open(2)
     assert caught.value.message == "no room for train-000002.tar with 300,000 bytes in the cache"
     assert caught.value.hint[0] == "in use:  600,000 bytes: train-000000.tar, train-000001.tar"
-    assert "--data.cache_size_gb" in caught.value.hint[-1]
+    assert "`cache_size_gb`" in caught.value.hint[-1]
     assert os.pread(files[0], SHARD_BYTES, 0) == _served(root, 0)
     os.close(files[0])
     assert _read(cache, 2) == _served(root, 2)
@@ -602,7 +602,7 @@ def test_closing_ends_waiting_for_room(root: Path, tmp_path: Path) -> None:
 
 def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "gcsfs", None)
-    with pytest.raises(ConfigError, match=r"data.root gs://bucket needs a package") as caught:
+    with pytest.raises(ConfigError, match=r"`root` gs://bucket needs a package") as caught:
         fetch_manifest("gs://bucket", "train", tmp_path)
     assert "pip install 'places[gs]'" in str(caught.value)
 
@@ -669,7 +669,5 @@ def test_shards_come_from_s3(root: Path, tmp_path: Path, monkeypatch: pytest.Mon
             fetch_manifest(url, "val", tmp_path / "cache")
         client.put_object(Bucket="bucket", Key="places/train-000007.tar", Body=bytes(200_000))
         (manifest.root / "train-000007.tar").unlink(missing_ok=True)
-        with pytest.raises(
-            DataError, match="has fewer than 300,000 bytes"
-        ):
+        with pytest.raises(DataError, match="has fewer than 300,000 bytes"):
             ShardCache(url, manifest, PLENTY).open(7)

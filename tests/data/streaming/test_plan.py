@@ -157,9 +157,9 @@ def test_an_empty_shard_is_no_obstacle(window: int | None) -> None:
 
 
 def test_crops_grow_between_two_epochs_in_steps_of_32() -> None:
-    sizes = [plan.image_size_at(epoch, 224, 128, (2, 6)) for epoch in range(8)]
+    sizes = [plan.Growth(224, 128, (2, 6)).image_size_at(epoch) for epoch in range(8)]
     assert sizes == [128, 128, 128, 128, 160, 192, 224, 224]
-    assert [plan.image_size_at(epoch, 224, None, (2, 6)) for epoch in range(8)] == [224] * 8
+    assert [plan.Growth(224, None, (2, 6)).image_size_at(epoch) for epoch in range(8)] == [224] * 8
 
 
 @given(st.integers(32, 300), st.integers(0, 200), st.integers(0, 9), st.integers(1, 30))
@@ -167,7 +167,7 @@ def test_crops_never_shrink_and_end_at_the_final_size(
     start: int, more: int, first: int, length: int
 ) -> None:
     sizes = [
-        plan.image_size_at(epoch, start + more, start, (first, first + length))
+        plan.Growth(start + more, start, (first, first + length)).image_size_at(epoch)
         for epoch in range(first + length + 2)
     ]
     assert sizes == sorted(sizes)

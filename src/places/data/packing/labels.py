@@ -63,7 +63,7 @@ def check_count(pictures: Pictures) -> None:
     if source.num_images not in (None, found):
         raise DataError(
             f"{source.path} holds {found:,} pictures, but {source.num_images:,} were published",
-            f"get it again; a part of it needs another name and --split {source.split}",
+            f"get it again; a part of it needs another name and `split` {source.split}",
         )
     if not found:
         paths = ", ".join(str(source.path) for source in pictures.sources)

@@ -115,12 +115,12 @@ def _source(path: Path, split: str | None) -> Source:
     known = _official(path) if path.name in ARCHIVES else _unpacked(path)
     if known and path.name in ARCHIVES and split not in (None, known.split):
         raise DataError(
-            f"{path.name} holds the split {known.split!r}, but --split is {split!r}",
-            "leave --split out: it is for folders and for tars without an official name",
+            f"{path.name} holds the split {known.split!r}, but `split` is {split!r}",
+            "leave `split` out: it is for folders and for tars without an official name",
         )
     if known is None and split is None:
         raise DataError(
-            f"the split of {path} is not known", "add --split train, --split val or --split test"
+            f"the split of {path} is not known", "add `split` train, `split` val or `split` test"
         )
     source = known or Source(path, split or "")
     return replace(source, split=split) if split else source
@@ -170,7 +170,7 @@ def check_md5(path: Path, found: str, expected: str) -> None:
             f"{path} is not the file of that name: its MD5 is wrong",
             f"found:      {found}",
             f"published:  {expected}",
-            "get it again, or add --no-md5 to pack it as it is",
+            "get it again, or add `no_md5` to pack it as it is",
         )
 
 

@@ -95,7 +95,7 @@ def pack(
         DataError: Something is wrong with a source, or the folder holds something else.
     """
     if shard_size_mb < 1 or (limit is not None and limit < 1):
-        raise ConfigError("--shard_size_mb and --limit must be at least 1")
+        raise ConfigError("`shard_size_mb` and `limit` must be at least 1")
     by_split, lists = sources_of(source, split)
     for name, sources in by_split.items():
         order_seed = seed if name == "train" else 0  # the others are not shuffled
@@ -170,7 +170,7 @@ def _list_pictures(job: _Job, counter: Counter) -> Pictures:
         raise DataError(
             f"{pictures.other_images.count:,} pictures are no JPEG files; they are not converted",
             f"found:         {pictures.other_images}",
-            "convert them, or leave them out:  add --skip_other_files",
+            "convert them, or leave them out:  add `skip_other_files`",
         )
     check_count(pictures)
     settle_labels(pictures, job.lists, job.md5)

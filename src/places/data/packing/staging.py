@@ -120,8 +120,8 @@ def is_packed(root: Path, split: str, packed_from: Mapping[str, Any], force: boo
     raise DataError(
         f"{root} holds other data for split {split!r}",
         f"found:       {found}",
-        "replace it:  add --force",
-        "keep it:     choose another --root",
+        "replace it:  add `force`",
+        "keep it:     choose another `root`",
     )
 
 

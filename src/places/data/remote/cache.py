@@ -5,6 +5,7 @@ Files in use carry a shared flock, files being fetched an exclusive one under th
 loses its locks, so nothing has to be cleaned up.
 """
 
+import errno
 import fcntl
 import os
 import re
@@ -15,6 +16,7 @@ from enum import Enum, auto
 from pathlib import Path
 
 from places.errors import StorageError
+from places.files import storage_error
 
 _PART = re.compile(r"\.(\d+)\.part$")
 
@@ -139,7 +141,7 @@ class CacheFolder:
             f"no room for {name} with {size_bytes:,} bytes in the cache",
             f"in use:  {sum(file.size_bytes for file in used):,} bytes: {shown or 'nothing'}",
             f"limit:   {self.limit_bytes:,} bytes in {self.cache}, less {kept_bytes:,} for indexes",
-            "type a larger --data.cache_size_gb, or end other runs with the same cache",
+            "type a larger `cache_size_gb`, or end other runs with the same cache",
         )
 
     def _part(self, name: str, size_bytes: int) -> Path:
@@ -190,6 +192,14 @@ def touch(file: int) -> None:
     """Note that a file of the cache was used just now."""
     with suppress(PermissionError):  # another user's file
         os.utime(file)
+
+
+def cache_error(what: str, error: OSError) -> StorageError:
+    """Return how to report an error of the system in the cache; see `storage_error`."""
+    reported = storage_error(what, error)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StorageError(reported.message, "make room there, or type a smaller `cache_size_gb`")
+    return reported
 
 
 def _lock(file: int, kind: int) -> bool:

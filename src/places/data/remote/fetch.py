@@ -14,12 +14,11 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from places.data.remote.cache import CacheFolder, Wait, locked
+from places.data.remote.cache import CacheFolder, Wait, cache_error, locked
 from places.data.remote.download import MissingFileError, complete, read_file
 from places.data.remote.urls import RemoteFile, RemoteFolder, open_folder, without_credentials
 from places.data.shards.manifest import Manifest, index_path, load_manifest, manifest_path
 from places.errors import DataError, StorageError
-from places.files import storage_error
 
 _logger = logging.getLogger("places.data.remote.fetch")
 
@@ -76,7 +75,7 @@ class Fetcher:
             file = self.open(shard)
         except OSError as error:  # those of the network are DataErrors by now
             what = f"cannot keep {wanted.name} in {self._folder.folder}"
-            raise storage_error(what, error) from error
+            raise cache_error(what, error) from error
         return Wait.BUSY if file is None else file
 
     def full(self, shard: int) -> StorageError:
@@ -119,7 +118,7 @@ def fetch_manifest(
             if folder != manifest.root and manifest_path(folder, split).exists():
                 _remove_index(folder, split)
     except OSError as error:  # those of the network are DataErrors by now
-        raise storage_error(f"cannot use the cache {cache}", error) from error
+        raise cache_error(f"cannot use the cache {cache}", error) from error
     return manifest
 
 

@@ -226,8 +226,8 @@ class ShardCache:
             needed_bytes = math.ceil(in_use_bytes / self._prefetch_share)
             enough_gb = math.ceil(needed_bytes / 1e8) / 10
             raise ConfigError(
-                f"data.cache_size_gb {limit_bytes / 1e9:g} is too small for the shards in use",
+                f"`cache_size_gb` {limit_bytes / 1e9:g} is too small for the shards in use",
                 f"needed:  {needed_bytes:,} bytes      given: {limit_bytes:,} bytes",
-                f"type:    --data.cache_size_gb {enough_gb:g}, or a small --data.shuffle_window",
+                f"type:    `cache_size_gb` {enough_gb:g}, or a small `shuffle_window`",
             )
         return horizon

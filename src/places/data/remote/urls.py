@@ -53,7 +53,7 @@ class RemoteFolder:
         return RemoteFile(url, self.files, size_bytes)
 
 
-def open_folder(url: str, option: str = "data.root") -> RemoteFolder:
+def open_folder(url: str, option: str = "`root`") -> RemoteFolder:
     """Prepare to read files below a URL; asks for nothing yet.
 
     Args:

@@ -49,7 +49,7 @@ class BadSamples:
         """
         reason = f"{error.message}, in {place}"
         if self.policy == "raise":
-            go_on = "go on without it:  --data.bad_samples skip"
+            go_on = "go on without it:  `bad_samples` skip"
             raise DataError(reason, *error.hint[:2], go_on) from error
         with self._lock:
             is_new = sample not in self._reasons
@@ -58,7 +58,7 @@ class BadSamples:
         if is_new and count > self.max_bad_samples:
             raise DataError(
                 f"{count:,} samples could not be read, the last: {reason}",
-                f"at most --data.max_bad_samples {self.max_bad_samples:,} are skipped",
+                f"at most `max_bad_samples` {self.max_bad_samples:,} are skipped",
                 "check the shards:  places verify ROOT --decode",
             ) from error
         if is_new:
