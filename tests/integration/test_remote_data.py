@@ -19,10 +19,10 @@ from places.data.loader import Loader
 from places.data.packing.indexing import index_shards
 from places.data.remote import download
 from places.data.remote.fetch import fetch_manifest
-from places.data.remote.prefetch import ShardCache
+from places.data.remote.prefetch import RemoteShards
 from places.data.streaming.bad_samples import BadSamples, DamagePolicy
 from places.data.streaming.batches import EvalCrop, TrainCrop, Workers, eval_batches, train_batches
-from places.data.streaming.samples import Cache, open_source
+from places.data.streaming.samples import Cache, open_samples
 from places.errors import ConfigError, DataError, StorageError
 
 NUM_SHARDS = 12
@@ -146,7 +146,7 @@ def _fetching_threads() -> list[str]:
 def test_an_epoch_that_is_left_early_lets_go_of_its_shards(
     root: Path, tmp_path: Path, split: str
 ) -> None:
-    source = open_source(root.as_uri(), split, cache=Cache(tmp_path / "cache"))
+    source = open_samples(root.as_uri(), split, cache=Cache(tmp_path / "cache"))
     workers = Workers(num_threads=2)
     if split == "train":
         crop = TrainCrop(32, (0.08, 1.0), (3 / 4, 4 / 3), flip=True)
@@ -251,11 +251,11 @@ def test_a_cache_without_room_is_no_damage(root: Path, tmp_path: Path) -> None:
     size_gb = 0.9 * sum(path.stat().st_size for path in root.glob("val-*.tar")) / 1e9
     cache = Cache(tmp_path / "cache", size_gb)
     manifest = fetch_manifest(root.as_uri(), "val", cache.folder)
-    other = ShardCache(root.as_uri(), manifest, int(size_gb * 1e9))
+    other = RemoteShards(root.as_uri(), manifest, int(size_gb * 1e9))
     held = [other.open(shard) for shard in range(10)]
-    source = open_source(root.as_uri(), "val", BadSamples("skip"), cache)
-    assert source.shards._cache is not None
-    source.shards._cache._patience_s = 0.2
+    source = open_samples(root.as_uri(), "val", BadSamples("skip"), cache)
+    assert source.shards._remote is not None
+    source.shards._remote._patience_s = 0.2
     batches = eval_batches(source, EvalCrop(32, 36, "squash"), Workers(), batch_size=4)
     with pytest.raises(StorageError, match="no room for val-0000") as raised:
         list(batches)

@@ -15,7 +15,7 @@ from places.data.streaming import plan
 from places.data.streaming.bad_samples import BadSamples, DamagePolicy
 from places.data.streaming.batches import EvalCrop, TrainCrop, eval_batches, train_batches
 from places.data.streaming.decode import ResizeMode
-from places.data.streaming.samples import Cache, Source, open_source
+from places.data.streaming.samples import Cache, SplitSamples, open_samples
 from places.data.streaming.stream import Batch
 from places.data.workers import attached_trainer, workers_of
 
@@ -94,7 +94,7 @@ class Places365(LightningDataModule):
         self.cache_folder = cache_folder
         self.cache_size_gb = cache_size_gb
         self.manifests: dict[str, Manifest] = {}
-        self.sources: dict[str, Source] = {}
+        self.sources: dict[str, SplitSamples] = {}
 
     def setup(self, stage: str) -> None:
         """Open the manifests of the splits that a stage needs.
@@ -105,7 +105,7 @@ class Places365(LightningDataModule):
         """
         plan.check_batch_size(self.batch_size, attached_trainer(self).world_size)
         for split in self._splits(stage):
-            self.sources[split] = open_source(
+            self.sources[split] = open_samples(
                 self.root,
                 split,
                 BadSamples(self.bad_samples, self.max_bad_samples),

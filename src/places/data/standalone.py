@@ -12,7 +12,7 @@ from places.data.streaming import plan
 from places.data.streaming.bad_samples import BadSamples, DamagePolicy
 from places.data.streaming.batches import EvalCrop, TrainCrop, Workers, eval_batches, train_batches
 from places.data.streaming.decode import ResizeMode
-from places.data.streaming.samples import Cache, Source, open_source
+from places.data.streaming.samples import Cache, SplitSamples, open_samples
 from places.data.streaming.stream import Batch
 from places.errors import ConfigError
 
@@ -84,11 +84,11 @@ def open(  # used as places.data.open
     workers = _workers(batch_size, rank, num_ranks, num_ranks_per_node, num_threads, pin_memory)
     check_word("`bad_samples`", bad_samples, get_args(DamagePolicy))
     bad = BadSamples(bad_samples, max_bad_samples)
-    opened = partial(open_source, root, split, bad, Cache(Path(cache_folder), cache_size_gb))
+    opened = partial(open_samples, root, split, bad, Cache(Path(cache_folder), cache_size_gb))
     source = opened()  # what is missing is said now
     source.close()
     num_samples = source.manifest.num_samples
-    batches: Callable[[Source], Iterator[Batch]]
+    batches: Callable[[SplitSamples], Iterator[Batch]]
     if split == "train" if train is None else train:
         plan.check_train_order(num_samples, batch_size, shuffle_window)
         num_batches = num_samples // batch_size
@@ -117,7 +117,7 @@ def open(  # used as places.data.open
 
 
 def _iterate(
-    opened: Callable[[], Source], batches: Callable[[Source], Iterator[Batch]]
+    opened: Callable[[], SplitSamples], batches: Callable[[SplitSamples], Iterator[Batch]]
 ) -> Iterator[Batch]:
     source = opened()
     try:

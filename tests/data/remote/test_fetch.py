@@ -26,7 +26,7 @@ from places.data.remote import answers, download
 from places.data.remote.cache import CacheFolder
 from places.data.remote.download import StoppedError
 from places.data.remote.fetch import fetch_manifest
-from places.data.remote.prefetch import NUM_PREFETCHERS, ShardCache
+from places.data.remote.prefetch import NUM_PREFETCHERS, RemoteShards
 from places.data.remote.shard_uses import shard_uses
 from places.data.remote.urls import is_url
 from places.data.shards.manifest import (
@@ -64,8 +64,8 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(answers, "RANGE_BYTES", 100_000)
 
 
-def _read(cache: ShardCache, shard: int) -> bytes:
-    file = cache.open(shard)
+def _read(shards: RemoteShards, shard: int) -> bytes:
+    file = shards.open(shard)
     with os.fdopen(file, "rb") as reader:
         return reader.read()
 
@@ -152,7 +152,7 @@ def test_indexes_make_room_for_themselves(root: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     train = fetch_manifest(root.as_uri(), "train", cache)
     limit_bytes = _cache_bytes(cache) + 3 * SHARD_BYTES
-    shards = ShardCache(root.as_uri(), train, limit_bytes)
+    shards = RemoteShards(root.as_uri(), train, limit_bytes)
     files = [shards.open(number) for number in range(3)]
     with pytest.raises(StorageError, match=r"no room for val.json with .* bytes in the cache"):
         fetch_manifest(root.as_uri(), "val", cache, limit_bytes)
@@ -216,9 +216,9 @@ def test_a_shard_comes_once_and_unharmed(
 ) -> None:
     caplog.set_level(logging.INFO, "places.data.remote.fetch")
     manifest = fetch_manifest(nginx.url(), "train", tmp_path / "cache")
-    cache = ShardCache(nginx.url(), manifest, PLENTY)
+    shards = RemoteShards(nginx.url(), manifest, PLENTY)
     for _ in range(2):
-        assert _read(cache, 3) == _served(nginx.root, 3)
+        assert _read(shards, 3) == _served(nginx.root, 3)
     assert [request.sent_bytes for request in nginx.requests()] == [SHARD_BYTES]
     assert re.search(r"fetched http.*/train-000003.tar: 0.3 MB in .* MB/s", caplog.text)
     assert not list(manifest.root.glob("*.part"))
@@ -226,23 +226,23 @@ def test_a_shard_comes_once_and_unharmed(
 
 def test_a_file_url_works_too(root: Path, tmp_path: Path) -> None:
     manifest = fetch_manifest(root.as_uri(), "train", tmp_path / "cache")
-    cache = ShardCache(root.as_uri(), manifest, PLENTY)
-    assert _read(cache, 0) == _served(root, 0)
+    shards = RemoteShards(root.as_uri(), manifest, PLENTY)
+    assert _read(shards, 0) == _served(root, 0)
 
 
 def test_a_server_without_ranges_sends_the_whole_file(nginx: Nginx, tmp_path: Path) -> None:
     manifest = fetch_manifest(nginx.url("whole"), "train", tmp_path / "cache")
     part = manifest.root / f"train-000002.tar.{SHARD_BYTES}.part"
     part.write_bytes(_served(nginx.root, 2)[:1000])
-    assert _read(ShardCache(nginx.url("whole"), manifest, PLENTY), 2) == _served(nginx.root, 2)
+    assert _read(RemoteShards(nginx.url("whole"), manifest, PLENTY), 2) == _served(nginx.root, 2)
     assert [request.status for request in nginx.requests()] == [200]
 
 
 def test_a_busy_server_is_asked_again(nginx: Nginx, tmp_path: Path) -> None:
     manifest = _local_manifest(nginx.root, tmp_path / "cache")
-    cache = ShardCache(nginx.url("busy"), manifest, PLENTY)
+    shards = RemoteShards(nginx.url("busy"), manifest, PLENTY)
     for shard in range(3):
-        assert _read(cache, shard) == _served(nginx.root, shard)
+        assert _read(shards, shard) == _served(nginx.root, shard)
     statuses = [request.status for request in nginx.requests()]
     assert statuses.count(200) == 3
     assert 503 in statuses
@@ -252,8 +252,8 @@ def test_a_broken_connection_is_taken_up_where_it_broke(nginx: Nginx, tmp_path: 
     manifest = _local_manifest(nginx.root, tmp_path / "cache")
     proxy = CuttingProxy(nginx.port, num_cuts=2, after_bytes=130_000)
     try:
-        cache = ShardCache(nginx.url(port=proxy.port), manifest, PLENTY)
-        assert _read(cache, 5) == _served(nginx.root, 5)
+        shards = RemoteShards(nginx.url(port=proxy.port), manifest, PLENTY)
+        assert _read(shards, 5) == _served(nginx.root, 5)
     finally:
         proxy.close()
     ranges = [request.range for request in nginx.requests()]
@@ -265,8 +265,8 @@ def test_connections_that_all_break_early_bring_the_file(nginx: Nginx, tmp_path:
     manifest = _local_manifest(nginx.root, tmp_path / "cache")
     proxy = CuttingProxy(nginx.port, num_cuts=1000, after_bytes=30_000)
     try:
-        cache = ShardCache(nginx.url(port=proxy.port), manifest, PLENTY)
-        assert _read(cache, 5) == _served(nginx.root, 5)
+        shards = RemoteShards(nginx.url(port=proxy.port), manifest, PLENTY)
+        assert _read(shards, 5) == _served(nginx.root, 5)
     finally:
         proxy.close()
 
@@ -276,7 +276,7 @@ def test_a_wrong_sum_is_fetched_once_more_and_then_named(nginx: Nginx, tmp_path:
     other = bytes(SHARD_BYTES)
     (nginx.root / "train-000001.tar").write_bytes(other)
     with pytest.raises(DataError) as caught:
-        ShardCache(nginx.url(), manifest, PLENTY).open(1)
+        RemoteShards(nginx.url(), manifest, PLENTY).open(1)
     assert str(caught.value).splitlines()[:3] == [
         f"{nginx.url()}/train-000001.tar is not the file that its manifest describes",
         f"  SHA-256 of its manifest:  {manifest.shards[1].sha256}",
@@ -290,7 +290,7 @@ def test_a_wrong_beginning_from_before_is_replaced(nginx: Nginx, tmp_path: Path)
     manifest = fetch_manifest(nginx.url(), "train", tmp_path / "cache")
     part = manifest.root / f"train-000001.tar.{SHARD_BYTES}.part"
     part.write_bytes(b"wrong beginning")
-    assert _read(ShardCache(nginx.url(), manifest, PLENTY), 1) == _served(nginx.root, 1)
+    assert _read(RemoteShards(nginx.url(), manifest, PLENTY), 1) == _served(nginx.root, 1)
     assert not part.exists()
 
 
@@ -302,7 +302,7 @@ def test_a_file_of_another_size_is_named(nginx: Nginx, tmp_path: Path, kept_byte
     os.truncate(nginx.root / "train-000001.tar", 200_000)
     named = "train-000001.tar has 200,000 bytes, its manifest says 300,000"
     with pytest.raises(DataError, match=named):
-        ShardCache(nginx.url(), manifest, PLENTY).open(1)
+        RemoteShards(nginx.url(), manifest, PLENTY).open(1)
 
 
 def test_a_missing_shard_is_asked_for_once(nginx: Nginx, tmp_path: Path) -> None:
@@ -311,7 +311,7 @@ def test_a_missing_shard_is_asked_for_once(nginx: Nginx, tmp_path: Path) -> None
     with pytest.raises(
         DataError, match=rf"^{nginx.url()}/train-000001.tar does not exist"
     ) as error:
-        ShardCache(nginx.url(), manifest, PLENTY).open(1)
+        RemoteShards(nginx.url(), manifest, PLENTY).open(1)
     assert "not found (404)" in str(error.value)
     assert [request.status for request in nginx.requests()] == [404]
 
@@ -322,7 +322,7 @@ def test_no_permission_is_said_at_once_without_the_credentials(
     manifest = _local_manifest(nginx.root, tmp_path / "cache")
     for url in (nginx.url("denied", login="me:secret66@"), nginx.url("denied?key=secret66")):
         with pytest.raises(DataError) as caught:
-            ShardCache(url, manifest, PLENTY).open(1)
+            RemoteShards(url, manifest, PLENTY).open(1)
         shown = f"{nginx.url('denied')}/train-000001.tar"
         assert caught.value.message == f"no permission to read {shown}"
         assert "403" in str(caught.value)
@@ -335,7 +335,7 @@ def test_user_and_password_or_a_token_open_the_door(nginx: Nginx, tmp_path: Path
     login, token = nginx.url("login", login="me:secret88@"), nginx.url("token?token=hidden77")
     for url in (login, token):
         manifest = fetch_manifest(url, "train", tmp_path / "cache")
-        assert _read(ShardCache(url, manifest, PLENTY), 1) == _served(nginx.root, 1)
+        assert _read(RemoteShards(url, manifest, PLENTY), 1) == _served(nginx.root, 1)
     renewed = nginx.url("login", login="me:other@")
     with pytest.raises(DataError, match="no permission"):
         fetch_manifest(renewed, "train", tmp_path / "cache")
@@ -350,7 +350,7 @@ def test_a_server_that_is_down_is_named_with_the_tries(
     proxy.close()  # nobody listens there now
     url = nginx.url(port=proxy.port, login="me:secret66@")
     with pytest.raises(DataError) as caught:
-        ShardCache(url, manifest, PLENTY).open(1)
+        RemoteShards(url, manifest, PLENTY).open(1)
     shown = nginx.url(port=proxy.port)
     assert caught.value.message == f"cannot read {shown}/train-000001.tar"
     assert caught.value.hint[0].startswith("after 3 tries:  ClientConnector")
@@ -359,11 +359,11 @@ def test_a_server_that_is_down_is_named_with_the_tries(
 
 def test_shards_are_fetched_ahead_in_order_of_use(nginx: Nginx, tmp_path: Path) -> None:
     manifest = fetch_manifest(nginx.url(), "train", tmp_path / "cache")
-    cache = ShardCache(nginx.url(), manifest, PLENTY)
+    shards = RemoteShards(nginx.url(), manifest, PLENTY)
     order = [5, 2, 7, 0]
-    cache.follow(shard_uses(np.repeat(order, 10), 1), first_step=0)
+    shards.follow(shard_uses(np.repeat(order, 10), 1), first_step=0)
     wait_until(lambda: len(list(manifest.root.glob("*.tar"))) == 4)
-    cache.close()
+    shards.close()
     assert {path.name for path in manifest.root.glob("*.tar")} == {
         f"train-{shard:06d}.tar" for shard in order
     }
@@ -373,10 +373,10 @@ def test_shards_are_fetched_ahead_in_order_of_use(nginx: Nginx, tmp_path: Path) 
 
 def test_a_resumed_epoch_fetches_only_what_is_left(nginx: Nginx, tmp_path: Path) -> None:
     manifest = fetch_manifest(nginx.url(), "train", tmp_path / "cache")
-    cache = ShardCache(nginx.url(), manifest, PLENTY)
-    cache.follow(shard_uses(np.repeat(range(NUM_SHARDS), 10), 1), first_step=60)
+    shards = RemoteShards(nginx.url(), manifest, PLENTY)
+    shards.follow(shard_uses(np.repeat(range(NUM_SHARDS), 10), 1), first_step=60)
     wait_until(lambda: len(list(manifest.root.glob("*.tar"))) == 2)
-    cache.close()
+    shards.close()
     assert sorted(path.name for path in manifest.root.glob("*.tar*")) == [
         "train-000006.tar",
         "train-000007.tar",
@@ -386,15 +386,15 @@ def test_a_resumed_epoch_fetches_only_what_is_left(nginx: Nginx, tmp_path: Path)
 def test_the_cache_never_outgrows_its_bound(nginx: Nginx, tmp_path: Path) -> None:
     manifest = fetch_manifest(nginx.url(), "train", tmp_path / "cache")
     limit_bytes = 3 * SHARD_BYTES + _cache_bytes(tmp_path / "cache")
-    cache = ShardCache(nginx.url(), manifest, limit_bytes)
+    shards = RemoteShards(nginx.url(), manifest, limit_bytes)
     order = np.random.default_rng(0).permutation(NUM_SHARDS)
-    cache.follow(shard_uses(np.repeat(order, 20), 2), first_step=0)
+    shards.follow(shard_uses(np.repeat(order, 20), 2), first_step=0)
     for step, shard in enumerate(np.repeat(order, 10).tolist()):
-        assert _read(cache, shard) == _served(nginx.root, shard)
+        assert _read(shards, shard) == _served(nginx.root, shard)
         assert _cache_bytes(tmp_path / "cache") <= limit_bytes
-        cache.advance(step)
+        shards.advance(step)
         assert _cache_bytes(tmp_path / "cache") <= limit_bytes
-    cache.close()
+    shards.close()
     assert len(nginx.requests()) == NUM_SHARDS  # none was removed before its last use
 
 
@@ -403,21 +403,21 @@ def test_shards_read_at_the_same_time_must_fit(root: Path, tmp_path: Path) -> No
     others_bytes = _cache_bytes(tmp_path / "cache")
     uses = shard_uses(np.tile(range(NUM_SHARDS), 20), 4)
     needed_bytes = NUM_SHARDS * SHARD_BYTES + others_bytes
-    cache = ShardCache(root.as_uri(), manifest, needed_bytes - 1)
+    shards = RemoteShards(root.as_uri(), manifest, needed_bytes - 1)
     with pytest.raises(ConfigError) as caught:
-        cache.follow(uses, 0)
+        shards.follow(uses, 0)
     assert str(caught.value).splitlines() == [
         f"`cache_size_gb` {(needed_bytes - 1) / 1e9:g} is too small for the shards in use",
         f"  needed:  {needed_bytes:,} bytes      given: {needed_bytes - 1:,} bytes",
         "  type:    `cache_size_gb` 0.1, or a small `shuffle_window`",
     ]
-    enough = ShardCache(root.as_uri(), manifest, needed_bytes)
+    enough = RemoteShards(root.as_uri(), manifest, needed_bytes)
     enough.follow(uses, 0)
     enough.close()
     with pytest.raises(ConfigError) as caught:
-        ShardCache(root.as_uri(), manifest, needed_bytes, prefetch_share=0.5).follow(uses, 0)
+        RemoteShards(root.as_uri(), manifest, needed_bytes, prefetch_share=0.5).follow(uses, 0)
     assert f"needed:  {2 * needed_bytes:,} bytes" in str(caught.value)
-    enough = ShardCache(root.as_uri(), manifest, 2 * needed_bytes, prefetch_share=0.5)
+    enough = RemoteShards(root.as_uri(), manifest, 2 * needed_bytes, prefetch_share=0.5)
     enough.follow(uses, 0)
     enough.close()
 
@@ -425,16 +425,16 @@ def test_shards_read_at_the_same_time_must_fit(root: Path, tmp_path: Path) -> No
 def test_shards_in_use_are_not_removed(root: Path, tmp_path: Path) -> None:
     manifest = fetch_manifest(root.as_uri(), "train", tmp_path / "cache")
     limit_bytes = 2 * SHARD_BYTES + _cache_bytes(tmp_path / "cache")
-    cache = ShardCache(root.as_uri(), manifest, limit_bytes, patience_s=0.2)
-    files = [cache.open(0), cache.open(1)]
+    shards = RemoteShards(root.as_uri(), manifest, limit_bytes, patience_s=0.2)
+    files = [shards.open(0), shards.open(1)]
     with pytest.raises(DataError) as caught:
-        cache.open(2)
+        shards.open(2)
     assert caught.value.message == "no room for train-000002.tar with 300,000 bytes in the cache"
     assert caught.value.hint[0] == "in use:  600,000 bytes: train-000000.tar, train-000001.tar"
     assert "`cache_size_gb`" in caught.value.hint[-1]
     assert os.pread(files[0], SHARD_BYTES, 0) == _served(root, 0)
     os.close(files[0])
-    assert _read(cache, 2) == _served(root, 2)
+    assert _read(shards, 2) == _served(root, 2)
     assert os.pread(files[1], SHARD_BYTES, 0) == _served(root, 1)
     assert sorted(path.name for path in manifest.root.glob("*.tar")) == [
         "train-000001.tar",
@@ -446,11 +446,11 @@ def test_shards_in_use_are_not_removed(root: Path, tmp_path: Path) -> None:
 def test_waiting_for_room_ends_when_another_reader_is_done(root: Path, tmp_path: Path) -> None:
     manifest = fetch_manifest(root.as_uri(), "train", tmp_path / "cache")
     limit_bytes = SHARD_BYTES + _cache_bytes(tmp_path / "cache")
-    other = ShardCache(root.as_uri(), manifest, limit_bytes).open(0)
+    other = RemoteShards(root.as_uri(), manifest, limit_bytes).open(0)
     done = threading.Timer(0.2, os.close, [other])
     done.start()
-    cache = ShardCache(root.as_uri(), manifest, limit_bytes)
-    assert _read(cache, 1) == _served(root, 1)
+    shards = RemoteShards(root.as_uri(), manifest, limit_bytes)
+    assert _read(shards, 1) == _served(root, 1)
     done.join()
     assert not (manifest.root / "train-000000.tar").exists()
 
@@ -461,8 +461,8 @@ def test_the_bound_holds_for_all_splits_together(root: Path, tmp_path: Path) -> 
     val = fetch_manifest(root.as_uri(), "val", tmp_path / "cache")
     limit_bytes = 3 * SHARD_BYTES + _cache_bytes(tmp_path / "cache")
     for shard in range(3):
-        _read(ShardCache(root.as_uri(), train, limit_bytes), shard)
-    assert _read(ShardCache(root.as_uri(), val, limit_bytes), 1) == _served(root, 1, "val")
+        _read(RemoteShards(root.as_uri(), train, limit_bytes), shard)
+    assert _read(RemoteShards(root.as_uri(), val, limit_bytes), 1) == _served(root, 1, "val")
     assert _cache_bytes(tmp_path / "cache") <= limit_bytes
     assert [path.name for path in train.root.glob("*.tar")] != []
 
@@ -471,39 +471,39 @@ def test_a_shard_that_failed_is_not_tried_for_every_sample(nginx: Nginx, tmp_pat
     manifest = fetch_manifest(nginx.url(), "train", tmp_path / "cache")
     data = (nginx.root / "train-000001.tar").read_bytes()
     (nginx.root / "train-000001.tar").unlink()
-    cache = ShardCache(nginx.url(), manifest, PLENTY)
+    shards = RemoteShards(nginx.url(), manifest, PLENTY)
     uses = shard_uses(np.repeat([0, 1], 20), 1)
-    cache.follow(uses, first_step=0)
+    shards.follow(uses, first_step=0)
     for _ in range(20):
         with pytest.raises(DataError, match="does not exist"):
-            cache.open(1)
+            shards.open(1)
     # Once by each thread that fetches ahead of time, once for the sample.
     assert len(nginx.requests("train-000001.tar")) <= NUM_PREFETCHERS + 1
     (nginx.root / "train-000001.tar").write_bytes(data)
-    cache.follow(uses, first_step=0)  # another epoch, another chance
-    assert _read(cache, 1) == data
-    cache.close()
+    shards.follow(uses, first_step=0)  # another epoch, another chance
+    assert _read(shards, 1) == data
+    shards.close()
 
 
 def test_closing_ends_waiting_threads_and_keeps_what_has_arrived(
     nginx: Nginx, tmp_path: Path
 ) -> None:
     manifest = _local_manifest(nginx.root, tmp_path / "cache")
-    cache = ShardCache(nginx.url("slow"), manifest, PLENTY)
-    cache.follow(shard_uses(np.repeat([0, 1], 20), 1), first_step=0)
+    shards = RemoteShards(nginx.url("slow"), manifest, PLENTY)
+    shards.follow(shard_uses(np.repeat([0, 1], 20), 1), first_step=0)
     part = manifest.root / f"train-000000.tar.{SHARD_BYTES}.part"
     wait_until(lambda: part.exists() and part.stat().st_size > 0)
-    threads = cache._threads
-    cache.close()
+    threads = shards._threads
+    shards.close()
     assert not any(thread.is_alive() for thread in threads)
     assert 0 < part.stat().st_size < SHARD_BYTES
-    assert _read(ShardCache(nginx.url(), manifest, PLENTY), 0) == _served(nginx.root, 0)
+    assert _read(RemoteShards(nginx.url(), manifest, PLENTY), 0) == _served(nginx.root, 0)
     assert nginx.requests("/places/train-000000")[0].range.startswith("bytes=")
 
 
 def _open_all(url: str, cache: Path, root: Path) -> None:
     manifest = fetch_manifest(url, "train", cache)
-    shards = ShardCache(url, manifest, PLENTY)
+    shards = RemoteShards(url, manifest, PLENTY)
     shards.follow(shard_uses(np.repeat(range(NUM_SHARDS), 4), 4), first_step=0)
     for shard in range(NUM_SHARDS):
         assert _read(shards, shard) == _served(root, shard)
@@ -527,7 +527,7 @@ def test_processes_share_one_cache_without_fetching_twice(nginx: Nginx, tmp_path
 
 def _open_slowly(url: str, manifest: Manifest) -> None:
     answers.PART_BYTES = 20_000
-    ShardCache(url, manifest, PLENTY).open(0)
+    RemoteShards(url, manifest, PLENTY).open(0)
 
 
 @pytest.mark.slow
@@ -542,7 +542,7 @@ def test_what_a_killed_process_fetched_is_continued(nginx: Nginx, tmp_path: Path
     os.kill(process.pid, signal.SIGKILL)
     process.join()
     arrived_bytes = part.stat().st_size
-    assert _read(ShardCache(nginx.url(), manifest, PLENTY), 0) == _served(nginx.root, 0)
+    assert _read(RemoteShards(nginx.url(), manifest, PLENTY), 0) == _served(nginx.root, 0)
     requests = nginx.requests("/places/train-000000.tar")
     assert requests[0].range.startswith(f"bytes={arrived_bytes}-")
     assert sum(request.sent_bytes for request in requests) == SHARD_BYTES - arrived_bytes
@@ -556,7 +556,7 @@ def test_a_full_disk_is_named(root: Path, tmp_path: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(DataError, match=r"cannot keep train-000001.tar in .*: No space left"):
-        ShardCache(root.as_uri(), manifest, PLENTY).open(1)
+        RemoteShards(root.as_uri(), manifest, PLENTY).open(1)
 
 
 def test_what_is_cached_and_wanted_is_not_removed_for_other_wanted_shards(
@@ -564,40 +564,40 @@ def test_what_is_cached_and_wanted_is_not_removed_for_other_wanted_shards(
 ) -> None:
     manifest = fetch_manifest(nginx.url(), "train", tmp_path / "cache")
     limit_bytes = 3 * SHARD_BYTES + _cache_bytes(tmp_path / "cache")
-    cache = ShardCache(nginx.url(), manifest, limit_bytes)
+    shards = RemoteShards(nginx.url(), manifest, limit_bytes)
     for number, shard in enumerate([4, 0, 7]):  # 4 is the one that was used longest ago
-        _read(cache, shard)
+        _read(shards, shard)
         os.utime(manifest.shard_paths[shard], (number, number))
-    cache.follow(shard_uses(np.repeat([1, 2, 4], 5), 1), first_step=0)
+    shards.follow(shard_uses(np.repeat([1, 2, 4], 5), 1), first_step=0)
     wanted = {manifest.shard_paths[shard] for shard in (1, 2, 4)}
     wait_until(lambda: set(manifest.root.glob("*.tar")) == wanted)
-    cache.close()
+    shards.close()
     assert len(nginx.requests("000004.tar")) == 1
 
 
 def test_another_epoch_lets_go_of_shards_that_it_needs_late(root: Path, tmp_path: Path) -> None:
     manifest = fetch_manifest(root.as_uri(), "train", tmp_path / "cache")
     limit_bytes = 2 * SHARD_BYTES + _cache_bytes(tmp_path / "cache")
-    cache = ShardCache(root.as_uri(), manifest, limit_bytes)
-    cache.follow(shard_uses(np.repeat([0, 1, 2, 3], 20), 1), first_step=0)
+    shards = RemoteShards(root.as_uri(), manifest, limit_bytes)
+    shards.follow(shard_uses(np.repeat([0, 1, 2, 3], 20), 1), first_step=0)
     wait_until(lambda: len(list(manifest.root.glob("*.tar"))) == 2)
-    cache.follow(shard_uses(np.repeat([3, 2, 1, 0], 20), 1), first_step=0)
-    assert _read(cache, 3) == _served(root, 3)
-    cache.close()
+    shards.follow(shard_uses(np.repeat([3, 2, 1, 0], 20), 1), first_step=0)
+    assert _read(shards, 3) == _served(root, 3)
+    shards.close()
 
 
 def test_closing_ends_waiting_for_room(root: Path, tmp_path: Path) -> None:
     manifest = fetch_manifest(root.as_uri(), "train", tmp_path / "cache")
     limit_bytes = SHARD_BYTES + _cache_bytes(tmp_path / "cache")
-    cache = ShardCache(root.as_uri(), manifest, limit_bytes)
-    file = cache.open(0)
-    closing = threading.Timer(0.2, cache.close)
+    shards = RemoteShards(root.as_uri(), manifest, limit_bytes)
+    file = shards.open(0)
+    closing = threading.Timer(0.2, shards.close)
     closing.start()
     with pytest.raises(DataError, match=r"train-000001.tar was closed before it was fetched"):
-        cache.open(1)
+        shards.open(1)
     closing.join()
     os.close(file)
-    assert _read(cache, 1) == _served(root, 1)
+    assert _read(shards, 1) == _served(root, 1)
 
 
 def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -611,18 +611,18 @@ def test_errors_of_the_local_disk_do_not_end_prefetching(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     manifest = fetch_manifest(root.as_uri(), "train", tmp_path / "cache")
-    cache = ShardCache(root.as_uri(), manifest, PLENTY)
+    shards = RemoteShards(root.as_uri(), manifest, PLENTY)
     with monkeypatch.context() as patch:
 
         def too_many(self: CacheFolder, name: str, size_bytes: int) -> int:
             raise OSError(24, "Too many open files")
 
         patch.setattr(CacheFolder, "open", too_many)
-        cache.follow(shard_uses(np.repeat([0, 1], 20), 1), first_step=0)
+        shards.follow(shard_uses(np.repeat([0, 1], 20), 1), first_step=0)
         wait_until(lambda: "nothing is fetched ahead: [Errno 24] Too many" in caplog.text)
     wait_until(lambda: len(list(manifest.root.glob("*.tar"))) == 2)
-    assert _read(cache, 1) == _served(root, 1)
-    cache.close()
+    assert _read(shards, 1) == _served(root, 1)
+    shards.close()
 
 
 def test_a_process_that_ends_does_not_complain_about_the_server(
@@ -637,19 +637,19 @@ def test_a_process_that_ends_does_not_complain_about_the_server(
         raise RuntimeError("cannot schedule new futures after shutdown")
 
     monkeypatch.setattr(download, "ask", end)
-    cache = ShardCache(root.as_uri(), manifest, PLENTY)
-    cache.follow(shard_uses(np.repeat([0, 1], 20), 1), first_step=0)
+    shards = RemoteShards(root.as_uri(), manifest, PLENTY)
+    shards.follow(shard_uses(np.repeat([0, 1], 20), 1), first_step=0)
     wait_until(lambda: num_reads > 2)
     with pytest.raises(StoppedError):
-        cache.open(1)
-    cache.close()
+        shards.open(1)
+    shards.close()
     assert not caplog.messages
 
 
 def test_a_lost_cache_folder_is_made_again(root: Path, tmp_path: Path) -> None:
     manifest = fetch_manifest(root.as_uri(), "train", tmp_path / "cache")
     shutil.rmtree(tmp_path / "cache")
-    assert _read(ShardCache(root.as_uri(), manifest, PLENTY), 1) == _served(root, 1)
+    assert _read(RemoteShards(root.as_uri(), manifest, PLENTY), 1) == _served(root, 1)
 
 
 @pytest.mark.slow
@@ -660,14 +660,14 @@ def test_shards_come_from_s3(root: Path, tmp_path: Path, monkeypatch: pytest.Mon
             client.upload_file(str(path), "bucket", f"places/{path.name}")
         url = "s3://bucket/places"
         manifest = fetch_manifest(url, "train", tmp_path / "cache")
-        cache = ShardCache(url, manifest, PLENTY)
-        cache.follow(shard_uses(np.repeat(range(NUM_SHARDS), 4), 4), first_step=0)
+        shards = RemoteShards(url, manifest, PLENTY)
+        shards.follow(shard_uses(np.repeat(range(NUM_SHARDS), 4), 4), first_step=0)
         for shard in range(NUM_SHARDS - 1):
-            assert _read(cache, shard) == _served(root, shard)
-        cache.close()
+            assert _read(shards, shard) == _served(root, shard)
+        shards.close()
         with pytest.raises(DataError, match="no shards for split 'val' at s3://bucket/places"):
             fetch_manifest(url, "val", tmp_path / "cache")
         client.put_object(Bucket="bucket", Key="places/train-000007.tar", Body=bytes(200_000))
         (manifest.root / "train-000007.tar").unlink(missing_ok=True)
         with pytest.raises(DataError, match="has fewer than 300,000 bytes"):
-            ShardCache(url, manifest, PLENTY).open(7)
+            RemoteShards(url, manifest, PLENTY).open(7)

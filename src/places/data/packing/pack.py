@@ -12,7 +12,7 @@ from places.console import Counter, progress
 from places.data.packing.indexing import save_index
 from places.data.packing.labels import check_count, settle_labels
 from places.data.packing.listing import Pictures, collect, files_of, listing_sha256, sort_by_key
-from places.data.packing.official import Source, md5_check, sources_of
+from places.data.packing.official import PackSource, md5_check, sources_of
 from places.data.packing.staging import go_on, install, is_packed, staging_folder, sync_files
 from places.data.packing.writer import Layout, lay_out, write_shards
 from places.data.shards.manifest import (
@@ -35,7 +35,7 @@ class _Job:
     """One split of a call of `pack`; see there."""
 
     split: str
-    sources: list[Source]
+    sources: list[PackSource]
     lists: list[Path]
     root: Path
     md5: bool
@@ -160,7 +160,7 @@ def _pack_split(job: _Job, folder: Path) -> str:
 def _list_pictures(job: _Job, counter: Counter) -> Pictures:
     """List the pictures of all sources in their final order."""
 
-    def read(source: Source) -> Iterator[Member]:
+    def read(source: PackSource) -> Iterator[Member]:
         if source.path.is_dir():
             return files_of(source.path)
         return members_of(source.path, advance=counter.advance)

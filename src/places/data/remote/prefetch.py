@@ -25,7 +25,7 @@ _SET_ASIDE_S = 300.0  # how long prefetching leaves a shard alone that could not
 _logger = logging.getLogger("places.data.remote.fetch")
 
 
-class ShardCache:
+class RemoteShards:
     """Opens the shards of one split, fetching them when they are not in the local cache.
 
     Safe to use from many threads, and by many processes at a time.

@@ -16,7 +16,7 @@ from places.data.streaming.decode import (
     decode_train_crop,
 )
 from places.data.streaming.jpeg import Pixels
-from places.data.streaming.samples import Source
+from places.data.streaming.samples import SplitSamples
 from places.data.streaming.stream import Batch, Sample, stream
 from places.errors import ConfigError
 from places.hashing import Ids, uniforms
@@ -86,7 +86,7 @@ class EvalCrop:
 
 
 def train_batches(
-    source: Source,
+    source: SplitSamples,
     crop: TrainCrop,
     workers: Workers,
     *,
@@ -132,7 +132,7 @@ def train_batches(
 
 
 def eval_batches(
-    source: Source,
+    source: SplitSamples,
     crop: EvalCrop,
     workers: Workers,
     *,
@@ -176,7 +176,7 @@ def eval_ids(num_samples: int, batch_size: int, workers: Workers) -> Iterator[Id
 
 
 def _stream(
-    source: Source,
+    source: SplitSamples,
     ids: Iterable[Ids],
     open_batch: Callable[[Ids], Callable[[int, Pixels], Sample]],
     image_size: int,
