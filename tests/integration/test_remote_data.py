@@ -47,9 +47,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def nginx(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Nginx]:
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    (tmp_path / "nginx").mkdir()
-    with run_nginx(root, tmp_path / "nginx") as server:
+    with run_nginx(root, tmp_path, monkeypatch) as server:
         yield server
 
 
@@ -266,9 +264,7 @@ def test_a_cache_without_room_is_no_damage(root: Path, tmp_path: Path) -> None:
 
 @pytest.fixture
 def over_http(sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    (tmp_path / "nginx").mkdir()
-    with run_nginx(sample, tmp_path / "nginx") as server:
+    with run_nginx(sample, tmp_path, monkeypatch) as server:
         yield server.url()
 
 
@@ -304,13 +300,10 @@ def test_training_does_not_notice_a_slow_busy_server_that_cuts_connections(
     nginx: Nginx, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(download, "FIRST_WAIT_S", 0.1)
-    proxy = CuttingProxy(nginx.port, num_cuts=8, after_bytes=15_000)
     words = ["--data.batch_size", 8, "--data.shuffle_window", 4, "--trainer.max_epochs", 2]
-    try:
+    with CuttingProxy(nginx.port, num_cuts=8, after_bytes=15_000) as proxy:
         for place in (root, nginx.url("harsh", port=proxy.port)):
             assert run("fit", "--data.root", place, *words) == 0
-    finally:
-        proxy.close()
     runs = tmp_path / "runs" / "fit"
     local, remote = (load_weights(runs / n / "checkpoints" / "last.ckpt") for n in ("0", "1"))
     assert all(torch.equal(local[key], remote[key]) for key in local)

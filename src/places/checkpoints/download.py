@@ -5,7 +5,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from places.data.remote.download import fetch_file
-from places.data.remote.urls import RemoteFile, open_folder
+from places.data.remote.urls import open_url
 from places.errors import CheckpointError, DataError
 
 
@@ -22,7 +22,7 @@ def fetch_checkpoint(url: str, folder: Path) -> Path:
         CheckpointError: It cannot be fetched.
         ConfigError: No such URL can be read, or a package is missing for it.
     """
-    remote = RemoteFile(url, open_folder(url, "ckpt_path").files)
+    remote = open_url(url, "ckpt_path")
     name = PurePosixPath(urlsplit(url).path).name
     path = folder / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}-{name}"
     try:

@@ -130,10 +130,14 @@ class Nginx:
 
 
 @contextmanager
-def run_nginx(root: Path, folder: Path) -> Iterator[Nginx]:
+def run_nginx(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Nginx]:
+    """An nginx that serves a folder; its own files go below `tmp_path`."""
     program = shutil.which("nginx") or shutil.which("/usr/sbin/nginx")
     if program is None:
         pytest.skip("nginx is not installed: apt-get install nginx")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    folder = tmp_path / "nginx"
+    folder.mkdir()
     nginx = Nginx(root, folder)
     command = [program, "-p", str(folder), "-c", "nginx.conf", "-e", str(folder / "error.log")]
     with subprocess.Popen(command) as process:
@@ -158,6 +162,12 @@ class CuttingProxy:
         self._threads = [threading.Thread(target=self._serve)]
         self._open: list[socket.socket] = []
         self._threads[0].start()
+
+    def __enter__(self) -> "CuttingProxy":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)

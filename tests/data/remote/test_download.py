@@ -15,7 +15,7 @@ from tests.data.remote.servers import WaywardServer, run_wayward_server
 
 from places.data.remote import answers, download, urls
 from places.data.remote.download import MissingFileError, RefusedError, fetch_file, read_file
-from places.data.remote.urls import RemoteFile, open_folder
+from places.data.remote.urls import RemotePath, open_url
 from places.errors import DataError, StorageError
 
 CONTENT = bytes(range(256)) * 40
@@ -32,8 +32,8 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[WaywardServer]:
         yield server
 
 
-def remote(server: WaywardServer) -> RemoteFile:
-    return open_folder(server.url).file("last.ckpt")
+def remote(server: WaywardServer) -> RemotePath:
+    return open_url(server.url).file("last.ckpt")
 
 
 def accept(part: Path) -> None:
@@ -145,7 +145,7 @@ def test_a_file_in_a_store_that_is_replaced_meanwhile_is_fetched_anew(
             served.write_bytes(OTHER)
             os.utime(served, (1, 1))
 
-    fetch_file(open_folder(tmp_path.as_uri()).file("last.ckpt"), path, follow=follow)
+    fetch_file(open_url(tmp_path.as_uri()).file("last.ckpt"), path, follow=follow)
     assert path.read_bytes() == OTHER
 
 

@@ -51,9 +51,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def nginx(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Nginx]:
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    (tmp_path / "nginx").mkdir()
-    with run_nginx(root, tmp_path / "nginx") as nginx:
+    with run_nginx(root, tmp_path, monkeypatch) as nginx:
         yield nginx
 
 
@@ -250,12 +248,9 @@ def test_a_busy_server_is_asked_again(nginx: Nginx, tmp_path: Path) -> None:
 
 def test_a_broken_connection_is_taken_up_where_it_broke(nginx: Nginx, tmp_path: Path) -> None:
     manifest = _local_manifest(nginx.root, tmp_path / "cache")
-    proxy = CuttingProxy(nginx.port, num_cuts=2, after_bytes=130_000)
-    try:
+    with CuttingProxy(nginx.port, num_cuts=2, after_bytes=130_000) as proxy:
         shards = RemoteShards(nginx.url(port=proxy.port), manifest, PLENTY)
         assert _read(shards, 5) == _served(nginx.root, 5)
-    finally:
-        proxy.close()
     ranges = [request.range for request in nginx.requests()]
     assert proxy.num_connections == 3
     assert [bool(asked) for asked in ranges] == [False, True, True]
@@ -263,12 +258,9 @@ def test_a_broken_connection_is_taken_up_where_it_broke(nginx: Nginx, tmp_path: 
 
 def test_connections_that_all_break_early_bring_the_file(nginx: Nginx, tmp_path: Path) -> None:
     manifest = _local_manifest(nginx.root, tmp_path / "cache")
-    proxy = CuttingProxy(nginx.port, num_cuts=1000, after_bytes=30_000)
-    try:
+    with CuttingProxy(nginx.port, num_cuts=1000, after_bytes=30_000) as proxy:
         shards = RemoteShards(nginx.url(port=proxy.port), manifest, PLENTY)
         assert _read(shards, 5) == _served(nginx.root, 5)
-    finally:
-        proxy.close()
 
 
 def test_a_wrong_sum_is_fetched_once_more_and_then_named(nginx: Nginx, tmp_path: Path) -> None:

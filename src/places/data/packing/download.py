@@ -10,7 +10,7 @@ from places.categories import nearest
 from places.console import Counter, progress, show
 from places.data.packing.official import ARCHIVES, LISTS
 from places.data.remote.download import MissingFileError, RefusedError, fetch_file
-from places.data.remote.urls import RemoteFile, open_folder
+from places.data.remote.urls import RemotePath, open_url
 from places.data.shards.tar_members import hash_file
 from places.errors import DataError
 
@@ -56,7 +56,7 @@ def download(archive: list[str], root: Path = Path("archives"), base_url: str = 
         ConfigError: `base_url` cannot be read.
     """
     names = names_of(archive)
-    folder = open_folder(base_url, "`base_url`")
+    folder = open_url(base_url, "`base_url`")
     status = 0
     for name in names:
         try:
@@ -86,7 +86,7 @@ def names_of(words: Sequence[str]) -> list[str]:
     return list(names)
 
 
-def _fetch(remote: RemoteFile, path: Path) -> None:
+def _fetch(remote: RemotePath, path: Path) -> None:
     if path.exists():
         print(f"{path} is there already")
         return

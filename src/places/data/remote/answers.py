@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from places.data.remote.urls import RemoteFile
+from places.data.remote.urls import RemotePath
 from places.errors import DataError
 
 PART_BYTES = 2**20
@@ -49,7 +49,7 @@ class Answer(NamedTuple):
     parts: Iterator[bytes]
 
 
-def ask(file: RemoteFile, start: int = 0, kept: Version | None = None) -> Answer:
+def ask(file: RemotePath, start: int = 0, kept: Version | None = None) -> Answer:
     """Ask for a file from one byte on, in one try.
 
     Args:
@@ -83,14 +83,14 @@ def status_of(error: Exception) -> int | None:
     return status if isinstance(status, int) else None
 
 
-def _wrong_size(file: RemoteFile, found: str) -> DataError:
+def _wrong_size(file: RemotePath, found: str) -> DataError:
     return DataError(
         f"{file.shown} has {found} bytes, its manifest says {file.size_bytes:,}",
         "put the shard and its manifest there again, both of the same run of places pack",
     )
 
 
-def _ask_store(file: RemoteFile, start: int) -> Answer:
+def _ask_store(file: RemotePath, start: int) -> Answer:
     # Where the size is known, a checksum is as well: one request less for each shard.
     version = _stored_version(file) if file.size_bytes is None else Version(file.size_bytes)
 
@@ -115,13 +115,13 @@ def _ask_store(file: RemoteFile, start: int) -> Answer:
     return Answer(version, start, parts())
 
 
-def _stored_version(file: RemoteFile) -> Version:
+def _stored_version(file: RemotePath) -> Version:
     info = file.files.info(file.url)
     tags = (info.get(name) for name in ("ETag", "etag", "LastModified", "mtime"))
     return Version(info["size"], str(next(filter(None, tags), "")))
 
 
-def _ask_server(file: RemoteFile, start: int, kept: Version) -> Answer:
+def _ask_server(file: RemotePath, start: int, kept: Version) -> Answer:
     from fsspec.asyn import sync  # type: ignore[import-untyped]  # ships no type information
 
     headers = {"Accept-Encoding": "identity"}
@@ -151,7 +151,7 @@ def _ask_server(file: RemoteFile, start: int, kept: Version) -> Answer:
     return Answer(Version(size_bytes, _tag(response)), begin, parts())
 
 
-async def _get(file: RemoteFile, headers: dict[str, str]) -> tuple[Any, bytes]:
+async def _get(file: RemotePath, headers: dict[str, str]) -> tuple[Any, bytes]:
     session = await file.files.set_session()
     response = await session.get(file.files.encode_url(file.url), headers=headers)
     if response.status == 416:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 from places.data.remote.answers import ReplacedError, Version, ask, status_of
-from places.data.remote.urls import RemoteFile, without_secrets
+from places.data.remote.urls import RemotePath, without_secrets
 from places.errors import DataError, StorageError
 from places.files import storage_error
 
@@ -54,7 +54,7 @@ class _ReadError(Exception):
         self.reason = reason
 
 
-def read_file(remote: RemoteFile) -> bytes:
+def read_file(remote: RemotePath) -> bytes:
     """Read a small file.
 
     Raises:
@@ -68,7 +68,7 @@ def read_file(remote: RemoteFile) -> bytes:
 
 
 def fetch_file(
-    remote: RemoteFile,
+    remote: RemotePath,
     path: Path,
     verify: Callable[[Path], object] | None = None,
     follow: Callable[[int, int | None], object] = lambda position, size_bytes: None,
@@ -114,7 +114,7 @@ def fetch_file(
 
 
 def complete(
-    remote: RemoteFile,
+    remote: RemotePath,
     file: BinaryIO | FileIO,
     version: Version = Version(),  # noqa: B008  # immutable
     *,
@@ -165,7 +165,7 @@ def complete(
 
 
 def _answer(
-    remote: RemoteFile, start: int, kept: Version, stop: threading.Event
+    remote: RemotePath, start: int, kept: Version, stop: threading.Event
 ) -> Iterator[tuple[int, bytes, Version]]:
     """Yield where each part of an answer belongs, the part, and the version; first an empty part.
 
@@ -189,7 +189,7 @@ def _write(file: BinaryIO | FileIO, position: int, data: bytes) -> int:
     return len(data)
 
 
-def _unless(stop: threading.Event, read: Callable[[], _T], remote: RemoteFile) -> _T:
+def _unless(stop: threading.Event, read: Callable[[], _T], remote: RemotePath) -> _T:
     """Read in a thread of its own, which is left to itself once nobody waits any more.
 
     A server that does not answer holds a connection for a minute, and no library can be told in
@@ -225,7 +225,7 @@ def _may_pass(error: Exception) -> bool:
     return status is None or not 400 <= status < 500 or status in _PASSING_STATUSES
 
 
-def _failure(remote: RemoteFile, error: Exception, num_tries: int) -> DataError:
+def _failure(remote: RemotePath, error: Exception, num_tries: int) -> DataError:
     shown, reason, status = remote.shown, _reason(remote, error), status_of(error)
     if isinstance(error, FileNotFoundError) or status == 404:
         return MissingFileError(
@@ -245,7 +245,7 @@ def _failure(remote: RemoteFile, error: Exception, num_tries: int) -> DataError:
     )
 
 
-def _reason(remote: RemoteFile, error: Exception) -> str:
+def _reason(remote: RemotePath, error: Exception) -> str:
     """Return kind and text of an error without the secrets of the URL."""
     if isinstance(error, ReplacedError):
         return "the file was replaced while it was fetched"

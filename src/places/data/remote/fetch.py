@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 
 from places.data.remote.cache import CacheFolder, Wait, cache_error, locked
 from places.data.remote.download import MissingFileError, complete, read_file
-from places.data.remote.urls import RemoteFile, RemoteFolder, open_folder, without_credentials
+from places.data.remote.urls import RemotePath, open_url, without_credentials
 from places.data.shards.manifest import Manifest, index_path, load_manifest, manifest_path
 from places.errors import DataError, StorageError
 
@@ -33,7 +33,7 @@ class Fetcher:
     """
 
     def __init__(self, url: str, manifest: Manifest, cache_size_bytes: int) -> None:
-        self._remote = open_folder(url)
+        self._remote = open_url(url)
         self._shards = manifest.shards
         self._folder = CacheFolder(manifest.root, cache_size_bytes)
         self.limit_bytes = cache_size_bytes
@@ -104,7 +104,7 @@ def fetch_manifest(
         DataError: Manifest or index are missing or damaged.
         StorageError: They cannot be read, or there is no room for them.
     """
-    remote = open_folder(url)
+    remote = open_url(url)
     manifest, data = _read_manifest(remote, split)
     # Without credentials: a new token is no new data.
     place = hashlib.sha256(without_credentials(url).encode()).hexdigest()[:16]
@@ -122,7 +122,7 @@ def fetch_manifest(
     return manifest
 
 
-def _fetch(remote: RemoteFile, sha256: str, part: int, stop: threading.Event) -> None:
+def _fetch(remote: RemotePath, sha256: str, part: int, stop: threading.Event) -> None:
     """Bring a partial file to the end of a shard; it is empty if the shard is wrong twice."""
     with open(part, "r+b", buffering=0, closefd=False) as file:
         for _ in range(2):
@@ -147,7 +147,7 @@ def _fetch(remote: RemoteFile, sha256: str, part: int, stop: threading.Event) ->
     )
 
 
-def _read_manifest(folder: RemoteFolder, split: str) -> tuple[Manifest, bytes]:
+def _read_manifest(folder: RemotePath, split: str) -> tuple[Manifest, bytes]:
     name = manifest_path(Path(), split).name
     remote = folder.file(name)
     try:
@@ -168,7 +168,7 @@ def _read_manifest(folder: RemoteFolder, split: str) -> tuple[Manifest, bytes]:
     return manifest, data
 
 
-def _fetch_index(remote: RemoteFolder, manifest: Manifest, kept: CacheFolder) -> None:
+def _fetch_index(remote: RemotePath, manifest: Manifest, kept: CacheFolder) -> None:
     path = index_path(manifest.root, manifest.split)
     if path.exists():
         if _sha256(path.read_bytes()) == manifest.index_sha256:
@@ -193,8 +193,8 @@ def _remove_index(folder: Path, split: str) -> None:
             path.unlink(missing_ok=True)
 
 
-def _no_manifest(remote: RemoteFolder, split: str) -> DataError:
-    shown = without_credentials(remote.url)
+def _no_manifest(remote: RemotePath, split: str) -> DataError:
+    shown = remote.shown
     archive = "train_256_places365standard.tar" if split == "train" else f"{split}_256.tar"
     return DataError(
         f"no shards for split {split!r} at {shown}",

@@ -18,13 +18,13 @@ def is_url(root: str) -> bool:
 
 
 @dataclass(frozen=True)
-class RemoteFile:
-    """A file behind a URL.
+class RemotePath:
+    """A file or a folder behind a URL.
 
     Args:
         url: Its URL, with credentials and query if it needs them.
         files: The fsspec file system that reads it.
-        size_bytes: The size that it must have; `None` if that is not known.
+        size_bytes: The size that the file must have; `None` if that is not known.
     """
 
     url: str
@@ -36,25 +36,17 @@ class RemoteFile:
         """Its URL without credentials and query."""
         return without_credentials(self.url)
 
-
-@dataclass(frozen=True)
-class RemoteFolder:
-    """A folder behind a URL; for its arguments see `RemoteFile`."""
-
-    url: str
-    files: Any
-
-    def file(self, name: str, size_bytes: int | None = None) -> RemoteFile:
-        """Return a file in it; the query of an https URL stays at the end."""
+    def file(self, name: str, size_bytes: int | None = None) -> "RemotePath":
+        """Return a file in this folder; the query of an https URL stays at the end."""
         url = f"{self.url.rstrip('/')}/{name}"
         if _has_query(self.url):
             parts = urlsplit(self.url)
             url = urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{name}"))
-        return RemoteFile(url, self.files, size_bytes)
+        return RemotePath(url, self.files, size_bytes)
 
 
-def open_folder(url: str, option: str = "`root`") -> RemoteFolder:
-    """Prepare to read files below a URL; asks for nothing yet.
+def open_url(url: str, option: str = "`root`") -> RemotePath:
+    """Prepare to read what is behind a URL; asks for nothing yet.
 
     Args:
         url: The URL.
@@ -84,7 +76,7 @@ def open_folder(url: str, option: str = "`root`") -> RemoteFolder:
     except ValueError as error:
         reason = without_secrets(str(error), url)
         raise ConfigError(f"{option} {shown} cannot be read: {reason}") from error
-    return RemoteFolder(url, files)
+    return RemotePath(url, files)
 
 
 def without_credentials(url: str) -> str:
