@@ -4,6 +4,7 @@ Servers of HTTP are asked for all bytes from one on, object stores for one range
 """
 
 import re
+import weakref
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -35,18 +36,7 @@ class Version(NamedTuple):
         return all(None in pair or "" in pair or pair[0] == pair[1] for pair in pairs)
 
 
-class Answer(NamedTuple):
-    """What a server answers.
-
-    Args:
-        version: Which file it sends.
-        start: The first byte that it sends: 0 if it cannot begin elsewhere.
-        parts: The bytes from there to the end of the file.
-    """
-
-    version: Version
-    start: int
-    parts: Iterator[bytes]
+Answer = tuple[Version, int, Iterator[bytes]]
 
 
 def ask(file: RemotePath, start: int = 0, kept: Version | None = None) -> Answer:
@@ -57,20 +47,19 @@ def ask(file: RemotePath, start: int = 0, kept: Version | None = None) -> Answer
         start: How many bytes of it are there already.
         kept: To which version these belong.
 
+    Returns:
+        The version that the server sends, the first byte that it sends (0 if it cannot begin
+        elsewhere), and the bytes from there to the end of the file in parts.
+
     Raises:
         ReplacedError: They belong to another one.
         DataError: The file has not the size that it must have.
         Exception: Whatever the library behind the URL raises.
     """
     kept = kept or Version()
-    is_http = file.url.startswith(("http://", "https://"))
-    answer = _ask_server(file, start, kept) if is_http else _ask_store(file, start)
-    size_bytes = answer.version.size_bytes
-    if file.size_bytes not in (None, size_bytes or file.size_bytes):
-        raise _wrong_size(file, f"{size_bytes:,}")
-    if answer.start and not answer.version.fits(kept):
-        raise ReplacedError
-    return answer
+    if file.url.startswith(("http://", "https://")):
+        return _ask_server(file, start, kept)
+    return _ask_store(file, start, kept)
 
 
 def status_of(error: Exception) -> int | None:
@@ -83,6 +72,14 @@ def status_of(error: Exception) -> int | None:
     return status if isinstance(status, int) else None
 
 
+def _check(file: RemotePath, version: Version, start: int, kept: Version) -> None:
+    """Refuse bytes from `start` on that do not fit those before, or a file of another size."""
+    if file.size_bytes not in (None, version.size_bytes or file.size_bytes):
+        raise _wrong_size(file, f"{version.size_bytes:,}")
+    if start and not version.fits(kept):
+        raise ReplacedError
+
+
 def _wrong_size(file: RemotePath, found: str) -> DataError:
     return DataError(
         f"{file.shown} has {found} bytes, its manifest says {file.size_bytes:,}",
@@ -90,9 +87,10 @@ def _wrong_size(file: RemotePath, found: str) -> DataError:
     )
 
 
-def _ask_store(file: RemotePath, start: int) -> Answer:
+def _ask_store(file: RemotePath, start: int, kept: Version) -> Answer:
     # Where the size is known, a checksum is as well: one request less for each shard.
     version = _stored_version(file) if file.size_bytes is None else Version(file.size_bytes)
+    _check(file, version, start, kept)
 
     def parts() -> Iterator[bytes]:
         position, size_bytes = start, version.size_bytes or 0
@@ -112,7 +110,7 @@ def _ask_store(file: RemotePath, start: int) -> Answer:
         if version.tag and _stored_version(file) != version:
             raise ReplacedError
 
-    return Answer(version, start, parts())
+    return version, start, parts()
 
 
 def _stored_version(file: RemotePath) -> Version:
@@ -124,42 +122,45 @@ def _stored_version(file: RemotePath) -> Version:
 def _ask_server(file: RemotePath, start: int, kept: Version) -> Answer:
     from fsspec.asyn import sync  # type: ignore[import-untyped]  # ships no type information
 
+    loop = file.files.loop
+    response, version, begin, first = sync(loop, _get, file, start, kept)
+
+    def parts() -> Iterator[bytes]:
+        data = first
+        while data:
+            yield data
+            data = sync(loop, _receive, response)
+
+    # A response that nobody reads to its end holds its connection.
+    weakref.finalize(iterator := parts(), loop.call_soon_threadsafe, response.close).atexit = False
+    return version, begin, iterator
+
+
+async def _get(file: RemotePath, start: int, kept: Version) -> tuple[Any, Version, int, bytes]:
     headers = {"Accept-Encoding": "identity"}
     if start:
         headers["Range"] = f"bytes={start}-"
         if kept.tag:
             headers["If-Range"] = kept.tag  # a server with another file sends all of that
-    loop = file.files.loop
-    response, first = sync(loop, _get, file, headers)
-    begin, size_bytes = _extent(response)
-    if response.status == 416:  # nothing is left to send; not every server tells the size then
-        if size_bytes in (None, start):
-            return Answer(Version(start, kept.tag), start, iter(()))
-        raise ReplacedError
-    if begin not in (0, start):
-        raise OSError(f"asked for bytes from {start:,} on, got those from {begin:,} on")
-
-    def parts() -> Iterator[bytes]:
-        data = first
-        try:
-            while data:
-                yield data
-                data = sync(loop, _receive, response)
-        finally:
-            loop.call_soon_threadsafe(response.close)
-
-    return Answer(Version(size_bytes, _tag(response)), begin, parts())
-
-
-async def _get(file: RemotePath, headers: dict[str, str]) -> tuple[Any, bytes]:
     session = await file.files.set_session()
     response = await session.get(file.files.encode_url(file.url), headers=headers)
-    if response.status == 416:
+    try:
+        begin, size_bytes = _extent(response)
+        if response.status == 416 and size_bytes in (None, start):  # nothing is left to send
+            response.close()
+            return response, Version(start, kept.tag), start, b""
+        if response.status == 416:
+            raise ReplacedError
+        response.raise_for_status()
+        if begin not in (0, start):
+            raise OSError(f"asked for bytes from {start:,} on, got those from {begin:,} on")
+        version = Version(size_bytes, _tag(response))
+        _check(file, version, begin, kept)
+        # At once: when the connection breaks, aiohttp drops what nobody has taken yet.
+        return response, version, begin, await _receive(response)
+    except BaseException:
         response.close()
-        return response, b""
-    response.raise_for_status()
-    # At once: when the connection breaks, aiohttp drops what nobody has taken yet.
-    return response, await _receive(response)
+        raise
 
 
 async def _receive(response: Any) -> bytes:  # noqa: ANN401  # of aiohttp, imported on demand
@@ -169,7 +170,6 @@ async def _receive(response: Any) -> bytes:  # noqa: ANN401  # of aiohttp, impor
             data += arrived
     except Exception:
         if not data:  # else the next call raises it again
-            response.close()
             raise
     return bytes(data)
 

@@ -47,11 +47,7 @@ class StoppedError(StorageError):
 
 
 class _ReadError(Exception):
-    """Reading from a server failed, not writing to the disk."""
-
-    def __init__(self, reason: Exception) -> None:
-        super().__init__()
-        self.reason = reason
+    """Reading from a server failed, not writing to the disk; its argument is the reason."""
 
 
 def read_file(remote: RemotePath) -> bytes:
@@ -154,7 +150,7 @@ def complete(
                     num_tries, furthest = 0, position
             return
         except _ReadError as failed:
-            error, num_tries = failed.reason, num_tries + 1
+            error, num_tries = failed.args[0], num_tries + 1
         if isinstance(error, ReplacedError):
             position, version = 0, Version()
         if not _may_pass(error) or num_tries >= NUM_TRIES:

@@ -18,7 +18,7 @@ from places.data.remote.cache import CacheFolder, Wait, cache_error, locked
 from places.data.remote.download import MissingFileError, complete, read_file
 from places.data.remote.urls import RemotePath, open_url, without_credentials
 from places.data.shards.manifest import Manifest, index_path, load_manifest, manifest_path
-from places.errors import DataError, StorageError
+from places.errors import DataError
 
 _logger = logging.getLogger("places.data.remote.fetch")
 
@@ -35,16 +35,11 @@ class Fetcher:
     def __init__(self, url: str, manifest: Manifest, cache_size_bytes: int) -> None:
         self._remote = open_url(url)
         self._shards = manifest.shards
-        self._folder = CacheFolder(manifest.root, cache_size_bytes)
-        self.limit_bytes = cache_size_bytes
-
-    def kept_bytes(self) -> int:
-        """Return the bytes of the cache that shards cannot have."""
-        return self._folder.kept_bytes()
+        self.folder = CacheFolder(manifest.root, cache_size_bytes)
 
     def open(self, shard: int) -> int | None:
         """Return a new read-only descriptor of a shard, or `None` if it is not in the cache."""
-        return self._folder.open(self._shards[shard].name, self._shards[shard].size_bytes)
+        return self.folder.open(self._shards[shard].name, self._shards[shard].size_bytes)
 
     def open_or_fetch(self, shard: int, stop: threading.Event) -> int | Wait:
         """Return a new read-only descriptor of a shard, or why there is none yet.
@@ -62,25 +57,21 @@ class Fetcher:
             file = self.open(shard)
             if file is not None:
                 return file
-            part = self._folder.claim(wanted.name, wanted.size_bytes)
+            part = self.folder.claim(wanted.name, wanted.size_bytes)
             if isinstance(part, Wait):
                 return part
             try:
                 remote = self._remote.file(wanted.name, wanted.size_bytes)
                 _fetch(remote, wanted.sha256, part, stop)
             except BaseException:
-                self._folder.give_up(part, wanted.name, wanted.size_bytes)
+                self.folder.give_up(part, wanted.name, wanted.size_bytes)
                 raise
-            self._folder.install(part, wanted.name, wanted.size_bytes)
+            self.folder.install(part, wanted.name, wanted.size_bytes)
             file = self.open(shard)
         except OSError as error:  # those of the network are DataErrors by now
-            what = f"cannot keep {wanted.name} in {self._folder.folder}"
+            what = f"cannot keep {wanted.name} in {self.folder.folder}"
             raise cache_error(what, error) from error
         return Wait.BUSY if file is None else file
-
-    def full(self, shard: int) -> StorageError:
-        """Return the error that there is no room for a shard, with what takes the room."""
-        return self._folder.full(self._shards[shard].name, self._shards[shard].size_bytes)
 
 
 def fetch_manifest(

@@ -77,7 +77,8 @@ class RemoteShards:
             if file is Wait.BUSY:
                 wait_start_s = time.monotonic()
             elif time.monotonic() - wait_start_s > self._patience_s:
-                raise self._fetcher.full(shard)
+                wanted = self._shards[shard]
+                raise self._fetcher.folder.full(wanted.name, wanted.size_bytes)
             if stop.wait(_POLL_S):
                 raise StoppedError(f"{self._shards[shard].name} was closed before it was fetched")
 
@@ -218,7 +219,8 @@ class RemoteShards:
 
     def _horizon_of(self, uses: ShardUses) -> int:
         sizes_bytes = [shard.size_bytes for shard in self._shards]
-        kept_bytes, limit_bytes = self._fetcher.kept_bytes(), self._fetcher.limit_bytes
+        kept_bytes = self._fetcher.folder.kept_bytes()
+        limit_bytes = self._fetcher.folder.limit_bytes
         usable_bytes = int(limit_bytes * self._prefetch_share) - kept_bytes
         horizon = longest_horizon(uses, sizes_bytes, usable_bytes, SHORTEST_HORIZON)
         if horizon is None:
