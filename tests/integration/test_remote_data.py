@@ -20,7 +20,7 @@ from places.data.packing.indexing import index_shards
 from places.data.remote import download
 from places.data.remote.fetch import fetch_manifest
 from places.data.remote.prefetch import RemoteShards
-from places.data.streaming.bad_samples import BadSamples, DamagePolicy
+from places.data.streaming.bad_samples import BadSamplePolicy, BadSamples
 from places.data.streaming.batches import EvalCrop, TrainCrop, Workers, eval_batches, train_batches
 from places.data.streaming.samples import Cache, open_samples
 from places.errors import ConfigError, DataError, StorageError
@@ -167,7 +167,7 @@ def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
 
 
-def _one_by_one(url: str | Path, cache: Path, bad_samples: DamagePolicy = "raise") -> Loader:
+def _one_by_one(url: str | Path, cache: Path, bad_samples: BadSamplePolicy = "raise") -> Loader:
     """Batches that each read one shard, one after the other."""
     return places.data.open(
         url,

@@ -12,7 +12,7 @@ from places.data.loader import Loader
 from places.data.position import Position
 from places.data.shards.manifest import Manifest
 from places.data.streaming import plan
-from places.data.streaming.bad_samples import BadSamples, DamagePolicy
+from places.data.streaming.bad_samples import BadSamplePolicy, BadSamples
 from places.data.streaming.batches import EvalCrop, TrainCrop, eval_batches, train_batches
 from places.data.streaming.decode import ResizeMode
 from places.data.streaming.samples import Cache, SplitSamples, open_samples
@@ -70,7 +70,7 @@ class Places365(LightningDataModule):
         seed: int = 0,
         shuffle_window: int | None = None,
         num_threads: int | None = None,
-        bad_samples: DamagePolicy = "raise",
+        bad_samples: BadSamplePolicy = "raise",
         max_bad_samples: int = 10,
         cache_folder: Path = Path("data/cache"),
         cache_size_gb: float = 50.0,
@@ -89,7 +89,7 @@ class Places365(LightningDataModule):
         self.seed = seed
         self.shuffle_window = shuffle_window
         self.num_threads = num_threads
-        self.bad_samples: DamagePolicy = bad_samples
+        self.bad_samples: BadSamplePolicy = bad_samples
         self.max_bad_samples = max_bad_samples
         self.cache_folder = cache_folder
         self.cache_size_gb = cache_size_gb
@@ -144,7 +144,7 @@ class Places365(LightningDataModule):
         return self._position.state()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on at a saved position when training is resumed; nothing to do for other stages.
+        """Resume training data at a saved position; other stages have none.
 
         Raises:
             CheckpointError: See `Position.restore`.

@@ -9,7 +9,7 @@ from typing import get_args
 from places.config.ranges import check_range, check_word
 from places.data.loader import Loader
 from places.data.streaming import plan
-from places.data.streaming.bad_samples import BadSamples, DamagePolicy
+from places.data.streaming.bad_samples import BadSamplePolicy, BadSamples
 from places.data.streaming.batches import EvalCrop, TrainCrop, Workers, eval_batches, train_batches
 from places.data.streaming.decode import ResizeMode
 from places.data.streaming.samples import Cache, SplitSamples, open_samples
@@ -38,7 +38,7 @@ def open(  # used as places.data.open
     num_ranks_per_node: int = 1,
     num_threads: int | None = None,
     pin_memory: bool = False,
-    bad_samples: DamagePolicy = "raise",
+    bad_samples: BadSamplePolicy = "raise",
     max_bad_samples: int = 10,
     cache_folder: Path | str = Path("data/cache"),
     cache_size_gb: float = 50.0,
@@ -56,7 +56,7 @@ def open(  # used as places.data.open
         batch_size: Pictures per step over all processes.
         train: Shuffled random crops, or each picture once in order; by default as the split says.
         epoch: The epoch, from 0; every epoch has another order and other crops.
-        first_step: The batch to begin with, to go on after an interruption.
+        first_step: The batch to begin with, to resume after an interruption.
         seed: Seed of order, crops and flips.
         image_size: Height and width of the pictures in pixels.
         resize_size: Short side of an evaluation picture before the centre is cut out, in pixels.
@@ -82,7 +82,7 @@ def open(  # used as places.data.open
     check_range("`num_threads`", num_threads, 1)
     num_threads = num_threads or len(os.sched_getaffinity(0))
     workers = _workers(batch_size, rank, num_ranks, num_ranks_per_node, num_threads, pin_memory)
-    check_word("`bad_samples`", bad_samples, get_args(DamagePolicy))
+    check_word("`bad_samples`", bad_samples, get_args(BadSamplePolicy))
     bad = BadSamples(bad_samples, max_bad_samples)
     opened = partial(open_samples, root, split, bad, Cache(Path(cache_folder), cache_size_gb))
     source = opened()  # what is missing is said now

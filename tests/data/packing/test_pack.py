@@ -329,7 +329,7 @@ def test_pictures_of_other_formats_are_refused_or_left_out(
 def test_files_that_are_only_named_like_jpegs_are_refused(tmp_path: Path, root: Path) -> None:
     files = {"airfield/1.jpg": jpeg(1), "airfield/2.jpg": b"\x89PNG"}
     path = write_tar(tmp_path / "mine.tar", files)
-    with pytest.raises(DataError, match="1 files are named like JPEG files"):
+    with pytest.raises(DataError, match="1 files have the name of a JPEG file"):
         pack([path], root, split="train")
     assert not root.exists()
 

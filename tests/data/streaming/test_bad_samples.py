@@ -18,7 +18,7 @@ from tests.integration.stages import read_metrics, run
 import places.data
 from places.data.loader import Loader
 from places.data.packing.indexing import index_shards
-from places.data.streaming.bad_samples import DamagePolicy
+from places.data.streaming.bad_samples import BadSamplePolicy
 from places.errors import DataError, StorageError
 
 NUM = 24
@@ -50,7 +50,7 @@ def _open(
     root: Path,
     split: str = "val",
     batch_size: int = 8,
-    bad_samples: DamagePolicy = "raise",
+    bad_samples: BadSamplePolicy = "raise",
     max_bad_samples: int = 10,
     image_size: int = 32,
 ) -> Loader:

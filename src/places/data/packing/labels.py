@@ -1,4 +1,4 @@
-"""Labels from the official lists, and the check of those that the folders told."""
+"""Labels from the official lists, and the check of those that come from names of folders."""
 
 import hashlib
 from collections import Counter

@@ -13,7 +13,7 @@ from places.data.packing.indexing import save_index
 from places.data.packing.labels import check_count, settle_labels
 from places.data.packing.listing import Pictures, collect, files_of, listing_sha256, sort_by_key
 from places.data.packing.official import PackSource, md5_check, sources_of
-from places.data.packing.staging import go_on, install, is_packed, staging_folder, sync_files
+from places.data.packing.staging import install, is_packed, resume, staging_folder, sync_files
 from places.data.packing.writer import Layout, lay_out, write_shards
 from places.data.shards.manifest import (
     NO_LABEL,
@@ -32,7 +32,7 @@ _BYTES_PER_MB = 1 << 20
 
 @dataclass(frozen=True)
 class _Job:
-    """One split of a call of `pack`; see there."""
+    """One split to be packed; the fields are the arguments of `pack`."""
 
     split: str
     sources: list[PackSource]
@@ -85,7 +85,7 @@ def pack(
         seed: Seed of the order of the train split.
         shard_size_mb: Largest size of a shard in MiB.
         limit: Pack only this many pictures, the first in the final order; null packs all.
-        skip_other_files: Go on without pictures that are not JPEG files.
+        skip_other_files: Leave out pictures that are not JPEG files.
         force: Replace other data of the same split in the same folder.
 
     Returns:
@@ -146,7 +146,7 @@ def _pack_split(job: _Job, folder: Path) -> str:
         checked.result()
     if no_jpegs.count:
         raise DataError(
-            f"{no_jpegs.count:,} files are named like JPEG files, but are none",
+            f"{no_jpegs.count:,} files have the name of a JPEG file, but other content",
             f"found:  {no_jpegs}",
             f"in:     {', '.join(str(source.path) for source in job.sources)}",
         )
@@ -196,7 +196,7 @@ def _packed_from(job: _Job) -> dict[str, Any]:
 
 
 def _is_done(job: _Job, folder: Path, packed_from: Mapping[str, Any]) -> bool:
-    if go_on(folder, job.root, job.split, packed_from):
+    if resume(folder, job.root, job.split, packed_from):
         return True
     return is_packed(job.root, job.split, packed_from, job.force)
 

@@ -24,7 +24,7 @@ _PART = re.compile(r"\.(\d+)\.part$")
 class Wait(Enum):
     """Why a file cannot be fetched now."""
 
-    BUSY = auto()  # another process or thread is at it, or was until now
+    BUSY = auto()  # another process or thread fetches it, or did until now
     FULL = auto()  # nothing more can be removed
 
 
@@ -70,7 +70,7 @@ class CacheFolder:
             return None
         if found.st_size != size_bytes:
             with self._exclusive(), suppress(FileNotFoundError):
-                if os.path.samestat(path.stat(), found):  # nobody has put a whole one there
+                if os.path.samestat(path.stat(), found):  # no whole one was put there meanwhile
                     path.unlink()
             os.close(file)
             return None
@@ -111,7 +111,7 @@ class CacheFolder:
             os.close(file)
 
     def keep(self, name: str, data: bytes) -> None:
-        """Write a whole file, unless it is there. The caller sees to it that nobody else does.
+        """Write a whole file, unless it is there. The caller makes sure that nobody else does.
 
         Raises:
             StorageError: There is no room for it.

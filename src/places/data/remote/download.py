@@ -156,7 +156,7 @@ def complete(
         if not _may_pass(error) or num_tries >= NUM_TRIES:
             raise _failure(remote, error, num_tries)
         _logger.warning("%s: try %d failed: %s", remote.shown, num_tries, _reason(remote, error))
-        # Random, lest all processes of a job come back at the same time.
+        # Random, so that the processes of a job do not all come back at the same time.
         stop.wait(random.uniform(0, min(FIRST_WAIT_S * 2 ** (num_tries - 1), LONGEST_WAIT_S)))
 
 

@@ -178,7 +178,7 @@ def _fetch_index(remote: RemotePath, manifest: Manifest, kept: CacheFolder) -> N
 
 
 def _remove_index(folder: Path, split: str) -> None:
-    """Remove what is kept of replaced data; who has the index mapped into memory keeps it."""
+    """Remove manifest and index of replaced data; processes that have them open keep them."""
     with locked(folder / "lock"):
         for path in (manifest_path(folder, split), index_path(folder, split)):
             path.unlink(missing_ok=True)

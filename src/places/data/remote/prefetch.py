@@ -28,7 +28,7 @@ _logger = logging.getLogger("places.data.remote.fetch")
 class RemoteShards:
     """Opens the shards of one split, fetching them when they are not in the local cache.
 
-    Safe to use from many threads, and by many processes at a time.
+    Safe to use from many threads and processes at the same time.
 
     Args:
         url: The folder with the shards.
@@ -157,7 +157,7 @@ class RemoteShards:
         while not stop.is_set():
             try:
                 is_progress = self._fetch_next(stop)
-            except OSError as error:  # reading goes on: `open` fetches what is needed now
+            except OSError as error:  # no reason to stop: `open` fetches what is needed now
                 _logger.warning("nothing is fetched ahead: %s", error)
                 is_progress = False
             if not is_progress:
@@ -166,7 +166,7 @@ class RemoteShards:
 
     def _fetch_next(self, stop: threading.Event) -> bool:
         """Fetch the most urgent shard that nobody else fetches; tell whether there was one."""
-        # First of all keep what is there, lest it be removed to make room for the others.
+        # First hold what is there already, so that it is not removed to make room for the others.
         for shard in self._wanted():
             file = self._fetcher.open(shard)
             if file is not None:

@@ -14,7 +14,7 @@ from places.hashing import Ids
 
 Entry = tuple[int, int, int, int]  # a row of the index: offset, size in bytes, shard, label
 
-_SPARE_FILES = 256  # what else a process may have open
+_OTHER_FILES = 256  # what else a process may have open
 
 
 class Shards:
@@ -69,7 +69,7 @@ class Shards:
 
     @property
     def are_remote(self) -> bool:
-        """Whether the shards are fetched, and so want to be told what is read when."""
+        """Whether the shards are fetched; then `follow` and `advance` tell when which is read."""
         return self._remote is not None
 
     def follow(self, samples: Ids, batch_size: int, first_step: int) -> None:
@@ -147,8 +147,8 @@ class Shards:
 def _allow_open_files(num_files: int) -> None:
     """Raise this process's limit of open files, as far as it may, when many shards need it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < num_files + _SPARE_FILES:
-        wanted = num_files + _SPARE_FILES
+    if soft < num_files + _OTHER_FILES:
+        wanted = num_files + _OTHER_FILES
         resource.setrlimit(
             resource.RLIMIT_NOFILE,
             (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard),
