@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from places.categories import load_categories
-from places.cli.tool_parser import run_tool
 from places.console import Counter, progress
 from places.data.packing.indexing import save_index
 from places.data.packing.labels import check_count, settle_labels
@@ -44,18 +43,6 @@ class _Job:
     limit: int | None
     skip_other_files: bool
     force: bool
-
-
-def main(words: Sequence[str]) -> int:
-    """Run `places pack` and return its exit status.
-
-    Args:
-        words: The command line after `places`.
-
-    Raises:
-        PlacesError: The command line is wrong, or the data.
-    """
-    return run_tool(pack, words, positional="source", many=True)
 
 
 def pack(

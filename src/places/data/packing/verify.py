@@ -1,10 +1,8 @@
 """`places verify`: shards against their manifest and index, down to every JPEG."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from places.cli.tool_parser import run_tool
 from places.console import FirstFew
 from places.data.packing.indexing import index_shards
 from places.data.packing.shard_checks import check_split
@@ -13,18 +11,6 @@ from places.errors import DataError
 
 Split = Literal["train", "val", "test"]
 _SPLITS: tuple[Split, ...] = ("train", "val", "test")
-
-
-def main(words: Sequence[str]) -> int:
-    """Run `places verify` and return its exit status.
-
-    Args:
-        words: The command line after `places`.
-
-    Raises:
-        PlacesError: The command line is wrong, or there is nothing to check.
-    """
-    return run_tool(verify, words, positional="root")
 
 
 def verify(
