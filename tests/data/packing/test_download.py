@@ -93,7 +93,7 @@ def test_a_refusal_names_the_form_and_does_not_keep_the_others_back(
     assert run(server, tmp_path, "test_256.tar", NAME) == 1
     message = capsys.readouterr().err
     assert f"({status})" in message or f" {status}" in message
-    assert f"access may need the request form:  {module.FORM_URL}" in message
+    assert f"it may need a request form:  {module.FORM_URL}" in message
     assert len(message.splitlines()) == 4
     assert [path.name for path in tmp_path.iterdir()] == [NAME]
 

@@ -108,8 +108,8 @@ def _fetch(remote: RemotePath, path: Path) -> None:
             raise DataError(
                 error.message,
                 error.hint[0],
-                f"access may need the request form:  {FORM_URL}",
-                "if the files are elsewhere now:    give another `base_url`",
+                f"it may need a request form:  {FORM_URL}",
+                f"if it is elsewhere now:  places download {path.name} --base_url URL",
             ) from error
     print(f"{path}: {path.stat().st_size:,} bytes, the MD5 is right")
 
