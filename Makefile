@@ -28,7 +28,7 @@ ifdef ARCHIVES
 data: install ## pack the official archives (ARCHIVES=folder), or draw and pack a sample
 	@set -- '$(ARCHIVES)'/*.tar; [ -e "$$1" ] || { \
 		echo "places: error: no archives (*.tar) in $(ARCHIVES)" && \
-		echo "  get them:  $(VENV)/bin/python scripts/download_places365.py standard-256 --root $(ARCHIVES)"; \
+		echo "  get them:  $(PLACES) download standard-256 --root $(ARCHIVES)"; \
 		exit 2; } >&2
 	$(PLACES) pack '$(ARCHIVES)'/*.tar --root $(DATA)
 else

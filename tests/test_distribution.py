@@ -76,7 +76,7 @@ def test_make_data_without_archives_says_what_is_missing(tmp_path: Path) -> None
     assert done.returncode == 2
     assert done.stderr.startswith(
         f"places: error: no archives (*.tar) in {tmp_path}\n"
-        f"  get them:  {tmp_path}/venv/bin/python scripts/download_places365.py standard-256 "
+        f"  get them:  {tmp_path}/venv/bin/places download standard-256 "
     )
 
 

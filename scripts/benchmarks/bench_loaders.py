@@ -30,7 +30,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from places.data.packing.pack import pack
-from places.data.streaming.samples import open_source
+from places.data.streaming.samples import open_samples
 from places.synthetic.archives import write_archives
 
 LOADERS = Path(__file__).parent / "loaders"
@@ -72,7 +72,7 @@ def write_pictures(folder: Path, root: Path | None, num: int, num_distinct: int)
         root = folder / "drawn"
         archive = write_archives(root, num_train=num_distinct, num_val=1, num_test=1)[0]
         pack([archive], root)
-    source = open_source(root, "train")
+    source = open_samples(root, "train")
     entries = source.shards.entries(np.arange(min(num_distinct, source.manifest.num_samples)))
     sizes_bytes = []
     for number in range(num):

@@ -1,8 +1,32 @@
 """The one way `places` reports a user's mistake: what is wrong, what was seen, what to type."""
 
+import re
+from collections.abc import Collection
+
+
+def with_prefix(error: "PlacesError", prefix: str, names: Collection[str]) -> "PlacesError":
+    """Return an error that names options of a command line instead of arguments in Python.
+
+    Args:
+        error: The error; see `PlacesError` for how it names arguments.
+        prefix: What the command line puts before their names, such as "--data.". In the message the
+            dashes are left out; hints have them, for they say what to type.
+        names: The arguments that are options. Other words in backticks stay: libraries use them,
+            too, in messages that become ours.
+    """
+
+    def named(text: str, prefix: str) -> str:
+        return re.sub(rf"`((?:no_)?(?:{'|'.join(names)}))`", rf"{prefix}\1", text)
+
+    hint = (named(line, prefix) for line in error.hint)
+    return type(error)(named(error.message, prefix.lstrip("-")), *hint)
+
 
 class PlacesError(Exception):
     """A mistake the user can correct; shown without a traceback, exit code 2.
+
+    Arguments of the function or class in question are named in backticks, such as `batch_size`. In
+    Python they are shown like this; a command line calls `with_prefix`.
 
     Args:
         message: What is wrong, in one line, with the value seen and where it came from.

@@ -14,8 +14,8 @@ from places.errors import StorageError
 _REMEDIES = {
     errno.EMFILE: "raise the limit of open files:  ulimit -n 65536",
     errno.ENFILE: "the system's limit of open files is reached: end other programs",
-    errno.ENOSPC: "make room there, or type a smaller --data.cache_size_gb",
-    errno.EDQUOT: "make room there, or type a smaller --data.cache_size_gb",
+    errno.ENOSPC: "make room there",
+    errno.EDQUOT: "make room there",
     errno.EACCES: "see who may read and write there",
 }
 

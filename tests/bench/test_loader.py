@@ -24,7 +24,7 @@ def test_a_batch_that_is_too_large_is_refused(
     sample: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["bench", "loader", str(sample), "--batch_size", "97"]) == 2
-    assert "data.batch_size 97 is larger" in capsys.readouterr().err
+    assert "batch_size 97 is larger" in capsys.readouterr().err
 
 
 def test_shards_may_lie_behind_a_url(sample: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -65,7 +65,7 @@ def test_nothing_to_classify_is_an_error_that_says_where_it_looked(tmp_path: Pat
     (tmp_path / "paper.pdf").touch()
     with pytest.raises(DataError, match=r"no pictures in .*\n.*paper\.pdf"):
         find_images(tmp_path)
-    with pytest.raises(DataError, match=r"no such file or folder: .*nowhere\n.*--data\.images"):
+    with pytest.raises(DataError, match=r"no such file or folder: .*nowhere\n.*`images`"):
         find_images(tmp_path / "nowhere")
 
 

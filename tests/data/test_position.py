@@ -37,7 +37,7 @@ def test_a_saved_position_is_restored() -> None:
         ({"seed": 4}, "seed was 4, is 3"),
         ({"manifest_digest": "other"}, "manifest_digest was other, is digest"),
         ({"version": 99}, "version was 99, is 1"),
-        ({"num_samples_consumed": 40}, "no step of data.batch_size 32"),
+        ({"num_samples_consumed": 40}, "no step of `batch_size` 32"),
     ],
 )
 def test_a_position_of_something_else_is_refused(change: dict[str, object], message: str) -> None:

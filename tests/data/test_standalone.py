@@ -73,20 +73,26 @@ def test_training_data_can_be_read_in_order_without_crops(sample: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ({"rank": 2, "num_ranks": 2}, "rank must be 0 to 1, not 2"),
-        ({"rank": -1}, "rank must be 0 to 0, not -1"),
-        ({"num_ranks": 0}, "num_ranks must be 1 or more, not 0"),
-        ({"num_ranks": 4, "num_ranks_per_node": 3}, "num_ranks 4 is no multiple of num_ranks_per"),
-        ({"batch_size": 15, "num_ranks": 2}, "data.batch_size 15 cannot be shared equally by 2"),
-        ({"first_step": 7}, "first_step must be 0 to 6, not 7"),
-        ({"first_step": -1}, "first_step must be 0 to 6, not -1"),
-        ({"num_threads": 0}, "num_threads must be 1 or more, not 0"),
-        ({"image_size": 0}, "image_size must be 1 or more, not 0"),
-        ({"crop_scale": (0.5, 0.1)}, "crop_scale must be two rising numbers above 0, at most 1"),
-        ({"crop_ratio": (0, 1)}, "crop_ratio must be two rising numbers above 0"),
-        ({"split": "val", "image_size": 64}, "data.image_size 64 is larger than data.resize_size"),
-        ({"split": "val", "resize_mode": "short"}, "resize_mode must be one of short_side, squash"),
-        ({"bad_samples": "skpi"}, "bad_samples must be one of raise, skip, not 'skpi'"),
+        ({"rank": 2, "num_ranks": 2}, "`rank` must be 0 to 1, not 2"),
+        ({"rank": -1}, "`rank` must be 0 to 0, not -1"),
+        ({"num_ranks": 0}, "`num_ranks` must be 1 or more, not 0"),
+        (
+            {"num_ranks": 4, "num_ranks_per_node": 3},
+            "`num_ranks` 4 is no multiple of",
+        ),
+        ({"batch_size": 15, "num_ranks": 2}, "`batch_size` 15 cannot be shared equally by 2"),
+        ({"first_step": 7}, "`first_step` must be 0 to 6, not 7"),
+        ({"first_step": -1}, "`first_step` must be 0 to 6, not -1"),
+        ({"num_threads": 0}, "`num_threads` must be 1 or more, not 0"),
+        ({"image_size": 0}, "`image_size` must be 1 or more, not 0"),
+        ({"crop_scale": (0.5, 0.1)}, "`crop_scale` must be two rising numbers above 0, at most 1"),
+        ({"crop_ratio": (0, 1)}, "`crop_ratio` must be two rising numbers above 0"),
+        ({"split": "val", "image_size": 64}, "`image_size` 64 is larger than `resize_size`"),
+        (
+            {"split": "val", "resize_mode": "short"},
+            "`resize_mode` must be one of short_side",
+        ),
+        ({"bad_samples": "skpi"}, "`bad_samples` must be one of raise, skip, not 'skpi'"),
     ],
 )
 def test_what_does_not_fit_is_refused_when_it_is_asked_for(
@@ -136,7 +142,7 @@ def test_two_epochs_of_one_loader_may_run_at_the_same_time(sample: Path) -> None
 
 
 def test_a_window_that_does_not_divide_the_batch_is_refused(sample: Path) -> None:
-    with pytest.raises(ConfigError, match="shuffle_window 5 does not divide") as raised:
+    with pytest.raises(ConfigError, match="`shuffle_window` 5 does not divide") as raised:
         open_split(sample, "train", 16, shuffle_window=5)
     assert "nearest:  2, 4" in str(raised.value)
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from tests.integration.stages import load_weights, run
 
-from places.data.streaming.batches import TrainCrop
+from places.data.streaming.batches import TrainCrop, train_batches
 
 GROWING = [
     *("--data.start_image_size", "32", "--data.image_size", "96", "--data.resize_size", "96"),
@@ -20,11 +20,11 @@ def sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The sizes of training crops, one for each epoch that is started."""
     seen: list[int] = []
 
-    def recorded(image_size: int, *others: Any) -> TrainCrop:  # noqa: ANN401  # as in TrainCrop
-        seen.append(image_size)
-        return TrainCrop(image_size, *others)
+    def recorded(source: Any, crop: TrainCrop, *others: Any, **options: Any) -> Any:  # noqa: ANN401
+        seen.append(crop.image_size)
+        return train_batches(source, crop, *others, **options)
 
-    monkeypatch.setattr("places.data.places365.TrainCrop", recorded)
+    monkeypatch.setattr("places.data.places365.train_batches", recorded)
     return seen
 
 

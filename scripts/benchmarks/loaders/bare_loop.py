@@ -3,7 +3,6 @@
 Nothing is read, planned or put in order; it shows what the rest of a loader costs.
 """
 
-import random
 import threading
 from collections.abc import Iterator
 
@@ -14,15 +13,16 @@ from measure import CROP_RATIO, CROP_SCALE, IMAGE_SIZE, Epoch, Task, measure
 import places
 from places.data.streaming.decode import NUM_CROP_UNIFORMS, decode_train_crop
 from places.data.streaming.jpeg import Pixels
+from places.hashing import shuffled, uniforms
 
 
 def open_loader(task: Task) -> Epoch:
     """Read all pictures into memory, in random order, and choose the crops."""
     cv2.setNumThreads(0)
-    rng = random.Random(0)
     jpegs = [path.read_bytes() for path in sorted(task.folder.glob("pictures/**/*.jpg"))]
-    rng.shuffle(jpegs)
-    numbers = [[rng.random() for _ in range(NUM_CROP_UNIFORMS)] for _ in jpegs]
+    order = shuffled(len(jpegs), 0)
+    jpegs = [jpegs[i] for i in order]
+    numbers = uniforms(order, NUM_CROP_UNIFORMS, 0).tolist()
 
     def run(thread: int, done: list[Pixels]) -> None:
         images = np.zeros((task.batch_size, IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8)

@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from places.data.checks import check_train_order
+from places.data.streaming import plan
 from places.data.streaming.batches import TrainCrop, Workers, train_batches
 from places.data.streaming.decode import NUM_CROP_UNIFORMS, decode_for_crop, resize_crop
-from places.data.streaming.samples import Source, open_source
+from places.data.streaming.samples import SplitSamples, open_samples
 from places.hashing import shuffled, uniforms
 
 _CROP = TrainCrop(image_size=224, scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3), flip=True)
@@ -68,8 +68,8 @@ def bench_loader(
         DataError: The split is missing or damaged.
         ConfigError: The sizes do not suit each other.
     """
-    source = open_source(root, split)
-    check_train_order(source.manifest.num_samples, batch_size, shuffle_window)
+    source = open_samples(root, split)
+    plan.check_train_order(source.manifest.num_samples, batch_size, shuffle_window)
     num_threads = num_threads or len(os.sched_getaffinity(0))
     crop = TrainCrop(image_size, _CROP.scale, _CROP.ratio, _CROP.flip)
     num_batches = min(num_batches, source.manifest.num_samples // batch_size)
@@ -96,7 +96,7 @@ def bench_loader(
 class _Pipeline(NamedTuple):
     """What is measured; see `bench_loader`."""
 
-    source: Source
+    source: SplitSamples
     crop: TrainCrop
     batch_size: int
     num_threads: int
@@ -120,7 +120,7 @@ class _Pipeline(NamedTuple):
         return self.num_batches * self.batch_size / (time.perf_counter() - start_s)
 
 
-def time_parts(source: Source, crop: TrainCrop) -> tuple[ThreadTime, float]:
+def time_parts(source: SplitSamples, crop: TrainCrop) -> tuple[ThreadTime, float]:
     """Measure reading, decoding and resizing one after the other in this thread.
 
     Returns:

@@ -4,9 +4,9 @@ import hashlib
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
-from places.data.remote.urls import open_folder, without_credentials, without_secrets
-from places.errors import CheckpointError
-from places.files import written_whole
+from places.data.remote.download import fetch_file
+from places.data.remote.urls import open_url
+from places.errors import CheckpointError, DataError
 
 
 def fetch_checkpoint(url: str, folder: Path) -> Path:
@@ -22,17 +22,13 @@ def fetch_checkpoint(url: str, folder: Path) -> Path:
         CheckpointError: It cannot be fetched.
         ConfigError: No such URL can be read, or a package is missing for it.
     """
-    shown = without_credentials(url)
-    files = open_folder(url, "ckpt_path").files
+    remote = open_url(url, "ckpt_path")
     name = PurePosixPath(urlsplit(url).path).name
     path = folder / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}-{name}"
     try:
-        with written_whole(path) as partial:
-            files.get_file(url, str(partial))
-    except Exception as error:
-        reason = without_secrets(str(error) or type(error).__name__, url).partition("\n")[0]
-        # Not chained: the original may show credentials.
-        failure = CheckpointError(f"cannot fetch checkpoint {shown}", reason)
-    else:
-        return path
-    raise failure
+        fetch_file(remote, path)
+    except DataError as error:
+        reason = [] if remote.shown in error.message else [error.message]
+        what = f"cannot fetch checkpoint {remote.shown}"
+        raise CheckpointError(what, *reason, *error.hint) from error
+    return path

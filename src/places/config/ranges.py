@@ -23,6 +23,16 @@ def check_range(name: str, value: float | None, low: float, high: float = math.i
         raise ConfigError(f"{name} must be {allowed}, not {value:.10g}")
 
 
+def check_word(name: str, word: str, words: Sequence[str]) -> None:
+    """Refuse a word that is none of those that may be.
+
+    Raises:
+        ConfigError: See there.
+    """
+    if word not in words:
+        raise ConfigError(f"{name} must be one of {', '.join(words)}, not {word!r}")
+
+
 def check_rising(name: str, values: Sequence[float], low: float, high: float = math.inf) -> None:
     """Refuse two numbers of which the first is larger, or that are not above and below bounds.
 

@@ -9,10 +9,9 @@ from lightning.pytorch.trainer.states import TrainerFn
 
 from places.config.ranges import check_range
 from places.console import FirstFew, printable
-from places.data.checks import check_batch_size, check_pixels
 from places.data.loader import Loader
 from places.data.streaming import plan
-from places.data.streaming.batches import eval_ids
+from places.data.streaming.batches import EvalCrop, eval_ids
 from places.data.streaming.decode import ResizeMode, decode_file, eval_crop
 from places.data.streaming.jpeg import Pixels
 from places.data.streaming.stream import Sample, stream
@@ -58,13 +57,10 @@ class ImageFiles(LightningDataModule):
         num_threads: int | None = None,
     ) -> None:
         super().__init__()
-        check_pixels(image_size, resize_size)
-        check_range("data.num_threads", num_threads, 1)
+        check_range("`num_threads`", num_threads, 1)
         self.images = images
         self.batch_size = batch_size
-        self.image_size = image_size
-        self.resize_size = resize_size
-        self.resize_mode: ResizeMode = resize_mode
+        self.crop = EvalCrop(image_size, resize_size, resize_mode)
         self.num_threads = num_threads
         self.paths: list[Path] = []
         self.left_out = FirstFew()
@@ -85,14 +81,14 @@ class ImageFiles(LightningDataModule):
     def predict_dataloader(self) -> Loader:
         """Return the batches of all pictures in the order of their paths, each exactly once."""
         workers = workers_of(self, self.num_threads)
-        check_batch_size(self.batch_size, workers.num_ranks)
+        plan.check_batch_size(self.batch_size, workers.num_ranks)
         num = len(self.paths)
         return Loader(
             plan.num_eval_batches(num, self.batch_size),
             lambda: stream(
                 eval_ids(num, self.batch_size, workers),
                 self._open_batch,
-                image_size=self.image_size,
+                image_size=self.crop.image_size,
                 num_threads=workers.num_threads,
                 pin_memory=workers.pin_memory,
             ),
@@ -104,7 +100,7 @@ class ImageFiles(LightningDataModule):
             try:
                 if not path.is_file():  # to open a pipe would be to wait for ever
                     raise DataError("a link to nothing" if path.is_symlink() else "no file")
-                eval_crop(decode_file(path), pixels, self.resize_size, self.resize_mode)
+                eval_crop(decode_file(path), pixels, self.crop.resize_size, self.crop.resize_mode)
             except StorageError:
                 raise
             except DataError as error:
@@ -130,7 +126,7 @@ def find_images(images: Path) -> tuple[list[Path], FirstFew]:
         return [images], left_out
     if not images.is_dir():
         raise DataError(
-            f"no such file or folder: {images}", "give it with:  --data.images FOLDER_OR_PICTURE"
+            f"no such file or folder: {images}", "give it with:  `images` FOLDER_OR_PICTURE"
         )
     found = _pictures_below(images, left_out)
     if not found:

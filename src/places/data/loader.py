@@ -26,7 +26,7 @@ class Loader:
         return self._num_batches
 
     def __iter__(self) -> Iterator[Batch]:
-        """Start an epoch, or go on with one that was interrupted."""
+        """Start an epoch, or resume one that was interrupted."""
         return self._batches()
 
     def state_dict(self) -> dict[str, int]:

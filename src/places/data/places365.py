@@ -1,21 +1,21 @@
 """Places365 in tar shards as a Lightning data module, with the position to resume from."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 from lightning.pytorch import LightningDataModule
 
-from places.config.ranges import check_range, check_rising
-from places.data.checks import check_batch_size, check_growth, check_pixels, check_train_order
+from places.config.ranges import check_range
 from places.data.loader import Loader
 from places.data.position import Position
 from places.data.shards.manifest import Manifest
 from places.data.streaming import plan
-from places.data.streaming.bad_samples import BadSamples, DamagePolicy
+from places.data.streaming.bad_samples import BadSamplePolicy, BadSamples
 from places.data.streaming.batches import EvalCrop, TrainCrop, eval_batches, train_batches
 from places.data.streaming.decode import ResizeMode
-from places.data.streaming.samples import Cache, Source, open_source
+from places.data.streaming.samples import Cache, SplitSamples, open_samples
 from places.data.streaming.stream import Batch
 from places.data.workers import attached_trainer, workers_of
 
@@ -70,40 +70,31 @@ class Places365(LightningDataModule):
         seed: int = 0,
         shuffle_window: int | None = None,
         num_threads: int | None = None,
-        bad_samples: DamagePolicy = "raise",
+        bad_samples: BadSamplePolicy = "raise",
         max_bad_samples: int = 10,
         cache_folder: Path = Path("data/cache"),
         cache_size_gb: float = 50.0,
     ) -> None:
         super().__init__()
-        check_pixels(image_size, resize_size)
-        check_growth(image_size, start_image_size, grow_epochs)
-        check_rising("data.crop_scale", crop_scale, 0, 1)
-        check_rising("data.crop_ratio", crop_ratio, 0)
-        check_range("data.num_threads", num_threads, 1)
-        check_range("data.shuffle_window", shuffle_window, 1)
-        check_range("data.max_bad_samples", max_bad_samples, 0)
+        check_range("`num_threads`", num_threads, 1)
+        check_range("`shuffle_window`", shuffle_window, 1)
+        check_range("`max_bad_samples`", max_bad_samples, 0)
         self.root = root
         self.batch_size = batch_size
-        self.image_size = image_size
-        self.start_image_size = start_image_size
-        self.grow_epochs = grow_epochs
-        self.resize_size = resize_size
-        self.resize_mode: ResizeMode = resize_mode
-        self.crop_scale = crop_scale
-        self.crop_ratio = crop_ratio
-        self.flip = flip
+        self.train_crop = TrainCrop(image_size, crop_scale, crop_ratio, flip)
+        self.eval_crop = EvalCrop(image_size, resize_size, resize_mode)
+        self.growth = plan.Growth(image_size, start_image_size, grow_epochs)
         self.test_split = test_split
         self.predict_split = predict_split
         self.seed = seed
         self.shuffle_window = shuffle_window
         self.num_threads = num_threads
-        self.bad_samples: DamagePolicy = bad_samples
+        self.bad_samples: BadSamplePolicy = bad_samples
         self.max_bad_samples = max_bad_samples
         self.cache_folder = cache_folder
         self.cache_size_gb = cache_size_gb
         self.manifests: dict[str, Manifest] = {}
-        self.sources: dict[str, Source] = {}
+        self.sources: dict[str, SplitSamples] = {}
 
     def setup(self, stage: str) -> None:
         """Open the manifests of the splits that a stage needs.
@@ -112,9 +103,9 @@ class Places365(LightningDataModule):
             DataError: A split is missing or damaged.
             ConfigError: The batch size does not suit the number of processes or of pictures.
         """
-        check_batch_size(self.batch_size, attached_trainer(self).world_size)
+        plan.check_batch_size(self.batch_size, attached_trainer(self).world_size)
         for split in self._splits(stage):
-            self.sources[split] = open_source(
+            self.sources[split] = open_samples(
                 self.root,
                 split,
                 BadSamples(self.bad_samples, self.max_bad_samples),
@@ -123,7 +114,7 @@ class Places365(LightningDataModule):
             self.manifests[split] = self.sources[split].manifest
         if stage == "fit":
             manifest = self.manifests["train"]
-            check_train_order(manifest.num_samples, self.batch_size, self.shuffle_window)
+            plan.check_train_order(manifest.num_samples, self.batch_size, self.shuffle_window)
             self._position = Position(self.seed, manifest.digest)
 
     def teardown(self, stage: str) -> None:
@@ -153,7 +144,7 @@ class Places365(LightningDataModule):
         return self._position.state()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on at a saved position when training is resumed; nothing to do for other stages.
+        """Resume training data at a saved position; other stages have none.
 
         Raises:
             CheckpointError: See `Position.restore`.
@@ -167,12 +158,10 @@ class Places365(LightningDataModule):
         num_batches = self.manifests["train"].num_samples // self.batch_size
         epoch = attached_trainer(self).current_epoch
         first_step = self._position.start(epoch, num_batches * self.batch_size) // self.batch_size
-        image_size = plan.image_size_at(
-            self._position.epoch, self.image_size, self.start_image_size, self.grow_epochs
-        )
+        image_size = self.growth.image_size_at(self._position.epoch)
         batches = train_batches(
             self.sources["train"],
-            TrainCrop(image_size, self.crop_scale, self.crop_ratio, self.flip),
+            replace(self.train_crop, image_size=image_size),
             workers_of(self, self.num_threads),
             batch_size=self.batch_size,
             seed=self.seed,
@@ -201,7 +190,7 @@ class Places365(LightningDataModule):
             plan.num_eval_batches(self.manifests[split].num_samples, self.batch_size),
             lambda: eval_batches(
                 self.sources[split],
-                EvalCrop(self.image_size, self.resize_size, self.resize_mode),
+                self.eval_crop,
                 workers_of(self, self.num_threads),
                 batch_size=self.batch_size,
                 num_batches=num_batches(),

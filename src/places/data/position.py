@@ -33,7 +33,7 @@ class Position:
         return asdict(self)
 
     def restore(self, state: dict[str, Any], batch_size: int) -> None:
-        """Go on at a saved position.
+        """Resume at a saved position.
 
         Raises:
             CheckpointError: It was saved with other data, another seed, or a batch size that does
@@ -48,11 +48,11 @@ class Position:
                 raise CheckpointError(
                     f"the checkpoint's training data differ: {name} was {state[name]}, is {now}",
                     "resume with the data and seed it was trained with,",
-                    "or start a new run from its weights:  --model.weights CHECKPOINT",
+                    "or start a new run from its weights, which are model.weights of its recipe",
                 )
         if state["num_samples_consumed"] % batch_size:
             raise CheckpointError(
-                f"no step of data.batch_size {batch_size} ends at the checkpoint's position, "
+                f"no step of `batch_size` {batch_size} ends at the checkpoint's position, "
                 f"{state['num_samples_consumed']} pictures into the epoch",
                 "resume with the batch size it was trained with",
             )
@@ -60,7 +60,7 @@ class Position:
         self.num_samples_consumed = state["num_samples_consumed"]
 
     def start(self, current_epoch: int, num_samples: int) -> int:
-        """Move to the epoch that begins or goes on, and return how many samples are behind it.
+        """Move to the epoch that begins or is resumed, and return how many of its samples are done.
 
         A position in another epoch than the trainer's says nothing about this one; a finished one
         means the next epoch, whichever of the two the trainer believes to be in.

@@ -6,14 +6,13 @@ from functools import partial
 from pathlib import Path
 from typing import get_args
 
-from places.config.ranges import check_range, check_rising
-from places.data.checks import check_batch_size, check_pixels, check_train_order
+from places.config.ranges import check_range, check_word
 from places.data.loader import Loader
 from places.data.streaming import plan
-from places.data.streaming.bad_samples import BadSamples, DamagePolicy
+from places.data.streaming.bad_samples import BadSamplePolicy, BadSamples
 from places.data.streaming.batches import EvalCrop, TrainCrop, Workers, eval_batches, train_batches
 from places.data.streaming.decode import ResizeMode
-from places.data.streaming.samples import Cache, Source, open_source
+from places.data.streaming.samples import Cache, SplitSamples, open_samples
 from places.data.streaming.stream import Batch
 from places.errors import ConfigError
 
@@ -39,7 +38,7 @@ def open(  # used as places.data.open
     num_ranks_per_node: int = 1,
     num_threads: int | None = None,
     pin_memory: bool = False,
-    bad_samples: DamagePolicy = "raise",
+    bad_samples: BadSamplePolicy = "raise",
     max_bad_samples: int = 10,
     cache_folder: Path | str = Path("data/cache"),
     cache_size_gb: float = 50.0,
@@ -57,7 +56,7 @@ def open(  # used as places.data.open
         batch_size: Pictures per step over all processes.
         train: Shuffled random crops, or each picture once in order; by default as the split says.
         epoch: The epoch, from 0; every epoch has another order and other crops.
-        first_step: The batch to begin with, to go on after an interruption.
+        first_step: The batch to begin with, to resume after an interruption.
         seed: Seed of order, crops and flips.
         image_size: Height and width of the pictures in pixels.
         resize_size: Short side of an evaluation picture before the centre is cut out, in pixels.
@@ -80,22 +79,22 @@ def open(  # used as places.data.open
         DataError: The split is missing or damaged.
         ConfigError: The sizes do not suit each other.
     """
-    check_range("num_threads", num_threads, 1)
+    check_range("`num_threads`", num_threads, 1)
     num_threads = num_threads or len(os.sched_getaffinity(0))
     workers = _workers(batch_size, rank, num_ranks, num_ranks_per_node, num_threads, pin_memory)
-    _check_word("bad_samples", bad_samples, get_args(DamagePolicy))
+    check_word("`bad_samples`", bad_samples, get_args(BadSamplePolicy))
     bad = BadSamples(bad_samples, max_bad_samples)
-    opened = partial(open_source, root, split, bad, Cache(Path(cache_folder), cache_size_gb))
+    opened = partial(open_samples, root, split, bad, Cache(Path(cache_folder), cache_size_gb))
     source = opened()  # what is missing is said now
     source.close()
     num_samples = source.manifest.num_samples
-    batches: Callable[[Source], Iterator[Batch]]
+    batches: Callable[[SplitSamples], Iterator[Batch]]
     if split == "train" if train is None else train:
-        check_train_order(num_samples, batch_size, shuffle_window)
+        plan.check_train_order(num_samples, batch_size, shuffle_window)
         num_batches = num_samples // batch_size
         batches = partial(
             train_batches,
-            crop=_train_crop(image_size, crop_scale, crop_ratio, flip),
+            crop=TrainCrop(image_size, crop_scale, crop_ratio, flip),
             workers=workers,
             batch_size=batch_size,
             seed=seed,
@@ -107,18 +106,18 @@ def open(  # used as places.data.open
         num_batches = plan.num_eval_batches(num_samples, batch_size)
         batches = partial(
             eval_batches,
-            crop=_eval_crop(image_size, resize_size, resize_mode),
+            crop=EvalCrop(image_size, resize_size, resize_mode),
             workers=workers,
             batch_size=batch_size,
             first_step=first_step,
         )
-    check_range("first_step", first_step, 0, num_batches)
+    check_range("`first_step`", first_step, 0, num_batches)
     own = partial(opened, manifest=source.manifest)
     return Loader(num_batches - first_step, lambda: _iterate(own, batches))
 
 
 def _iterate(
-    opened: Callable[[], Source], batches: Callable[[Source], Iterator[Batch]]
+    opened: Callable[[], SplitSamples], batches: Callable[[SplitSamples], Iterator[Batch]]
 ) -> Iterator[Batch]:
     source = opened()
     try:
@@ -135,33 +134,13 @@ def _workers(
     num_threads: int,
     pin_memory: bool,
 ) -> Workers:
-    check_range("num_ranks", num_ranks, 1)
-    check_range("rank", rank, 0, num_ranks - 1)
-    check_range("num_ranks_per_node", num_ranks_per_node, 1, num_ranks)
+    check_range("`num_ranks`", num_ranks, 1)
+    check_range("`rank`", rank, 0, num_ranks - 1)
+    check_range("`num_ranks_per_node`", num_ranks_per_node, 1, num_ranks)
     if num_ranks % num_ranks_per_node:
         raise ConfigError(
-            f"num_ranks {num_ranks} is no multiple of num_ranks_per_node {num_ranks_per_node}",
+            f"`num_ranks` {num_ranks} is no multiple of `num_ranks_per_node` {num_ranks_per_node}",
             "all machines have the same number of processes",
         )
-    check_batch_size(batch_size, num_ranks)
+    plan.check_batch_size(batch_size, num_ranks)
     return Workers(rank, num_ranks, num_threads, pin_memory, num_ranks_per_node)
-
-
-def _train_crop(
-    image_size: int, scale: tuple[float, float], ratio: tuple[float, float], flip: bool
-) -> TrainCrop:
-    check_range("image_size", image_size, 1)
-    check_rising("crop_scale", scale, 0, 1)
-    check_rising("crop_ratio", ratio, 0)
-    return TrainCrop(image_size, scale, ratio, flip)
-
-
-def _eval_crop(image_size: int, resize_size: int, resize_mode: ResizeMode) -> EvalCrop:
-    check_pixels(image_size, resize_size)
-    _check_word("resize_mode", resize_mode, get_args(ResizeMode))
-    return EvalCrop(image_size, resize_size, resize_mode)
-
-
-def _check_word(name: str, word: str, words: tuple[str, ...]) -> None:
-    if word not in words:
-        raise ConfigError(f"{name} must be one of {', '.join(words)}, not {word!r}")

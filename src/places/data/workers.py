@@ -29,7 +29,7 @@ def attached_trainer(data: LightningDataModule) -> Trainer:
     """Return the trainer that runs a data module.
 
     Raises:
-        RuntimeError: There is none; a programmer's mistake.
+        RuntimeError: There is no trainer; a mistake in code that calls this.
     """
     if data.trainer is None:
         raise RuntimeError(f"{type(data).__name__} is used without a Trainer")

@@ -15,23 +15,23 @@ from tests.data.packing.official import (
 
 from places.data.packing.labels import check_count, settle_labels
 from places.data.packing.listing import Pictures, collect
-from places.data.packing.official import Source
+from places.data.packing.official import PackSource
 from places.data.shards.tar_members import Member
 from places.errors import DataError
 
 
-def gather(source: Source, names: list[str]) -> Pictures:
+def gather(source: PackSource, names: list[str]) -> Pictures:
     return collect([source], lambda _: [Member(name.encode(), 0, 9) for name in names])
 
 
 @pytest.fixture
-def val(tmp_path: Path) -> Source:
-    return Source(tmp_path / "val_256.tar", "val", "standard", synthetic=True)
+def val(tmp_path: Path) -> PackSource:
+    return PackSource(tmp_path / "val_256.tar", "val", "standard", synthetic=True)
 
 
 @pytest.fixture
-def train(tmp_path: Path) -> Source:
-    return Source(tmp_path / "train.tar", "train", "standard", synthetic=True)
+def train(tmp_path: Path) -> PackSource:
+    return PackSource(tmp_path / "train.tar", "train", "standard", synthetic=True)
 
 
 VAL_NAMES = list(flat_files("val", 5))
@@ -41,14 +41,16 @@ def write_lists(folder: Path, num_val: int = 0, train: list[str] | None = None) 
     return write_tar(folder / LISTS, list_files(num_val, dict.fromkeys(train or [], b"")))
 
 
-def test_val_labels_come_from_the_list_beside_the_archive(tmp_path: Path, val: Source) -> None:
+def test_val_labels_come_from_the_list_beside_the_archive(tmp_path: Path, val: PackSource) -> None:
     write_lists(tmp_path, 5)
     pictures = gather(val, VAL_NAMES[::-1])
     settle_labels(pictures, [], md5=True)
     assert pictures.rows["label"].tolist() == [val_label(number) for number in (5, 4, 3, 2, 1)]
 
 
-def test_val_labels_come_from_the_plain_list_among_the_sources(tmp_path: Path, val: Source) -> None:
+def test_val_labels_come_from_a_plain_list_among_the_sources(
+    tmp_path: Path, val: PackSource
+) -> None:
     path = tmp_path / "lists" / "places365_val.txt"
     path.parent.mkdir()
     path.write_bytes(list_files(5)[path.name])
@@ -57,7 +59,7 @@ def test_val_labels_come_from_the_plain_list_among_the_sources(tmp_path: Path, v
     assert pictures.rows["label"].tolist() == [val_label(number) for number in (1, 2, 3, 4, 5)]
 
 
-def test_val_without_a_list_says_what_to_give(tmp_path: Path, val: Source) -> None:
+def test_val_without_a_list_says_what_to_give(tmp_path: Path, val: PackSource) -> None:
     with pytest.raises(DataError) as error:
         settle_labels(gather(val, VAL_NAMES), [], md5=True)
     assert str(error.value).splitlines() == [
@@ -67,13 +69,13 @@ def test_val_without_a_list_says_what_to_give(tmp_path: Path, val: Source) -> No
     ]
 
 
-def test_val_pictures_in_folders_of_their_categories_need_no_list(val: Source) -> None:
+def test_val_pictures_in_folders_of_their_categories_need_no_list(val: PackSource) -> None:
     pictures = gather(val, ["airfield/Places365_val_00000001.jpg"])
     settle_labels(pictures, [], md5=True)
     assert pictures.rows["label"].tolist() == [0]
 
 
-def test_a_val_list_must_fit_the_archive(tmp_path: Path, val: Source) -> None:
+def test_a_val_list_must_fit_the_archive(tmp_path: Path, val: PackSource) -> None:
     write_lists(tmp_path, 4)
     with pytest.raises(DataError, match=r"1 pictures in .* are not in .*\n.*val_00000005"):
         settle_labels(gather(val, VAL_NAMES), [], md5=True)
@@ -84,14 +86,14 @@ def test_a_val_list_must_fit_the_archive(tmp_path: Path, val: Source) -> None:
     assert (pictures.rows["label"] >= 0).all()
 
 
-def test_a_label_beyond_the_categories_is_refused(tmp_path: Path, val: Source) -> None:
+def test_a_label_beyond_the_categories_is_refused(tmp_path: Path, val: PackSource) -> None:
     (tmp_path / "places365_val.txt").write_text("Places365_val_00000001.jpg 365")
     with pytest.raises(DataError, match="gives Places365_val_00000001 the label 365"):
         settle_labels(gather(val, VAL_NAMES[:1]), [], md5=True)
 
 
 def test_the_checksum_of_a_list_is_checked_unless_its_archive_is_drawn(
-    tmp_path: Path, val: Source
+    tmp_path: Path, val: PackSource
 ) -> None:
     path = write_lists(tmp_path, 5)
     official = replace(val, synthetic=False)
@@ -106,7 +108,7 @@ def test_the_checksum_of_a_list_is_checked_unless_its_archive_is_drawn(
         settle_labels(gather(val, VAL_NAMES), [], md5=True)
 
 
-def test_train_labels_are_compared_with_a_list_that_is_given(tmp_path: Path, train: Source) -> None:
+def test_train_labels_are_compared_with_a_given_list(tmp_path: Path, train: PackSource) -> None:
     names = list(train_files(20))
     path = write_lists(tmp_path, train=names)
     settle_labels(gather(train, names[::-1]), [path], md5=True)
@@ -121,7 +123,7 @@ def test_train_labels_are_compared_with_a_list_that_is_given(tmp_path: Path, tra
         settle_labels(gather(train, other), [path], md5=True)
 
 
-def test_a_train_list_with_other_labels_is_refused(tmp_path: Path, train: Source) -> None:
+def test_a_train_list_with_other_labels_is_refused(tmp_path: Path, train: PackSource) -> None:
     path = tmp_path / "places365_train_standard.txt"
     path.write_text("/a/airfield/00000001.jpg 1\n")
     with pytest.raises(DataError, match="gives a/airfield/00000001 the label 1"):
@@ -129,14 +131,14 @@ def test_a_train_list_with_other_labels_is_refused(tmp_path: Path, train: Source
 
 
 def test_test_pictures_have_labels_all_or_none(tmp_path: Path) -> None:
-    source = Source(tmp_path / "mine", "test")
+    source = PackSource(tmp_path / "mine", "test")
     for names in (["1.jpg", "2.jpg"], ["airfield/1.jpg", "bar/2.jpg"]):
         settle_labels(gather(source, names), [], md5=True)
     with pytest.raises(DataError, match=r"1 of 2 pictures in .*mine have no label"):
         settle_labels(gather(source, ["1.jpg", "bar/2.jpg"]), [], md5=True)
 
 
-def test_the_number_of_pictures_is_the_published_one(val: Source) -> None:
+def test_the_number_of_pictures_is_the_published_one(val: PackSource) -> None:
     check_count(gather(val, VAL_NAMES))
     check_count(gather(replace(val, num_images=5), VAL_NAMES))
     with pytest.raises(DataError, match="holds 5 pictures, but 36,500 were published"):

@@ -14,7 +14,7 @@ from places.data.packing.listing import (
     listing_sha256,
     sort_by_key,
 )
-from places.data.packing.official import Source
+from places.data.packing.official import PackSource
 from places.data.packing.writer import lay_out
 from places.data.shards.tar_members import Member
 from places.errors import DataError
@@ -26,7 +26,7 @@ def gather(names: Iterable[str | bytes], split: str = "train", source: str = "a.
         Member(name.encode() if isinstance(name, str) else name, 512 * i, i)
         for i, name in enumerate(names)
     ]
-    return collect([Source(Path(source), split)], lambda _: members)
+    return collect([PackSource(Path(source), split)], lambda _: members)
 
 
 def keys(pictures: Pictures) -> list[str]:
@@ -59,7 +59,7 @@ def test_the_file_of_a_key_with_dots_is_found_again(tmp_path: Path) -> None:
     for name in names:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(name)
-    pictures = collect([Source(tmp_path, "train")], lambda source: files_of(source.path))
+    pictures = collect([PackSource(tmp_path, "train")], lambda source: files_of(source.path))
     assert len(set(keys(pictures))) == 3
     found = []
     for row in pictures.rows.tolist():
@@ -111,7 +111,7 @@ def test_the_same_key_twice_is_refused_with_both_files() -> None:
         sort_by_key(gather(["airfield/1.jpg", "airfield/2.jpg", "airfield/1.JPG"]))
     assert "two pictures have the name 'airfield/1'" in str(error.value)
     assert "a.tar/airfield/1.jpg and a.tar/airfield/1.JPG" in str(error.value)
-    sources = [Source(Path("a"), "train"), Source(Path("b"), "train")]
+    sources = [PackSource(Path("a"), "train"), PackSource(Path("b"), "train")]
     twice = collect(sources, lambda _: [Member(b"airfield/1.jpg", 0, 1)])
     with pytest.raises(DataError, match=r"a/airfield/1\.jpg and b/airfield/1\.jpg"):
         sort_by_key(twice)
@@ -125,7 +125,7 @@ def test_names_that_no_tar_header_holds_are_refused() -> None:
         gather([b"airfield/\xff.jpg"])
     with pytest.raises(DataError, match=r"airfield/1\.jpg is too large for a picture"):
         collect(
-            [Source(Path("a.tar"), "train")],
+            [PackSource(Path("a.tar"), "train")],
             lambda _: [Member(b"airfield/1.jpg", 0, MAX_SIZE_BYTES + 1)],
         )
 
@@ -163,7 +163,7 @@ def test_names_of_millions_of_pictures_fit_into_the_promised_memory() -> None:
     members = (Member(b"data_256/a/alley/%08d.jpg" % i, i << 14, 14_000) for i in range(num))
     tracemalloc.start()
     try:
-        pictures = collect([Source(Path("a.tar"), "train")], lambda _: members)
+        pictures = collect([PackSource(Path("a.tar"), "train")], lambda _: members)
         order = sort_by_key(pictures)
         pictures.rows = pictures.rows[order[shuffled(num, 0)]]
         del order

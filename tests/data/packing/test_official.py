@@ -11,7 +11,7 @@ from torchvision.datasets.places365 import Places365 as TorchvisionPlaces365
 from places.data.packing.official import (
     ARCHIVES,
     LISTS,
-    Source,
+    PackSource,
     check_md5,
     find_list,
     md5_check,
@@ -48,7 +48,7 @@ def test_official_archives_are_known_by_name(
     path = tmp_path / name
     path.touch()
     by_split, lists = sources_of([path])
-    expected = Source(path, split, variant, size, ARCHIVES[name], num_images)
+    expected = PackSource(path, split, variant, size, ARCHIVES[name], num_images)
     assert (by_split, lists) == ({split: [expected]}, [])
 
 
@@ -77,7 +77,7 @@ def test_folders_of_unpacked_archives_are_known_by_name(tmp_path: Path) -> None:
     ):
         (tmp_path / name).mkdir()
         path = tmp_path / name
-        assert sources_of([path])[0] == {split: [Source(path, split, size=size)]}
+        assert sources_of([path])[0] == {split: [PackSource(path, split, size=size)]}
     assert list(sources_of([tmp_path / "data_256"], "val")[0]) == ["val"]
 
 
@@ -85,7 +85,7 @@ def test_other_folders_and_tars_need_a_split(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine.tar").touch()
     for name in ("mine", "mine.tar"):
-        with pytest.raises(DataError, match=rf"the split of .*{name} is not known\n  add --split"):
+        with pytest.raises(DataError, match=rf"the split of .*{name} is not known\n  add `split`"):
             sources_of([tmp_path / name])
     by_split, _ = sources_of([tmp_path / "mine", tmp_path / "mine.tar"], "train")
     assert [source.variant for source in by_split["train"]] == ["folder", "folder"]
@@ -106,7 +106,7 @@ def test_mistakes_among_the_sources_are_named(tmp_path: Path) -> None:
     for message, names in cases.items():
         with pytest.raises(DataError, match=message):
             sources_of([tmp_path / name for name in names])
-    with pytest.raises(DataError, match="holds the split 'val', but --split is 'train'"):
+    with pytest.raises(DataError, match="holds the split 'val', but `split` is 'train'"):
         sources_of([tmp_path / "val_256.tar"], "train")
 
 
@@ -124,7 +124,7 @@ def test_a_wrong_checksum_names_both() -> None:
     with pytest.raises(DataError) as error:
         check_md5(Path("val_256.tar"), "aa", "bb")
     assert "found:      aa\n  published:  bb\n" in str(error.value)
-    assert "--no-md5" in str(error.value)
+    assert "`no_md5`" in str(error.value)
 
 
 def test_checksums_of_files_are_compared_beside_the_block(tmp_path: Path) -> None:
@@ -145,8 +145,8 @@ def test_checksums_of_files_are_compared_beside_the_block(tmp_path: Path) -> Non
 
 
 def test_lists_are_found_among_the_sources_and_for_val_beside_the_archive(tmp_path: Path) -> None:
-    val = Source(tmp_path / "val_256.tar", "val", "standard")
-    train = Source(tmp_path / STANDARD_TRAIN, "train", "standard")
+    val = PackSource(tmp_path / "val_256.tar", "val", "standard")
+    train = PackSource(tmp_path / STANDARD_TRAIN, "train", "standard")
     assert find_list(val, []) is None
     challenge = write_tar(tmp_path / "filelist_places365-challenge.tar", {})
     assert find_list(val, []) == challenge

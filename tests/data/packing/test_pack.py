@@ -329,7 +329,7 @@ def test_pictures_of_other_formats_are_refused_or_left_out(
 def test_files_that_are_only_named_like_jpegs_are_refused(tmp_path: Path, root: Path) -> None:
     files = {"airfield/1.jpg": jpeg(1), "airfield/2.jpg": b"\x89PNG"}
     path = write_tar(tmp_path / "mine.tar", files)
-    with pytest.raises(DataError, match="1 files are named like JPEG files"):
+    with pytest.raises(DataError, match="1 files have the name of a JPEG file"):
         pack([path], root, split="train")
     assert not root.exists()
 
@@ -380,7 +380,7 @@ def test_a_second_run_over_a_folder_looks_at_its_files(
 
 def test_other_data_is_replaced_only_by_force(train: Path, root: Path) -> None:
     pack([train], root)
-    with pytest.raises(DataError, match="add --force"):
+    with pytest.raises(DataError, match="add `force`"):
         pack([train], root, seed=1)
     pack([train], root, seed=1, force=True)
     assert load_manifest(root, "train").seed == 1
@@ -439,9 +439,9 @@ def test_memory_stays_within_the_promise(tmp_path: Path, root: Path) -> None:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from places.data import pack, shard_writer
+from places.data.packing import pack, writer
 module, name, calls = sys.argv[1:4]
-owner = {"Output": shard_writer._Output, "Path": Path, "pack": pack}[module]
+owner = {"Output": writer._Output, "Path": Path, "pack": pack}[module]
 original, count = getattr(owner, name), 0
 def counted(*args, **options):
     global count

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from places.data.packing.staging import go_on, install, is_packed, staging_folder
+from places.data.packing.staging import install, is_packed, resume, staging_folder
 from places.data.shards.manifest import VERSION
 from places.errors import DataError
 
@@ -99,7 +99,7 @@ def test_an_install_that_was_killed_is_finished_or_undone(
 
     record = RECORD if is_same_run else RECORD | {"seed": 1}
     with staging_folder(tmp_path, "val") as folder:
-        assert go_on(folder, tmp_path, "val", record) == is_same_run
+        assert resume(folder, tmp_path, "val", record) == is_same_run
     assert texts(tmp_path) == (whole("new") if is_same_run else {})
     assert is_packed(tmp_path, "val", record, force=False) == is_same_run
 
@@ -107,7 +107,7 @@ def test_an_install_that_was_killed_is_finished_or_undone(
 def test_leftovers_of_a_killed_run_are_removed(tmp_path: Path) -> None:
     with staging_folder(tmp_path, "val") as folder:
         (folder / "val-000000.tar").touch()
-        assert not go_on(folder, tmp_path, "val", RECORD)
+        assert not resume(folder, tmp_path, "val", RECORD)
         assert [path.name for path in folder.iterdir()] == ["lock"]
 
 
@@ -130,8 +130,8 @@ def test_other_data_is_refused_with_what_to_type(tmp_path: Path) -> None:
     assert str(error.value).splitlines() == [
         f"{tmp_path} holds other data for split 'val'",
         "  found:       a.tar, seed 0, shard_size_mb 256, limit None",
-        "  replace it:  add --force",
-        "  keep it:     choose another --root",
+        "  replace it:  add `force`",
+        "  keep it:     choose another `root`",
     ]
     assert not is_packed(tmp_path, "val", RECORD | {"seed": 1}, force=True)
 

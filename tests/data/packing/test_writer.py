@@ -11,7 +11,7 @@ from tests.data.packing.official import flat_files, jpeg, read_back, train_files
 
 from places.data.packing import writer as shard_writer
 from places.data.packing.listing import Pictures, collect, files_of
-from places.data.packing.official import Source
+from places.data.packing.official import PackSource
 from places.data.packing.writer import Layout, lay_out, write_shards
 from places.data.shards.manifest import SAMPLE
 from places.data.shards.tar_members import members_of
@@ -35,7 +35,7 @@ def packed(
 
 
 def from_tar(path: Path, split: str = "train") -> Pictures:
-    return collect([Source(path, split)], lambda source: members_of(source.path))
+    return collect([PackSource(path, split)], lambda source: members_of(source.path))
 
 
 def test_pictures_and_labels_are_written_as_they_were(tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_unlabelled_pictures_have_no_label_member(tmp_path: Path) -> None:
 
 def test_a_folder_and_a_tar_give_the_same_shards(tmp_path: Path) -> None:
     archive = write_tar(tmp_path / "a.tar", dict(sorted(train_files(40).items())))
-    folder = Source(unpack(archive, tmp_path / "folder"), "train")
+    folder = PackSource(unpack(archive, tmp_path / "folder"), "train")
     pictures = collect([folder], lambda source: files_of(source.path))
     for name, source in (("x", pictures), ("y", from_tar(archive))):
         (tmp_path / name).mkdir()
@@ -144,7 +144,7 @@ def test_a_file_that_changed_meanwhile_is_refused(tmp_path: Path, change: bytes)
     path = tmp_path / "folder" / "airfield" / "1.jpg"
     path.parent.mkdir(parents=True)
     path.write_bytes(jpeg(1)[:10])
-    pictures = collect([Source(tmp_path / "folder", "train")], lambda s: files_of(s.path))
+    pictures = collect([PackSource(tmp_path / "folder", "train")], lambda s: files_of(s.path))
     path.write_bytes(change)
     with pytest.raises(DataError, match=r"airfield/1 in .*folder changed while it was packed"):
         write_shards(pictures, lay_out(pictures, 1 << 20), [tmp_path / "train-000000.tar"])
@@ -178,7 +178,7 @@ def test_more_shards_than_the_index_can_number_are_refused(
     pictures = from_tar(write_tar(tmp_path / "a.tar", train_files(5)))
     monkeypatch.setattr(shard_writer, "_MAX_SHARDS", 4)
     with pytest.raises(
-        DataError, match=r"5 shards are more than the 4 .*\n  use a larger --shard_size"
+        DataError, match=r"5 shards are more than the 4 .*\n  use a larger `shard_size"
     ):
         lay_out(pictures, 1)
 

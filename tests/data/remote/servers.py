@@ -12,7 +12,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -130,10 +130,14 @@ class Nginx:
 
 
 @contextmanager
-def run_nginx(root: Path, folder: Path) -> Iterator[Nginx]:
+def run_nginx(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Nginx]:
+    """An nginx that serves a folder; its own files go below `tmp_path`."""
     program = shutil.which("nginx") or shutil.which("/usr/sbin/nginx")
     if program is None:
         pytest.skip("nginx is not installed: apt-get install nginx")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    folder = tmp_path / "nginx"
+    folder.mkdir()
     nginx = Nginx(root, folder)
     command = [program, "-p", str(folder), "-c", "nginx.conf", "-e", str(folder / "error.log")]
     with subprocess.Popen(command) as process:
@@ -158,6 +162,12 @@ class CuttingProxy:
         self._threads = [threading.Thread(target=self._serve)]
         self._open: list[socket.socket] = []
         self._threads[0].start()
+
+    def __enter__(self) -> "CuttingProxy":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
@@ -228,6 +238,82 @@ def run_hanging_server(root: Path, *answered: str) -> Iterator[tuple[str, thread
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+class WaywardServer(ThreadingHTTPServer):
+    """Serves `content` under any name, as badly as told; keeps what was asked for.
+
+    Args:
+        content: What it serves.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(("127.0.0.1", 0), _WaywardHandler)
+        self.content = content
+        self.tag = ""  # the ETag
+        self.knows_ranges = True
+        self.minds_the_tag = True  # whether If-Range is honoured
+        self.tells_size = True
+        self.statuses: list[int] = []  # of the next answers; after these all is well
+        self.cut_at: list[int] = []  # for each answer, the byte of the file where it breaks
+        self.replace_by: bytes | None = None  # the content after the next answer
+        self.hangs = threading.Event()  # set while an answer hangs
+        self.go_on = threading.Event()
+        self.go_on.set()  # clear it to let the next answers hang
+        self.asked: list[str | None] = []  # the range of each request
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class _WaywardHandler(BaseHTTPRequestHandler):
+    server: WaywardServer
+
+    def do_GET(self) -> None:
+        server, wanted = self.server, self.headers["Range"]
+        server.asked.append(wanted)
+        is_other = server.minds_the_tag and self.headers.get("If-Range", server.tag) != server.tag
+        size_bytes, start = len(server.content), 0
+        if wanted and server.knows_ranges and not is_other:
+            start = int(wanted.removeprefix("bytes=").removesuffix("-"))
+        status = server.statuses.pop(0) if server.statuses else 206 if start else 200
+        if status >= 400 or start >= size_bytes:
+            self.send_error(status if status >= 400 else 416)
+            return
+        self.send_response(status)
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{size_bytes - 1}/{size_bytes}")
+        if server.tells_size:
+            self.send_header("Content-Length", str(size_bytes - start))
+        if server.tag:
+            self.send_header("ETag", server.tag)
+        self.end_headers()
+        end = server.cut_at.pop(0) if server.cut_at else size_bytes
+        self.wfile.write(server.content[start:end])
+        if not server.go_on.is_set():
+            server.hangs.set()
+            server.go_on.wait()
+        if server.replace_by is not None:
+            server.content, server.replace_by, server.tag = server.replace_by, None, '"new"'
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Print nothing."""
+
+
+@contextmanager
+def run_wayward_server(content: bytes) -> Iterator[WaywardServer]:
+    with WaywardServer(content) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.go_on.set()
+            server.shutdown()
+            thread.join()
 
 
 @contextmanager

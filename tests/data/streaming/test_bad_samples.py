@@ -18,7 +18,7 @@ from tests.integration.stages import read_metrics, run
 import places.data
 from places.data.loader import Loader
 from places.data.packing.indexing import index_shards
-from places.data.streaming.bad_samples import DamagePolicy
+from places.data.streaming.bad_samples import BadSamplePolicy
 from places.errors import DataError, StorageError
 
 NUM = 24
@@ -50,7 +50,7 @@ def _open(
     root: Path,
     split: str = "val",
     batch_size: int = 8,
-    bad_samples: DamagePolicy = "raise",
+    bad_samples: BadSamplePolicy = "raise",
     max_bad_samples: int = 10,
     image_size: int = 32,
 ) -> Loader:
@@ -110,7 +110,7 @@ def test_a_damaged_picture_stops_the_run_by_its_name(tmp_path: Path, split: str,
     text = str(raised.value)
     assert "013 in" in text
     assert f"{split}-000000.tar at byte" in text
-    assert "--data.bad_samples skip" in text
+    assert "go on without it:  `bad_samples` skip" in text
 
 
 @SPLITS
@@ -151,7 +151,7 @@ def test_too_many_bad_samples_stop_the_run_after_all(tmp_path: Path) -> None:
     assert len(list(_open(root, bad_samples="skip", max_bad_samples=3))) == 3
     with pytest.raises(DataError, match="3 samples could not be read") as raised:
         list(_open(root, bad_samples="skip", max_bad_samples=2))
-    assert "--data.max_bad_samples 2" in str(raised.value)
+    assert "at most `max_bad_samples` 2" in str(raised.value)
 
 
 @SPLITS

@@ -8,7 +8,7 @@ from PIL import Image
 from tests.data.drawn import drawn_picture, gigantic_jpeg, jpeg_of
 from torchvision.transforms import CenterCrop, RandomResizedCrop, Resize
 
-from places.data import decode
+from places.data.streaming import decode
 from places.errors import DataError
 from places.hashing import uniforms
 

@@ -1,4 +1,4 @@
-"""Labels from the official lists, and the check of those that the folders told."""
+"""Labels from the official lists, and the check of those that come from names of folders."""
 
 import hashlib
 from collections import Counter
@@ -11,7 +11,7 @@ from places.categories import label_of, load_categories
 from places.data.packing.listing import Pictures
 from places.data.packing.official import (
     LISTS,
-    Source,
+    PackSource,
     check_md5,
     find_list,
     list_name,
@@ -63,7 +63,7 @@ def check_count(pictures: Pictures) -> None:
     if source.num_images not in (None, found):
         raise DataError(
             f"{source.path} holds {found:,} pictures, but {source.num_images:,} were published",
-            f"get it again; a part of it needs another name and --split {source.split}",
+            f"get it again; a part of it needs another name and `split` {source.split}",
         )
     if not found:
         paths = ", ".join(str(source.path) for source in pictures.sources)
@@ -120,13 +120,13 @@ def _compare_with_list(pictures: Pictures, path: Path) -> None:
         raise DataError(f"{source.path} and {path} do not name the same pictures")
 
 
-def _unlike(source: Source, path: Path, folder: bytes, count: int, listed: int) -> DataError:
+def _unlike(source: PackSource, path: Path, folder: bytes, count: int, listed: int) -> DataError:
     return DataError(
         f"{source.path} holds {count:,} pictures of {folder.decode()}, but {path} names {listed:,}"
     )
 
 
-def _check_list(path: Path, source: Source, md5: bool) -> None:
+def _check_list(path: Path, source: PackSource, md5: bool) -> None:
     # The lists of drawn archives are drawn, too, and have no published MD5.
     expected = synthetic_md5(path) or (None if source.synthetic else LISTS[path.name])
     if md5 and expected:
@@ -134,7 +134,7 @@ def _check_list(path: Path, source: Source, md5: bool) -> None:
             check_md5(path, hashlib.file_digest(file, "md5").hexdigest(), expected)
 
 
-def _no_list(source: Source) -> DataError:
+def _no_list(source: PackSource) -> DataError:
     tar = next(iter(LISTS))
     return DataError(
         f"no labels for {source.path}: the names of its pictures do not tell their category",

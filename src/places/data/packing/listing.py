@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from places.categories import label_of
 from places.console import FirstFew
-from places.data.packing.official import Source
+from places.data.packing.official import PackSource
 from places.data.shards.manifest import NO_LABEL
 from places.data.shards.tar_headers import split_name
 from places.data.shards.tar_members import Member
@@ -65,7 +65,7 @@ class Pictures:
         other_files: Files that are no pictures.
     """
 
-    sources: list[Source]
+    sources: list[PackSource]
     folders: list[Folder] = field(default_factory=list)
     suffixes: list[bytes] = field(default_factory=list)
     rows: npt.NDArray[np.void] = field(default_factory=lambda: np.empty(0, row_dtype(1)))
@@ -102,7 +102,7 @@ def files_of(folder: Path, inside: str = "") -> Iterator[Member]:
             yield Member(os.fsencode(name), 0, entry.stat().st_size)
 
 
-def collect(sources: list[Source], read: Callable[[Source], Iterable[Member]]) -> Pictures:
+def collect(sources: list[PackSource], read: Callable[[PackSource], Iterable[Member]]) -> Pictures:
     """Gather the pictures of a split.
 
     Args:

@@ -48,7 +48,7 @@ _UNPACKED = re.compile(r"(data|val|test)_(256|large)(?:_(standard|challenge))?")
 
 
 @dataclass(frozen=True)
-class Source:
+class PackSource:
     """A tar or a folder with pictures of one split.
 
     Args:
@@ -72,7 +72,7 @@ class Source:
 
 def sources_of(
     paths: Sequence[Path], split: str | None = None
-) -> tuple[dict[str, list[Source]], list[Path]]:
+) -> tuple[dict[str, list[PackSource]], list[Path]]:
     """Tell what each path is.
 
     Args:
@@ -86,7 +86,7 @@ def sources_of(
         DataError: A path is missing, of no known kind, or of a split that is not known; or an
             official archive is mixed with other pictures of its split.
     """
-    by_split: dict[str, list[Source]] = {}
+    by_split: dict[str, list[PackSource]] = {}
     lists = [path for path in paths if path.name in LISTS]
     for path in paths:
         if not path.exists():
@@ -105,7 +105,7 @@ def sources_of(
     return by_split, lists
 
 
-def _source(path: Path, split: str | None) -> Source:
+def _source(path: Path, split: str | None) -> PackSource:
     if path.is_file() and path.suffix != ".tar":
         raise DataError(
             f"{path} is nothing that can be packed",
@@ -115,32 +115,32 @@ def _source(path: Path, split: str | None) -> Source:
     known = _official(path) if path.name in ARCHIVES else _unpacked(path)
     if known and path.name in ARCHIVES and split not in (None, known.split):
         raise DataError(
-            f"{path.name} holds the split {known.split!r}, but --split is {split!r}",
-            "leave --split out: it is for folders and for tars without an official name",
+            f"{path.name} holds the split {known.split!r}, but `split` is {split!r}",
+            "leave `split` out: it is for folders and for tars without an official name",
         )
     if known is None and split is None:
         raise DataError(
-            f"the split of {path} is not known", "add --split train, --split val or --split test"
+            f"the split of {path} is not known", "add `split` train, `split` val or `split` test"
         )
-    source = known or Source(path, split or "")
+    source = known or PackSource(path, split or "")
     return replace(source, split=split) if split else source
 
 
-def _official(path: Path) -> Source:
+def _official(path: Path) -> PackSource:
     split, size = path.name.removesuffix(".tar").split("_")[:2]
     variant = "challenge" if "challenge" in path.name else "standard"
     drawn = synthetic_md5(path)
     if drawn:
-        return Source(path, split, variant, size, drawn, synthetic=True)
-    return Source(path, split, variant, size, ARCHIVES[path.name], NUM_IMAGES[split, variant])
+        return PackSource(path, split, variant, size, drawn, synthetic=True)
+    return PackSource(path, split, variant, size, ARCHIVES[path.name], NUM_IMAGES[split, variant])
 
 
-def _unpacked(path: Path) -> Source | None:
+def _unpacked(path: Path) -> PackSource | None:
     """Recognise a folder into which an official archive was unpacked by its name."""
     match = _UNPACKED.fullmatch(path.resolve().name)
     if match is None or not path.is_dir():
         return None
-    return Source(path, match[1].replace("data", "train"), size=match[2])
+    return PackSource(path, match[1].replace("data", "train"), size=match[2])
 
 
 def synthetic_md5(path: Path) -> str | None:
@@ -170,7 +170,7 @@ def check_md5(path: Path, found: str, expected: str) -> None:
             f"{path} is not the file of that name: its MD5 is wrong",
             f"found:      {found}",
             f"published:  {expected}",
-            "get it again, or add --no-md5 to pack it as it is",
+            "get it again, or add `no_md5` to pack it as it is",
         )
 
 
@@ -196,7 +196,7 @@ def md5_check(expected: Mapping[Path, str]) -> Iterator[Future[None]]:
             stop.set()
 
 
-def find_list(source: Source, lists: Sequence[Path]) -> Path | None:
+def find_list(source: PackSource, lists: Sequence[Path]) -> Path | None:
     """Return the file with the labels of a source: a list, or the tar of the lists.
 
     Args:
@@ -211,7 +211,7 @@ def find_list(source: Source, lists: Sequence[Path]) -> Path | None:
     return next(found, None)
 
 
-def list_name(source: Source) -> str:
+def list_name(source: PackSource) -> str:
     """Return the name of the official list of a source."""
     return f"places365_train_{source.variant}.txt" if source.split == "train" else _VAL_LIST
 

@@ -11,8 +11,8 @@ from places.console import Counter, progress
 from places.data.packing.indexing import save_index
 from places.data.packing.labels import check_count, settle_labels
 from places.data.packing.listing import Pictures, collect, files_of, listing_sha256, sort_by_key
-from places.data.packing.official import Source, md5_check, sources_of
-from places.data.packing.staging import go_on, install, is_packed, staging_folder, sync_files
+from places.data.packing.official import PackSource, md5_check, sources_of
+from places.data.packing.staging import install, is_packed, resume, staging_folder, sync_files
 from places.data.packing.writer import Layout, lay_out, write_shards
 from places.data.shards.manifest import (
     NO_LABEL,
@@ -31,10 +31,10 @@ _BYTES_PER_MB = 1 << 20
 
 @dataclass(frozen=True)
 class _Job:
-    """One split of a call of `pack`; see there."""
+    """One split to be packed; the fields are the arguments of `pack`."""
 
     split: str
-    sources: list[Source]
+    sources: list[PackSource]
     lists: list[Path]
     root: Path
     md5: bool
@@ -72,7 +72,7 @@ def pack(
         seed: Seed of the order of the train split.
         shard_size_mb: Largest size of a shard in MiB.
         limit: Pack only this many pictures, the first in the final order; null packs all.
-        skip_other_files: Go on without pictures that are not JPEG files.
+        skip_other_files: Leave out pictures that are not JPEG files.
         force: Replace other data of the same split in the same folder.
 
     Returns:
@@ -82,7 +82,7 @@ def pack(
         DataError: Something is wrong with a source, or the folder holds something else.
     """
     if shard_size_mb < 1 or (limit is not None and limit < 1):
-        raise ConfigError("--shard_size_mb and --limit must be at least 1")
+        raise ConfigError("`shard_size_mb` and `limit` must be at least 1")
     by_split, lists = sources_of(source, split)
     for name, sources in by_split.items():
         order_seed = seed if name == "train" else 0  # the others are not shuffled
@@ -133,7 +133,7 @@ def _pack_split(job: _Job, folder: Path) -> str:
         checked.result()
     if no_jpegs.count:
         raise DataError(
-            f"{no_jpegs.count:,} files are named like JPEG files, but are none",
+            f"{no_jpegs.count:,} files have the name of a JPEG file, but other content",
             f"found:  {no_jpegs}",
             f"in:     {', '.join(str(source.path) for source in job.sources)}",
         )
@@ -147,7 +147,7 @@ def _pack_split(job: _Job, folder: Path) -> str:
 def _list_pictures(job: _Job, counter: Counter) -> Pictures:
     """List the pictures of all sources in their final order."""
 
-    def read(source: Source) -> Iterator[Member]:
+    def read(source: PackSource) -> Iterator[Member]:
         if source.path.is_dir():
             return files_of(source.path)
         return members_of(source.path, advance=counter.advance)
@@ -157,7 +157,7 @@ def _list_pictures(job: _Job, counter: Counter) -> Pictures:
         raise DataError(
             f"{pictures.other_images.count:,} pictures are no JPEG files; they are not converted",
             f"found:         {pictures.other_images}",
-            "convert them, or leave them out:  add --skip_other_files",
+            "convert them, or leave them out:  add `skip_other_files`",
         )
     check_count(pictures)
     settle_labels(pictures, job.lists, job.md5)
@@ -183,7 +183,7 @@ def _packed_from(job: _Job) -> dict[str, Any]:
 
 
 def _is_done(job: _Job, folder: Path, packed_from: Mapping[str, Any]) -> bool:
-    if go_on(folder, job.root, job.split, packed_from):
+    if resume(folder, job.root, job.split, packed_from):
         return True
     return is_packed(job.root, job.split, packed_from, job.force)
 

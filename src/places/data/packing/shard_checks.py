@@ -119,7 +119,7 @@ def _check_shard(
         if sha256.result() != shard.sha256:
             problems.add(f"{shard.name}: its SHA-256 is not the one of the manifest")
         if decode or sha256.result() != shard.sha256:
-            for fault in _damages(data, (row for row in _tuples(whole) if row[0] not in bad)):
+            for fault in _undecodable(data, (row for row in _tuples(whole) if row[0] not in bad)):
                 problems.add(f"{shard.name}: {fault}")
 
 
@@ -156,12 +156,12 @@ def _is_ustar(block: bytes) -> bool:
     return is_header(block) and block[257:262] == b"ustar"
 
 
-def _damages(data: mmap.mmap, rows: Iterator[_Row]) -> Iterator[str]:
+def _undecodable(data: mmap.mmap, rows: Iterator[_Row]) -> Iterator[str]:
     """Decode pictures and tell which are damaged."""
     # Imports OpenCV and Pillow, which the other checks do not need.
     from places.data.streaming.jpeg import decode_jpeg
 
-    def damage(row: _Row) -> str | None:
+    def fault(row: _Row) -> str | None:
         offset, size_bytes = row[:2]
         try:
             decode_jpeg(data[offset : offset + size_bytes])
@@ -171,4 +171,4 @@ def _damages(data: mmap.mmap, rows: Iterator[_Row]) -> Iterator[str]:
 
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
         while chunk := list(islice(rows, _ROWS_PER_CHUNK)):
-            yield from filter(None, threads.map(damage, chunk))
+            yield from filter(None, threads.map(fault, chunk))

@@ -1,4 +1,4 @@
-"""The way of finished shards to their final names, safe against being killed at any moment.
+"""How finished shards get their final names, so that packing may be killed at any moment.
 
 All is written into the hidden folder `.<split>.packing`. The manifest is its last file; from then
 on the pack counts as done, and a later run only moves what is left to move.
@@ -44,7 +44,7 @@ def staging_folder(root: Path, split: str) -> Iterator[Path]:
                     root.rmdir()
 
 
-def go_on(folder: Path, root: Path, split: str, packed_from: Mapping[str, Any]) -> bool:
+def resume(folder: Path, root: Path, split: str, packed_from: Mapping[str, Any]) -> bool:
     """Finish what a killed run left, or remove it.
 
     Args:
@@ -120,8 +120,8 @@ def is_packed(root: Path, split: str, packed_from: Mapping[str, Any], force: boo
     raise DataError(
         f"{root} holds other data for split {split!r}",
         f"found:       {found}",
-        "replace it:  add --force",
-        "keep it:     choose another --root",
+        "replace it:  add `force`",
+        "keep it:     choose another `root`",
     )
 
 

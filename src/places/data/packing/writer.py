@@ -68,7 +68,7 @@ def lay_out(pictures: Pictures, shard_size_bytes: int) -> Layout:
         starts.append(max(int(np.searchsorted(ends, last_end, "right")), starts[-1] + 1))
     if len(starts) - 1 > _MAX_SHARDS:
         found = f"{len(starts) - 1:,} shards are more than the {_MAX_SHARDS:,} of an index"
-        raise DataError(found, "use a larger --shard_size_mb")
+        raise DataError(found, "use a larger `shard_size_mb`")
     index = np.empty(len(ends), SAMPLE)
     index["shard"] = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
     index["offset"] = begins - begins[starts[:-1]][index["shard"]] + BLOCK_BYTES

@@ -5,6 +5,7 @@ Files in use carry a shared flock, files being fetched an exclusive one under th
 loses its locks, so nothing has to be cleaned up.
 """
 
+import errno
 import fcntl
 import os
 import re
@@ -15,6 +16,7 @@ from enum import Enum, auto
 from pathlib import Path
 
 from places.errors import StorageError
+from places.files import storage_error
 
 _PART = re.compile(r"\.(\d+)\.part$")
 
@@ -22,7 +24,7 @@ _PART = re.compile(r"\.(\d+)\.part$")
 class Wait(Enum):
     """Why a file cannot be fetched now."""
 
-    BUSY = auto()  # another process or thread is at it, or was until now
+    BUSY = auto()  # another process or thread fetches it, or did until now
     FULL = auto()  # nothing more can be removed
 
 
@@ -68,7 +70,7 @@ class CacheFolder:
             return None
         if found.st_size != size_bytes:
             with self._exclusive(), suppress(FileNotFoundError):
-                if os.path.samestat(path.stat(), found):  # nobody has put a whole one there
+                if os.path.samestat(path.stat(), found):  # no whole one was put there meanwhile
                     path.unlink()
             os.close(file)
             return None
@@ -109,7 +111,7 @@ class CacheFolder:
             os.close(file)
 
     def keep(self, name: str, data: bytes) -> None:
-        """Write a whole file, unless it is there. The caller sees to it that nobody else does.
+        """Write a whole file, unless it is there. The caller makes sure that nobody else does.
 
         Raises:
             StorageError: There is no room for it.
@@ -139,7 +141,7 @@ class CacheFolder:
             f"no room for {name} with {size_bytes:,} bytes in the cache",
             f"in use:  {sum(file.size_bytes for file in used):,} bytes: {shown or 'nothing'}",
             f"limit:   {self.limit_bytes:,} bytes in {self.cache}, less {kept_bytes:,} for indexes",
-            "type a larger --data.cache_size_gb, or end other runs with the same cache",
+            "type a larger `cache_size_gb`, or end other runs with the same cache",
         )
 
     def _part(self, name: str, size_bytes: int) -> Path:
@@ -190,6 +192,14 @@ def touch(file: int) -> None:
     """Note that a file of the cache was used just now."""
     with suppress(PermissionError):  # another user's file
         os.utime(file)
+
+
+def cache_error(what: str, error: OSError) -> StorageError:
+    """Return how to report an error of the system in the cache; see `storage_error`."""
+    reported = storage_error(what, error)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StorageError(reported.message, "make room there, or type a smaller `cache_size_gb`")
+    return reported
 
 
 def _lock(file: int, kind: int) -> bool:

@@ -1,30 +1,36 @@
-"""Files behind URLs, read in ranges through fsspec.
+"""Files behind URLs, brought to this machine: shards, checkpoints and the official archives.
 
-A broken connection is tried again, a started file is continued, a finished one is verified. No
-message shows credentials.
+A broken connection is tried again, a started file is continued where it ends. No message shows
+credentials.
 """
 
-import hashlib
+import fcntl
+import json
 import logging
 import os
+import random
+import shutil
 import threading
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
+from contextlib import contextmanager, suppress
 from functools import partial
+from io import BytesIO, FileIO
+from pathlib import Path
+from typing import BinaryIO, TypeVar
 
-from places.data.remote.urls import RemoteFolder, without_secrets
+from places.data.remote.answers import ReplacedError, Version, ask, status_of
+from places.data.remote.urls import RemotePath, without_secrets
 from places.errors import DataError, StorageError
+from places.files import storage_error
 
-RANGE_BYTES = 16 * 2**20
-SMALLEST_RANGE_BYTES = 2**17  # what is asked for when longer answers broke again and again
-NUM_TRIES = 8
+NUM_TRIES = 8  # one after the other in which nothing new arrives
 FIRST_WAIT_S = 1.0
 LONGEST_WAIT_S = 30.0
 
 _LOOK_S = 0.1  # how often a read looks whether it is still wanted
-
 _PASSING_STATUSES = {408, 425, 429}  # of those from 400 to 499; the others stay as they are
+_T = TypeVar("_T")
 _logger = logging.getLogger("places.data.remote.fetch")
 
 
@@ -32,151 +38,160 @@ class MissingFileError(DataError):
     """There is no file behind a URL."""
 
 
+class RefusedError(StorageError):
+    """The server does not give a file to this user."""
+
+
 class StoppedError(StorageError):
     """A file was not fetched to its end, because nobody waits for it any more."""
 
 
-class _WrongLengthError(Exception):
-    """An answer has other bytes than were asked for; the text says which."""
+class _ReadError(Exception):
+    """Reading from a server failed, not writing to the disk; its argument is the reason."""
 
 
-def read_file(folder: RemoteFolder, name: str) -> bytes:
-    """Read a small file, with several tries.
+def read_file(remote: RemotePath) -> bytes:
+    """Read a small file.
 
     Raises:
         MissingFileError: There is none.
         StorageError: It cannot be read.
     """
-    return _try(folder, name, lambda _: folder.read(name), threading.Event())
+    memory = BytesIO()
+    for _ in complete(remote, memory):
+        pass
+    return memory.getvalue()
 
 
-def fetch(
-    folder: RemoteFolder,
-    name: str,
-    size_bytes: int,
-    sha256: str,
-    file: int,
-    stop: threading.Event,
+def fetch_file(
+    remote: RemotePath,
+    path: Path,
+    verify: Callable[[Path], object] | None = None,
+    follow: Callable[[int, int | None], object] = lambda position, size_bytes: None,
 ) -> None:
-    """Bring a local file to the end of a remote one, and verify it.
+    """Fetch a file to `path`, replacing what is there; until it is whole, it is `<path>.part`.
+
+    What has arrived before an error or an interruption is continued by the next call, if the file
+    behind the URL is still the same.
 
     Args:
-        folder: Where the remote file lies.
-        name: Its name.
-        size_bytes: Its size in bytes.
-        sha256: Its SHA-256 in hex.
-        file: Descriptor of the local file, which holds the beginning of the remote one, or nothing.
-            It is empty after an error if what arrived is of no use.
-        stop: Set by another thread to end this early.
+        remote: The file.
+        path: Where it goes.
+        verify: Called with the complete `.part`; it raises an error if that is the wrong file, and
+            may rename it. Without it, a started file is only continued if the server tells that it
+            still is the same.
+        follow: Called with the number of bytes that are there, and of all if that is known.
 
     Raises:
         MissingFileError: There is none.
-        DataError: It is not the expected file, even if fetched twice.
+        StorageError: It cannot be read, or not be written.
+    """
+    part = path.with_name(f"{path.name}.part")
+    record = _record_of(part)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with _only_writer(part) as file:
+            kept = Version()
+            with suppress(OSError, ValueError, TypeError):
+                kept = Version(*json.loads(record.read_text()))
+            start = file.seek(0, os.SEEK_END)
+            for position, version in complete(remote, file, kept, is_verified=verify is not None):
+                if position == 0:
+                    record.write_text(json.dumps(version))
+                if position in (0, start) and version.size_bytes:
+                    _check_space(part, version.size_bytes - position)
+                follow(position, version.size_bytes)
+            os.fsync(file.fileno())
+            if verify:
+                verify(part)
+            part.replace(path)
+    except OSError as error:  # those of the network are DataErrors by now
+        raise storage_error(f"cannot write {part}", error) from error
+
+
+def complete(
+    remote: RemotePath,
+    file: BinaryIO | FileIO,
+    version: Version = Version(),  # noqa: B008  # immutable
+    *,
+    is_verified: bool = False,
+    stop: threading.Event | None = None,
+) -> Iterator[tuple[int, Version]]:
+    """Bring a local file to the end of a remote one, asking again when the connection breaks.
+
+    Args:
+        remote: The remote file.
+        file: The local file, open for writing without a buffer. It may hold the beginning.
+        version: The version to which the beginning belongs, if known.
+        is_verified: Whether the caller verifies a checksum; then a beginning is continued even if
+            nothing tells to which version it belongs.
+        stop: Set by another thread to end this early.
+
+    Yields:
+        The number of bytes that are there, and their version: when the server answers, and after
+        each part. Another version than before is written from byte 0 on.
+
+    Raises:
+        MissingFileError: There is no remote file.
+        DataError: It has not the size that it must have.
         StorageError: It cannot be read.
         StoppedError: `stop` was set.
     """
-    start, start_s = os.fstat(file).st_size, time.monotonic()
-    for _ in range(2):
-        try:
-            _append(folder, name, size_bytes, file, stop)
-            found = _sha256(file)
-            reasons = (f"SHA-256 of its manifest:  {sha256}", f"SHA-256 found:            {found}")
-        except _WrongLengthError as error:
-            found, reasons = "", (str(error), f"bytes of its manifest:  {size_bytes:,}")
-        if found == sha256:
-            os.fsync(file)
-            took_s = max(time.monotonic() - start_s, 1e-6)
-            megabytes = (size_bytes - start) / 1e6
-            speed = f"{megabytes:.1f} MB in {took_s:.1f} s, {megabytes / took_s:.1f} MB/s"
-            _logger.info("fetched %s: %s", folder.shown(name), speed)
-            return
-        _logger.warning("%s arrived damaged: %s", folder.shown(name), ", ".join(reasons))
-        os.ftruncate(file, 0)
-        start, start_s = 0, time.monotonic()
-    raise DataError(
-        f"{folder.shown(name)} is not the file that its manifest describes",
-        *reasons,
-        "put the shard and its manifest there again, both of the same run of places pack",
-    )
-
-
-def _append(
-    folder: RemoteFolder, name: str, size_bytes: int, file: int, stop: threading.Event
-) -> None:
-    while (start := os.fstat(file).st_size) < size_bytes:
-        data = _try(folder, name, _range_reader(folder, name, start, size_bytes), stop)
-        if len(data) == size_bytes:  # also from servers that know no ranges
-            os.ftruncate(file, 0)
-        with open(file, "ab", closefd=False) as writer:
-            writer.write(data)
-
-
-def _range_reader(
-    folder: RemoteFolder, name: str, start: int, size_bytes: int
-) -> Callable[[int], bytes]:
-    def read(num_try: int) -> bytes:
-        # Shorter with each try: a connection that breaks every few megabytes gets through as well.
-        length = max(RANGE_BYTES >> (num_try - 1), min(SMALLEST_RANGE_BYTES, RANGE_BYTES))
-        end = min(start + length, size_bytes)
-        try:
-            data = folder.read(name, start, end)
-        except Exception as error:
-            if _status(error) == 416:
-                raise _WrongLengthError(f"it ends before byte {start:,}") from error
-            raise
-        if len(data) not in (end - start, size_bytes):
-            raise _WrongLengthError(
-                f"{len(data):,} bytes arrived instead of {end - start:,} from byte {start:,} on"
-            )
-        return data
-
-    return read
-
-
-def _try(
-    folder: RemoteFolder, name: str, read: Callable[[int], bytes], stop: threading.Event
-) -> bytes:
-    """Call `read` with the number of the try, from 1, until it works or there is no hope."""
-    import tenacity  # only runs with remote data need it
-
-    def warn(state: tenacity.RetryCallState) -> None:
-        error = state.outcome.exception() if state.outcome else None
-        reason = _reason(folder, error)
-        shown = folder.shown(name)
-        _logger.warning("%s: try %d failed: %s", shown, state.attempt_number, reason)
-
-    tries = tenacity.Retrying(
-        retry=tenacity.retry_if_exception(_may_pass),
-        stop=tenacity.stop_after_attempt(NUM_TRIES) | tenacity.stop_when_event_set(stop),
-        wait=tenacity.wait_random_exponential(multiplier=FIRST_WAIT_S, max=LONGEST_WAIT_S),
-        sleep=tenacity.sleep_using_event(stop),
-        before_sleep=warn,
-        reraise=True,
-    )
+    stop = stop or threading.Event()
+    position = furthest = file.seek(0, os.SEEK_END)
     num_tries = 0
+    while True:
+        try:
+            start = position if is_verified or version.tag else 0
+            for position, data, version in _answer(remote, start, version, stop):  # noqa: B020
+                position += _write(file, position, data)
+                yield position, version
+                if position > furthest:
+                    num_tries, furthest = 0, position
+            return
+        except _ReadError as failed:
+            error, num_tries = failed.args[0], num_tries + 1
+        if isinstance(error, ReplacedError):
+            position, version = 0, Version()
+        if not _may_pass(error) or num_tries >= NUM_TRIES:
+            raise _failure(remote, error, num_tries)
+        _logger.warning("%s: try %d failed: %s", remote.shown, num_tries, _reason(remote, error))
+        # Random, so that the processes of a job do not all come back at the same time.
+        stop.wait(random.uniform(0, min(FIRST_WAIT_S * 2 ** (num_tries - 1), LONGEST_WAIT_S)))
 
-    def read_once() -> bytes:
-        nonlocal num_tries
-        num_tries += 1
-        return _read_unless(stop, partial(read, num_tries), folder.shown(name))
 
-    try:
-        return tries(read_once)
-    except (_WrongLengthError, StoppedError):
-        raise
-    except Exception as error:
-        # Not chained: the original may show credentials.
-        failure = _failure(folder, name, error, num_tries)
-    raise failure
+def _answer(
+    remote: RemotePath, start: int, kept: Version, stop: threading.Event
+) -> Iterator[tuple[int, bytes, Version]]:
+    """Yield where each part of an answer belongs, the part, and the version; first an empty part.
+
+    `kept` is the version to which the bytes before `start` belong.
+    """
+    version, position, parts = _unless(stop, partial(ask, remote, start, kept), remote)
+    yield position, b"", version
+    while data := _unless(stop, partial(next, parts, b""), remote):
+        yield position, data, version
+        position += len(data)
+    if version.size_bytes not in (None, position):
+        raise _ReadError(ConnectionError(f"the connection ended at byte {position:,}"))
 
 
-def _read_unless(stop: threading.Event, read: Callable[[], bytes], shown: str) -> bytes:
+def _write(file: BinaryIO | FileIO, position: int, data: bytes) -> int:
+    if not data:
+        file.truncate(file.seek(position))
+    left = memoryview(data)
+    while left:
+        left = left[file.write(left) :]
+    return len(data)
+
+
+def _unless(stop: threading.Event, read: Callable[[], _T], remote: RemotePath) -> _T:
     """Read in a thread of its own, which is left to itself once nobody waits any more.
 
     A server that does not answer holds a connection for a minute, and no library can be told in
     the meantime.
     """
-    done: Future[bytes] = Future()
+    done: Future[_T] = Future()
 
     def run() -> None:
         try:
@@ -188,31 +203,33 @@ def _read_unless(stop: threading.Event, read: Callable[[], bytes], shown: str) -
         threading.Thread(target=run, name="places-read", daemon=True).start()
     while not stop.is_set():
         if wait([done], timeout=_LOOK_S).done:
-            if isinstance(done.exception(), RuntimeError) and "shutdown" in str(done.exception()):
+            error = done.exception()
+            if isinstance(error, RuntimeError) and "shutdown" in str(error):
                 break  # "cannot schedule new futures": this process is about to end
+            if isinstance(error, Exception) and not isinstance(error, DataError):
+                raise _ReadError(error)
             return done.result()
-    raise StoppedError(f"{shown} was not fetched to its end")
+    raise StoppedError(f"{remote.shown} was not fetched to its end")
 
 
-def _may_pass(error: BaseException) -> bool:
+def _may_pass(error: Exception) -> bool:
     """Tell whether an error may not come again."""
-    lasting = (FileNotFoundError, PermissionError, _WrongLengthError, ImportError, StoppedError)
+    lasting = (FileNotFoundError, PermissionError, ImportError)
     if isinstance(error, lasting) or type(error).__name__ == "NoCredentialsError":
         return False
-    status = _status(error)
-    is_lasting = status is not None and 400 <= status < 500 and status not in _PASSING_STATUSES
-    return isinstance(error, Exception) and not is_lasting
+    status = status_of(error)
+    return status is None or not 400 <= status < 500 or status in _PASSING_STATUSES
 
 
-def _failure(folder: RemoteFolder, name: str, error: Exception, num_tries: int) -> DataError:
-    shown, reason, status = folder.shown(name), _reason(folder, error), _status(error)
+def _failure(remote: RemotePath, error: Exception, num_tries: int) -> DataError:
+    shown, reason, status = remote.shown, _reason(remote, error), status_of(error)
     if isinstance(error, FileNotFoundError) or status == 404:
         return MissingFileError(
             f"{shown} does not exist", "not found (404): check the address, or upload the file"
         )
     denied = isinstance(error, PermissionError) or type(error).__name__ == "NoCredentialsError"
     if denied or status in (401, 403):
-        return StorageError(
+        return RefusedError(
             f"no permission to read {shown}",
             f"the answer:  {reason}",
             "check the address and the credentials; some stores refuse missing files like this",
@@ -224,25 +241,44 @@ def _failure(folder: RemoteFolder, name: str, error: Exception, num_tries: int) 
     )
 
 
-def _reason(folder: RemoteFolder, error: BaseException | None) -> str:
-    """Return kind and text of an error without the secrets of the folder's URL."""
-    text = without_secrets(str(error), folder.url)
-    status = _status(error)
+def _reason(remote: RemotePath, error: Exception) -> str:
+    """Return kind and text of an error without the secrets of the URL."""
+    if isinstance(error, ReplacedError):
+        return "the file was replaced while it was fetched"
+    text = without_secrets(str(error), remote.url)
+    status = status_of(error)
     kind = type(error).__name__ + (f" {status}" if status and str(status) not in text else "")
     return f"{kind}: {text}" if text else kind
 
 
-def _status(error: BaseException | None) -> int | None:
-    """Return the HTTP status of an error, whichever library raised it."""
-    if type(error) is OSError and error.__cause__ is not None:  # s3fs
-        response = getattr(error.__cause__, "response", None) or {}
-        status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-    else:
-        status = getattr(error, "status", None) or getattr(error, "code", None)
-    return status if isinstance(status, int) else None
+def _record_of(part: Path) -> Path:
+    """Return the file that tells to which version a partial file belongs."""
+    return part.with_name(f"{part.name}.json")
 
 
-def _sha256(file: int) -> str:
-    with open(file, "rb", closefd=False) as reader:
-        reader.seek(0)
-        return hashlib.file_digest(reader, "sha256").hexdigest()
+@contextmanager
+def _only_writer(part: Path) -> Iterator[FileIO]:
+    """Open a partial file, waiting for another process that writes it; an empty one is removed."""
+    while True:
+        with part.open("ab", buffering=0) as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            # While this process waited, the other one may have given the file its final name.
+            if not part.exists() or not os.path.samestat(os.fstat(file.fileno()), part.stat()):
+                continue
+            try:
+                yield file
+            finally:
+                if os.fstat(file.fileno()).st_size == 0:
+                    part.unlink(missing_ok=True)
+                if not part.exists():
+                    _record_of(part).unlink(missing_ok=True)
+            return
+
+
+def _check_space(path: Path, needed_bytes: int) -> None:
+    free_bytes = shutil.disk_usage(path.parent).free
+    if needed_bytes > free_bytes:
+        raise StorageError(
+            f"{path} needs {needed_bytes:,} more bytes, but its disk has {free_bytes:,} free",
+            "make room there",
+        )

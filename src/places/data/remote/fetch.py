@@ -5,21 +5,73 @@ machine share.
 """
 
 import hashlib
+import logging
+import os
 import sys
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from places.data.remote.cache import CacheFolder, locked
-from places.data.remote.download import MissingFileError, read_file
-from places.data.remote.prefetch import ShardCache
-from places.data.remote.shard_uses import ShardUses, peak_bytes, shard_uses
-from places.data.remote.urls import RemoteFolder, is_url, open_folder, without_credentials
+from places.data.remote.cache import CacheFolder, Wait, cache_error, locked
+from places.data.remote.download import MissingFileError, complete, read_file
+from places.data.remote.urls import RemotePath, open_url, without_credentials
 from places.data.shards.manifest import Manifest, index_path, load_manifest, manifest_path
 from places.errors import DataError
-from places.files import storage_error
 
-__all__ = ["ShardCache", "ShardUses", "fetch_manifest", "is_url", "peak_bytes", "shard_uses"]
+_logger = logging.getLogger("places.data.remote.fetch")
+
+
+class Fetcher:
+    """Opens shards, fetching them if need be. Safe to use from many threads and processes.
+
+    Args:
+        url: The folder with the shards.
+        manifest: What `fetch_manifest` returned for it.
+        cache_size_bytes: The most bytes of the whole cache, over all splits and URLs.
+    """
+
+    def __init__(self, url: str, manifest: Manifest, cache_size_bytes: int) -> None:
+        self._remote = open_url(url)
+        self._shards = manifest.shards
+        self.folder = CacheFolder(manifest.root, cache_size_bytes)
+
+    def open(self, shard: int) -> int | None:
+        """Return a new read-only descriptor of a shard, or `None` if it is not in the cache."""
+        return self.folder.open(self._shards[shard].name, self._shards[shard].size_bytes)
+
+    def open_or_fetch(self, shard: int, stop: threading.Event) -> int | Wait:
+        """Return a new read-only descriptor of a shard, or why there is none yet.
+
+        Args:
+            shard: Its number.
+            stop: Set by another thread to end this early.
+
+        Raises:
+            DataError: It is missing or damaged.
+            StorageError: It cannot be fetched or kept.
+        """
+        wanted = self._shards[shard]
+        try:
+            file = self.open(shard)
+            if file is not None:
+                return file
+            part = self.folder.claim(wanted.name, wanted.size_bytes)
+            if isinstance(part, Wait):
+                return part
+            try:
+                remote = self._remote.file(wanted.name, wanted.size_bytes)
+                _fetch(remote, wanted.sha256, part, stop)
+            except BaseException:
+                self.folder.give_up(part, wanted.name, wanted.size_bytes)
+                raise
+            self.folder.install(part, wanted.name, wanted.size_bytes)
+            file = self.open(shard)
+        except OSError as error:  # those of the network are DataErrors by now
+            what = f"cannot keep {wanted.name} in {self.folder.folder}"
+            raise cache_error(what, error) from error
+        return Wait.BUSY if file is None else file
 
 
 def fetch_manifest(
@@ -43,7 +95,7 @@ def fetch_manifest(
         DataError: Manifest or index are missing or damaged.
         StorageError: They cannot be read, or there is no room for them.
     """
-    remote = open_folder(url)
+    remote = open_url(url)
     manifest, data = _read_manifest(remote, split)
     # Without credentials: a new token is no new data.
     place = hashlib.sha256(without_credentials(url).encode()).hexdigest()[:16]
@@ -57,40 +109,67 @@ def fetch_manifest(
             if folder != manifest.root and manifest_path(folder, split).exists():
                 _remove_index(folder, split)
     except OSError as error:  # those of the network are DataErrors by now
-        raise storage_error(f"cannot use the cache {cache}", error) from error
+        raise cache_error(f"cannot use the cache {cache}", error) from error
     return manifest
 
 
-def _read_manifest(remote: RemoteFolder, split: str) -> tuple[Manifest, bytes]:
+def _fetch(remote: RemotePath, sha256: str, part: int, stop: threading.Event) -> None:
+    """Bring a partial file to the end of a shard; it is empty if the shard is wrong twice."""
+    with open(part, "r+b", buffering=0, closefd=False) as file:
+        for _ in range(2):
+            start, start_s = file.seek(0, os.SEEK_END), time.monotonic()
+            for _ in complete(remote, file, is_verified=True, stop=stop):
+                pass
+            megabytes, took_s = (file.tell() - start) / 1e6, time.monotonic() - start_s
+            file.seek(0)
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+            if found == sha256:
+                os.fsync(part)
+                speed = f"{megabytes:.1f} MB in {took_s:.1f} s, {megabytes / took_s:.1f} MB/s"
+                _logger.info("fetched %s: %s", remote.shown, speed)
+                return
+            _logger.warning("%s arrived damaged: SHA-256 %s", remote.shown, found)
+            file.truncate(0)
+    raise DataError(
+        f"{remote.shown} is not the file that its manifest describes",
+        f"SHA-256 of its manifest:  {sha256}",
+        f"SHA-256 found:            {found}",
+        "put the shard and its manifest there again, both of the same run of places pack",
+    )
+
+
+def _read_manifest(folder: RemotePath, split: str) -> tuple[Manifest, bytes]:
     name = manifest_path(Path(), split).name
+    remote = folder.file(name)
     try:
-        data = read_file(remote, name)
+        data = read_file(remote)
     except MissingFileError as error:
-        raise _no_manifest(remote, split) from error
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / name
+        raise _no_manifest(folder, split) from error
+    with TemporaryDirectory() as temporary:
+        path = Path(temporary) / name
         path.write_bytes(data)
         try:
-            manifest = load_manifest(folder, split)
+            manifest = load_manifest(temporary, split)
         except DataError as error:
-            message = error.message.replace(str(path), remote.shown(name))
+            message = error.message.replace(str(path), remote.shown)
             raise DataError(message, *error.hint) from error
     for shard in manifest.shards:
         if Path(shard.name).name != shard.name:
-            raise DataError(f"{remote.shown(name)} names {shard.name!r}, which is no file name")
+            raise DataError(f"{remote.shown} names {shard.name!r}, which is no file name")
     return manifest, data
 
 
-def _fetch_index(remote: RemoteFolder, manifest: Manifest, kept: CacheFolder) -> None:
+def _fetch_index(remote: RemotePath, manifest: Manifest, kept: CacheFolder) -> None:
     path = index_path(manifest.root, manifest.split)
     if path.exists():
         if _sha256(path.read_bytes()) == manifest.index_sha256:
             return
         path.unlink()
-    data = read_file(remote, path.name)
+    file = remote.file(path.name)
+    data = read_file(file)
     if _sha256(data) != manifest.index_sha256:
         raise DataError(
-            f"{remote.shown(path.name)} is not the index that its manifest describes",
+            f"{file.shown} is not the index that its manifest describes",
             f"SHA-256 of its manifest:  {manifest.index_sha256}",
             f"SHA-256 found:            {_sha256(data)}",
             "put index and manifest there again, both of the same run of places pack",
@@ -99,18 +178,18 @@ def _fetch_index(remote: RemoteFolder, manifest: Manifest, kept: CacheFolder) ->
 
 
 def _remove_index(folder: Path, split: str) -> None:
-    """Remove what is kept of replaced data; who has the index mapped into memory keeps it."""
+    """Remove manifest and index of replaced data; processes that have them open keep them."""
     with locked(folder / "lock"):
         for path in (manifest_path(folder, split), index_path(folder, split)):
             path.unlink(missing_ok=True)
 
 
-def _no_manifest(remote: RemoteFolder, split: str) -> DataError:
-    shown = without_credentials(remote.url)
+def _no_manifest(remote: RemotePath, split: str) -> DataError:
+    shown = remote.shown
     archive = "train_256_places365standard.tar" if split == "train" else f"{split}_256.tar"
     return DataError(
         f"no shards for split {split!r} at {shown}",
-        f"looked for: {remote.shown(f'{split}.json')}",
+        f"looked for: {remote.file(f'{split}.json').shown}",
         f"make them:  places pack {archive} --root FOLDER, then copy FOLDER to {shown}",
     )
 

@@ -12,7 +12,7 @@ import time
 
 from places.data.remote.cache import Wait, touch
 from places.data.remote.download import StoppedError
-from places.data.remote.fetching import Fetcher
+from places.data.remote.fetch import Fetcher
 from places.data.remote.shard_uses import ShardUses, longest_horizon, peak_bytes
 from places.data.shards.manifest import Manifest
 from places.errors import ConfigError, DataError
@@ -25,10 +25,10 @@ _SET_ASIDE_S = 300.0  # how long prefetching leaves a shard alone that could not
 _logger = logging.getLogger("places.data.remote.fetch")
 
 
-class ShardCache:
+class RemoteShards:
     """Opens the shards of one split, fetching them when they are not in the local cache.
 
-    Safe to use from many threads, and by many processes at a time.
+    Safe to use from many threads and processes at the same time.
 
     Args:
         url: The folder with the shards.
@@ -77,7 +77,8 @@ class ShardCache:
             if file is Wait.BUSY:
                 wait_start_s = time.monotonic()
             elif time.monotonic() - wait_start_s > self._patience_s:
-                raise self._fetcher.full(shard)
+                wanted = self._shards[shard]
+                raise self._fetcher.folder.full(wanted.name, wanted.size_bytes)
             if stop.wait(_POLL_S):
                 raise StoppedError(f"{self._shards[shard].name} was closed before it was fetched")
 
@@ -156,7 +157,7 @@ class ShardCache:
         while not stop.is_set():
             try:
                 is_progress = self._fetch_next(stop)
-            except OSError as error:  # reading goes on: `open` fetches what is needed now
+            except OSError as error:  # no reason to stop: `open` fetches what is needed now
                 _logger.warning("nothing is fetched ahead: %s", error)
                 is_progress = False
             if not is_progress:
@@ -165,7 +166,7 @@ class ShardCache:
 
     def _fetch_next(self, stop: threading.Event) -> bool:
         """Fetch the most urgent shard that nobody else fetches; tell whether there was one."""
-        # First of all keep what is there, lest it be removed to make room for the others.
+        # First hold what is there already, so that it is not removed to make room for the others.
         for shard in self._wanted():
             file = self._fetcher.open(shard)
             if file is not None:
@@ -218,7 +219,8 @@ class ShardCache:
 
     def _horizon_of(self, uses: ShardUses) -> int:
         sizes_bytes = [shard.size_bytes for shard in self._shards]
-        kept_bytes, limit_bytes = self._fetcher.kept_bytes(), self._fetcher.limit_bytes
+        kept_bytes = self._fetcher.folder.kept_bytes()
+        limit_bytes = self._fetcher.folder.limit_bytes
         usable_bytes = int(limit_bytes * self._prefetch_share) - kept_bytes
         horizon = longest_horizon(uses, sizes_bytes, usable_bytes, SHORTEST_HORIZON)
         if horizon is None:
@@ -226,8 +228,8 @@ class ShardCache:
             needed_bytes = math.ceil(in_use_bytes / self._prefetch_share)
             enough_gb = math.ceil(needed_bytes / 1e8) / 10
             raise ConfigError(
-                f"data.cache_size_gb {limit_bytes / 1e9:g} is too small for the shards in use",
+                f"`cache_size_gb` {limit_bytes / 1e9:g} is too small for the shards in use",
                 f"needed:  {needed_bytes:,} bytes      given: {limit_bytes:,} bytes",
-                f"type:    --data.cache_size_gb {enough_gb:g}, or a small --data.shuffle_window",
+                f"type:    `cache_size_gb` {enough_gb:g}, or a small `shuffle_window`",
             )
         return horizon

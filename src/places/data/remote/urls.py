@@ -7,6 +7,8 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from places.errors import ConfigError
 
+SILENCE_S = 60.0  # after which a server that sends nothing is asked again
+
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(://|::)|pipe:")
 
 
@@ -16,36 +18,35 @@ def is_url(root: str) -> bool:
 
 
 @dataclass(frozen=True)
-class RemoteFolder:
-    """A folder behind a URL.
+class RemotePath:
+    """A file or a folder behind a URL.
 
     Args:
         url: Its URL, with credentials and query if it needs them.
         files: The fsspec file system that reads it.
+        size_bytes: The size that the file must have; `None` if that is not known.
     """
 
     url: str
     files: Any
+    size_bytes: int | None = None
 
-    def url_of(self, name: str) -> str:
-        """Return the URL of a file; the query of an https URL stays at its end."""
-        if not _has_query(self.url):
-            return f"{self.url.rstrip('/')}/{name}"
-        parts = urlsplit(self.url)
-        return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{name}"))
+    @property
+    def shown(self) -> str:
+        """Its URL without credentials and query."""
+        return without_credentials(self.url)
 
-    def shown(self, name: str) -> str:
-        """Return the URL of a file without credentials and query."""
-        return without_credentials(self.url_of(name))
-
-    def read(self, name: str, start: int | None = None, end: int | None = None) -> bytes:
-        """Read a file or a range of it, in one try."""
-        data: bytes = self.files.cat_file(self.url_of(name), start=start, end=end)
-        return data
+    def file(self, name: str, size_bytes: int | None = None) -> "RemotePath":
+        """Return a file in this folder; the query of an https URL stays at the end."""
+        url = f"{self.url.rstrip('/')}/{name}"
+        if _has_query(self.url):
+            parts = urlsplit(self.url)
+            url = urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{name}"))
+        return RemotePath(url, self.files, size_bytes)
 
 
-def open_folder(url: str, option: str = "data.root") -> RemoteFolder:
-    """Prepare to read files below a URL; asks for nothing yet.
+def open_url(url: str, option: str = "`root`") -> RemotePath:
+    """Prepare to read what is behind a URL; asks for nothing yet.
 
     Args:
         url: The URL.
@@ -75,7 +76,7 @@ def open_folder(url: str, option: str = "data.root") -> RemoteFolder:
     except ValueError as error:
         reason = without_secrets(str(error), url)
         raise ConfigError(f"{option} {shown} cannot be read: {reason}") from error
-    return RemoteFolder(url, files)
+    return RemotePath(url, files)
 
 
 def without_credentials(url: str) -> str:
@@ -115,5 +116,5 @@ def _options(url: str) -> dict[str, Any]:
 
     # By default aiohttp ends each answer after 5 minutes, however well it flows, and waits as long
     # for one that does not.
-    timeout = aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=60)
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=SILENCE_S)
     return {"client_kwargs": {"timeout": timeout, "trust_env": True}}

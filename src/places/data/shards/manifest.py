@@ -130,21 +130,17 @@ def read_fields(root: Path, split: str) -> dict[str, Any]:
     return fields
 
 
-def save_manifest(
-    manifest: Manifest, path: Path | None = None, packed_from: Mapping[str, Any] | None = None
-) -> None:
+def save_manifest(manifest: Manifest, packed_from: Mapping[str, Any] | None = None) -> None:
     """Write a manifest under a temporary name and rename it.
 
     Args:
         manifest: What to write.
-        path: The file; `<root>/<split>.json` by default.
         packed_from: Sources and settings that made the shards; no part of the digest.
     """
-    path = path or manifest_path(manifest.root, manifest.split)
     fields = _fields(manifest)
     if packed_from is not None:
         fields["packed_from"] = dict(packed_from)
-    write_text(path, json.dumps(fields, indent=2) + "\n")
+    write_text(manifest_path(manifest.root, manifest.split), json.dumps(fields, indent=2) + "\n")
 
 
 def load_index(manifest: Manifest) -> np.ndarray:

@@ -41,12 +41,25 @@ class Digest(Protocol):
     def update(self, data: memoryview, /) -> None: ...  # noqa: D102 - as in hashlib
 
 
-def hash_file(path: Path, digest: Digest, stop: Event) -> None:
-    """Feed a file to a digest, from its first byte to its last, unless told to stop before."""
+def hash_file(
+    path: Path,
+    digest: Digest,
+    stop: Event,
+    advance: Callable[[int], object] = lambda _: None,
+) -> None:
+    """Feed a file to a digest, from its first byte to its last, unless told to stop before.
+
+    Args:
+        path: The file.
+        digest: What it is fed to.
+        stop: Set by another thread to end this early.
+        advance: Called with the number of bytes of each part.
+    """
     buffer = memoryview(bytearray(_CHUNK_BYTES))
     with path.open("rb", buffering=0) as file:
         while not stop.is_set() and (length := file.readinto(buffer)):
             digest.update(buffer[:length])
+            advance(length)
 
 
 def members_of(

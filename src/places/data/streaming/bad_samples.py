@@ -6,7 +6,7 @@ from typing import Literal
 
 from places.errors import DataError
 
-DamagePolicy = Literal["raise", "skip"]
+BadSamplePolicy = Literal["raise", "skip"]
 
 _log = logging.getLogger("places.data")
 
@@ -15,12 +15,12 @@ class BadSamples:
     """The samples of one split that this process could not read. Safe to use from many threads.
 
     Args:
-        policy: "raise" stops at the first one; "skip" names each once and goes on.
+        policy: "raise" stops at the first one; "skip" names each once and skips it.
         max_bad_samples: With "skip", more than this stop the run after all.
     """
 
-    def __init__(self, policy: DamagePolicy = "raise", max_bad_samples: int = 10) -> None:
-        self.policy: DamagePolicy = policy
+    def __init__(self, policy: BadSamplePolicy = "raise", max_bad_samples: int = 10) -> None:
+        self.policy: BadSamplePolicy = policy
         self.max_bad_samples = max_bad_samples
         self._reasons: dict[int, str] = {}
         self._lock = threading.Lock()
@@ -49,8 +49,8 @@ class BadSamples:
         """
         reason = f"{error.message}, in {place}"
         if self.policy == "raise":
-            go_on = "go on without it:  --data.bad_samples skip"
-            raise DataError(reason, *error.hint[:2], go_on) from error
+            hint = "go on without it:  `bad_samples` skip"
+            raise DataError(reason, *error.hint[:2], hint) from error
         with self._lock:
             is_new = sample not in self._reasons
             self._reasons[sample] = reason
@@ -58,7 +58,7 @@ class BadSamples:
         if is_new and count > self.max_bad_samples:
             raise DataError(
                 f"{count:,} samples could not be read, the last: {reason}",
-                f"at most --data.max_bad_samples {self.max_bad_samples:,} are skipped",
+                f"at most `max_bad_samples` {self.max_bad_samples:,} are skipped",
                 "check the shards:  places verify ROOT --decode",
             ) from error
         if is_new:

@@ -3,9 +3,11 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
+from typing import get_args
 
 import numpy as np
 
+from places.config.ranges import check_range, check_rising, check_word
 from places.data.streaming import plan
 from places.data.streaming.decode import (
     NUM_CROP_UNIFORMS,
@@ -14,8 +16,9 @@ from places.data.streaming.decode import (
     decode_train_crop,
 )
 from places.data.streaming.jpeg import Pixels
-from places.data.streaming.samples import Source
+from places.data.streaming.samples import SplitSamples
 from places.data.streaming.stream import Batch, Sample, stream
+from places.errors import ConfigError
 from places.hashing import Ids, uniforms
 
 _CROP_STREAM = 3  # keeps the numbers of crops apart from those that plan.train_order hashes
@@ -56,6 +59,12 @@ class TrainCrop:
     ratio: tuple[float, float]
     flip: bool
 
+    def __post_init__(self) -> None:
+        """Refuse numbers that make no crop."""
+        check_range("`image_size`", self.image_size, 1)
+        check_rising("`crop_scale`", self.scale, 0, 1)
+        check_rising("`crop_ratio`", self.ratio, 0)
+
 
 @dataclass(frozen=True)
 class EvalCrop:
@@ -65,9 +74,19 @@ class EvalCrop:
     resize_size: int
     resize_mode: ResizeMode
 
+    def __post_init__(self) -> None:
+        """Refuse a crop that is not inside of the resized picture."""
+        check_range("`image_size`", self.image_size, 1)
+        check_word("`resize_mode`", self.resize_mode, get_args(ResizeMode))
+        if self.image_size > self.resize_size:
+            raise ConfigError(
+                f"`image_size` {self.image_size} is larger than `resize_size` {self.resize_size}",
+                "the evaluation crop is cut out of the resized picture",
+            )
+
 
 def train_batches(
-    source: Source,
+    source: SplitSamples,
     crop: TrainCrop,
     workers: Workers,
     *,
@@ -113,7 +132,7 @@ def train_batches(
 
 
 def eval_batches(
-    source: Source,
+    source: SplitSamples,
     crop: EvalCrop,
     workers: Workers,
     *,
@@ -157,7 +176,7 @@ def eval_ids(num_samples: int, batch_size: int, workers: Workers) -> Iterator[Id
 
 
 def _stream(
-    source: Source,
+    source: SplitSamples,
     ids: Iterable[Ids],
     open_batch: Callable[[Ids], Callable[[int, Pixels], Sample]],
     image_size: int,

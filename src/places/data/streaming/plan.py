@@ -6,10 +6,12 @@ release.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from places.hashing import Ids, hash_of, shuffled
+from places.errors import ConfigError
+from places.hashing import Ids, shuffled
 
 PADDING = -1  # the id of a row that fills up a batch and must not be scored
 
@@ -39,12 +41,12 @@ def train_order(
     """
     num_samples = int(np.sum(shard_sizes))
     if shuffle_window is None:
-        return shuffled(num_samples, hash_of(seed, epoch))
+        return shuffled(num_samples, seed, epoch)
     starts = np.cumsum(shard_sizes) - shard_sizes
     samples = np.concatenate(
         [
-            starts[shard] + shuffled(shard_sizes[shard], hash_of(seed, epoch, 2, shard))
-            for shard in shuffled(len(shard_sizes), hash_of(seed, epoch, 1)).tolist()
+            starts[shard] + shuffled(shard_sizes[shard], seed, epoch, 2, shard)
+            for shard in shuffled(len(shard_sizes), seed, epoch, 1).tolist()
         ]
     )
     per_lane = batch_size // shuffle_window
@@ -68,25 +70,79 @@ def train_batch(order: Ids, batch_size: int, step: int, *, rank: int, num_ranks:
     return order[first : first + per_rank]
 
 
-def image_size_at(
-    epoch: int, image_size: int, start_image_size: int | None, grow_epochs: tuple[int, int]
-) -> int:
-    """Return the size of training crops in an epoch, for progressive resizing.
+@dataclass(frozen=True)
+class Growth:
+    """How the size of training crops grows from epoch to epoch, for progressive resizing.
 
-    The size grows in equal steps of whole multiples of 32 pixels, as in the recipes of FFCV
-    (Leclerc et al., 2023), where it spares computation in early epochs.
+    It grows in equal steps of whole multiples of 32 pixels, as in the recipes of FFCV (Leclerc et
+    al., 2023), where it spares computation in early epochs.
 
     Args:
-        epoch: The epoch, from 0.
         image_size: The size in the end, in pixels.
         start_image_size: The size in the beginning; `None` for the same size in all epochs.
         grow_epochs: The last epoch with the first size, and the first epoch with the final size.
     """
-    first, last = grow_epochs
-    if start_image_size is None or epoch >= last:
-        return image_size
-    grown = (image_size - start_image_size) * max(0, epoch - first) // (last - first)
-    return start_image_size + grown // 32 * 32
+
+    image_size: int
+    start_image_size: int | None
+    grow_epochs: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that shrink and epochs that do not rise."""
+        start = self.start_image_size
+        if start is not None and not 0 < start <= self.image_size:
+            raise ConfigError(
+                f"`start_image_size` {start} is not between 1 and `image_size` {self.image_size}"
+            )
+        if not 0 <= self.grow_epochs[0] < self.grow_epochs[1]:
+            raise ConfigError(
+                f"`grow_epochs` {list(self.grow_epochs)} are no two rising epochs",
+                "type two, such as:  `grow_epochs` [60,75]",
+            )
+
+    def image_size_at(self, epoch: int) -> int:
+        """Return the size of training crops in an epoch, counted from 0."""
+        first, last = self.grow_epochs
+        if self.start_image_size is None or epoch >= last:
+            return self.image_size
+        grown = (self.image_size - self.start_image_size) * max(0, epoch - first) // (last - first)
+        return self.start_image_size + grown // 32 * 32
+
+
+def check_train_order(num_samples: int, batch_size: int, shuffle_window: int | None) -> None:
+    """Refuse a batch size or window with which `train_order` makes no epoch.
+
+    Raises:
+        ConfigError: The message names the sizes.
+    """
+    if num_samples < batch_size:
+        raise ConfigError(
+            f"`batch_size` {batch_size} is larger than the training split",
+            f"it has {num_samples} training pictures",
+        )
+    if shuffle_window is not None and (shuffle_window < 1 or batch_size % shuffle_window):
+        divisors = [n for n in range(1, batch_size + 1) if batch_size % n == 0]
+        nearest = sorted(divisors, key=lambda n: abs(n - shuffle_window))[:2]
+        raise ConfigError(
+            f"`shuffle_window` {shuffle_window} does not divide `batch_size` {batch_size}",
+            "every batch takes equal parts of that many shards",
+            f"nearest:  {', '.join(map(str, sorted(nearest)))}",
+        )
+
+
+def check_batch_size(batch_size: int, num_ranks: int) -> None:
+    """Refuse a global batch size that cannot be shared equally by all processes.
+
+    Raises:
+        ConfigError: The message names the nearest sizes that can.
+    """
+    if batch_size < 1 or batch_size % num_ranks:
+        lower = max(num_ranks, batch_size // num_ranks * num_ranks)
+        raise ConfigError(
+            f"`batch_size` {batch_size} cannot be shared equally by {num_ranks} processes",
+            "it is the number of pictures per step over all processes",
+            f"nearest:  {lower}, {lower + num_ranks}",
+        )
 
 
 def num_eval_batches(num_samples: int, batch_size: int) -> int:

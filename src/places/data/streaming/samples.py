@@ -4,7 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from places.data.remote.fetch import ShardCache, fetch_manifest, is_url
+from places.data.remote.fetch import fetch_manifest
+from places.data.remote.prefetch import RemoteShards
+from places.data.remote.urls import is_url
 from places.data.shards.manifest import Manifest, load_manifest
 from places.data.streaming.bad_samples import BadSamples
 from places.data.streaming.jpeg import Pixels
@@ -16,7 +18,7 @@ _TRAIN_SHARE = 0.8  # of the cache
 
 
 @dataclass(frozen=True)
-class Source:
+class SplitSamples:
     """Where the samples of a split come from.
 
     Args:
@@ -80,13 +82,13 @@ class Cache:
     size_gb: float = 50.0
 
 
-def open_source(
+def open_samples(
     root: Path | str,
     split: str,
     bad_samples: BadSamples | None = None,
     cache: Cache | None = None,
     manifest: Manifest | None = None,
-) -> Source:
+) -> SplitSamples:
     """Open a split of packed data.
 
     Args:
@@ -102,15 +104,15 @@ def open_source(
     bad_samples = bad_samples or BadSamples()
     if not is_url(str(root)):
         manifest = manifest or load_manifest(root, split)
-        return Source(manifest, Shards(manifest), bad_samples)
+        return SplitSamples(manifest, Shards(manifest), bad_samples)
     cache = cache or Cache()
     size_bytes = int(cache.size_gb * 1e9)
     manifest = manifest or fetch_manifest(str(root), split, cache.folder, size_bytes)
-    remote = ShardCache(
+    remote = RemoteShards(
         str(root),
         manifest,
         size_bytes,
         # Training keeps fetching ahead while a validation runs, which needs room as well.
         prefetch_share=_TRAIN_SHARE if split == "train" else 1.0,
     )
-    return Source(manifest, Shards(manifest, remote), bad_samples)
+    return SplitSamples(manifest, Shards(manifest, remote), bad_samples)

@@ -4,7 +4,7 @@ import os
 import resource
 import threading
 
-from places.data.remote.prefetch import ShardCache
+from places.data.remote.prefetch import RemoteShards
 from places.data.remote.shard_uses import shard_uses
 from places.data.shards.manifest import Manifest, load_index
 from places.data.shards.tar_headers import BLOCK_BYTES, read_key, read_size_bytes
@@ -14,7 +14,7 @@ from places.hashing import Ids
 
 Entry = tuple[int, int, int, int]  # a row of the index: offset, size in bytes, shard, label
 
-_SPARE_FILES = 256  # what else a process may have open
+_OTHER_FILES = 256  # what else a process may have open
 
 
 class Shards:
@@ -22,18 +22,18 @@ class Shards:
 
     Args:
         manifest: What the split holds.
-        cache: Fetches the shards; by default they are files in the manifest's folder.
+        remote: Fetches the shards; by default they are files in the manifest's folder.
     """
 
-    def __init__(self, manifest: Manifest, cache: ShardCache | None = None) -> None:
+    def __init__(self, manifest: Manifest, remote: RemoteShards | None = None) -> None:
         self._shards = manifest.shards
         self._paths = manifest.shard_paths
         self._index = load_index(manifest)
-        self._cache = cache
+        self._remote = remote
         self._last_steps: dict[int, int] = {}
         self._files: dict[int, int] = {}
         self._lock = threading.Lock()
-        _allow_open_files(len(self._shards) * (2 if cache else 1))  # the cache holds them too
+        _allow_open_files(len(self._shards) * (2 if remote else 1))  # the cache holds them too
 
     def entries(self, samples: Ids) -> list[Entry]:
         """Return the rows of the index for some samples."""
@@ -69,8 +69,8 @@ class Shards:
 
     @property
     def are_remote(self) -> bool:
-        """Whether the shards are fetched, and so want to be told what is read when."""
-        return self._cache is not None
+        """Whether the shards are fetched; then `follow` and `advance` tell when which is read."""
+        return self._remote is not None
 
     def follow(self, samples: Ids, batch_size: int, first_step: int) -> None:
         """Fetch remote shards ahead, in the order of an epoch.
@@ -80,28 +80,28 @@ class Shards:
             batch_size: How many of them each step reads.
             first_step: The step to begin with.
         """
-        if self._cache:
+        if self._remote:
             uses = shard_uses(self._index["shard"][samples], batch_size)
             self._last_steps = dict(zip(uses.shards.tolist(), uses.last_step.tolist(), strict=True))
-            self._cache.follow(uses, first_step)
+            self._remote.follow(uses, first_step)
 
     def advance(self, step: int) -> None:
         """Note that all samples up to and including a step were read; local shards stay open."""
-        if self._cache:
+        if self._remote:
             with self._lock:
                 for shard in list(self._files):
                     if self._last_steps.get(shard, -1) <= step:
                         os.close(self._files.pop(shard))
-            self._cache.advance(step)
+            self._remote.advance(step)
 
     def cancel(self) -> None:
         """End all waiting for remote shards with an error, until `leave` is called."""
-        if self._cache:
-            self._cache.cancel()
+        if self._remote:
+            self._remote.cancel()
 
     def leave(self) -> None:
         """Let go of remote shards and fetch no more, once nobody reads; local ones stay open."""
-        if self._cache:
+        if self._remote:
             self.close()
 
     def close(self) -> None:
@@ -110,8 +110,8 @@ class Shards:
             for file in self._files.values():
                 os.close(file)
             self._files.clear()
-        if self._cache:
-            self._cache.close()
+        if self._remote:
+            self._remote.close()
 
     def _file(self, shard: int) -> int:
         file = self._files.get(shard)
@@ -124,8 +124,8 @@ class Shards:
         return file
 
     def _open(self, shard: int) -> int:
-        if self._cache:
-            return self._cache.open(shard)
+        if self._remote:
+            return self._remote.open(shard)
         file = os.open(self._paths[shard], os.O_RDONLY | os.O_CLOEXEC)
         size_bytes = os.fstat(file).st_size
         if size_bytes != self._shards[shard].size_bytes:
@@ -147,8 +147,8 @@ class Shards:
 def _allow_open_files(num_files: int) -> None:
     """Raise this process's limit of open files, as far as it may, when many shards need it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < num_files + _SPARE_FILES:
-        wanted = num_files + _SPARE_FILES
+    if soft < num_files + _OTHER_FILES:
+        wanted = num_files + _OTHER_FILES
         resource.setrlimit(
             resource.RLIMIT_NOFILE,
             (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard),

@@ -36,7 +36,7 @@ class Batch(TypedDict):
     """One batch of one process, on its way to the device."""
 
     image: torch.Tensor  # (N, 3, size, size) uint8 in 0..255, RGB, channels last in memory
-    label: torch.Tensor  # (N,) int64, -1 where there is none
+    label: torch.Tensor  # (N,) int64, -1 without a label
     weight: torch.Tensor  # (N,) float32, 1 for rows that count, 0 for unreadable and filling rows
     flip: torch.Tensor  # (N,) bool: mirror the picture on the device
     key: list[str]  # N names, empty for rows that only fill up the batch
@@ -56,7 +56,7 @@ class _Memory:
         self._free: deque[Pixels] = deque()
 
     def take(self, shape: tuple[int, ...]) -> Pixels:
-        """Return an array with any content; it comes back by itself."""
+        """Return an array with any content; once nobody holds it, it is used again."""
         try:
             whole = self._free.pop()
         except IndexError:
