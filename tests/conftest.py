@@ -4,11 +4,16 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 # In all processes alike: torch rounds sums differently with another number of threads.
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ.setdefault("WANDB_MODE", "offline")
 os.environ.setdefault("WANDB_SILENT", "true")
+
+# A busy machine is no bug: pytest-timeout ends what hangs.
+settings.register_profile("places", deadline=None)
+settings.load_profile("places")
 
 SAMPLE_SIZES = {"--num_train": "96", "--num_val": "36", "--num_test": "26"}
 

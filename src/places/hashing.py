@@ -18,10 +18,10 @@ def hash_of(*parts: int) -> int:
     return value
 
 
-def shuffled(num: int, *seed: int) -> Ids:
+def shuffled(num: int, seed: int) -> Ids:
     """Return a permutation of `0..num-1` as int64: the order of the hashes of the positions."""
     positions = np.arange(num, dtype=np.uint64)
-    keys = mix(positions + np.uint64(hash_of(*seed)))
+    keys = mix(positions + np.uint64(hash_of(seed)))
     # The low bits of each hash give way to its position. Sorting such numbers is five times as fast
     # as sorting positions by their hashes, and leaves no ties to the sorting algorithm.
     num_bits = np.uint64(num.bit_length())

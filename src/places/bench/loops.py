@@ -2,6 +2,8 @@
 
 import json
 import logging
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -20,9 +22,9 @@ from torch.optim import SGD
 import places.data
 from places.bench.parts import Clock, now_s
 from places.classifier import SceneClassifier
-from places.cli.stages import run_stage
 from places.data.loader import Loader
 from places.data.streaming.stream import Batch
+from places.errors import PlacesError
 from places.models import ResNet
 from places.training.schedules import parameter_groups
 
@@ -134,13 +136,20 @@ def bare_lightning(work: Work) -> Times:
 
 
 def places_fit(work: Work) -> Times:
-    """Train with `places fit` and all that it has by default."""
-    with tempfile.TemporaryDirectory() as folder, _silence():
+    """Train with `places fit` and all that it has by default, in a process of its own.
+
+    Raises:
+        PlacesError: It failed; with what it said.
+    """
+    with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "times.json"
         words = [*_words(work), f"--trainer.default_root_dir={folder}"]
         words += ["--trainer.callbacks+=places.bench.parts.Clock"]
         words += [f"--trainer.callbacks.file={file}"]
-        run_stage(words)
+        command = [sys.executable, "-m", "places", *words]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise PlacesError("places fit failed", *done.stderr.splitlines()[-3:])
         return _read(file)
 
 

@@ -169,6 +169,8 @@ def mistake_behind(error: Exception) -> PlacesError | None:
     # Only stages get here, which have imported it; tools do without.
     from lightning.fabric.utilities.exceptions import MisconfigurationException
 
+    if isinstance(error, PlacesError):
+        return error
     if isinstance(error, MisconfigurationException):
         return ConfigError(_first_line(error))
     if isinstance(error, ValueError):

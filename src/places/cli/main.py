@@ -22,6 +22,7 @@ COMMANDS = {
     ),
     "predict": ("places.cli.stages:run_stage", "classify pictures and write predictions.csv"),
     "sample": ("places.synthetic.sample:sample", "draw a small synthetic Places365 and pack it"),
+    "download": ("places.data.packing.download:download", "fetch the official archives"),
     "pack": ("places.data.packing.pack:pack", "turn archives or labelled folders into tar shards"),
     "verify": ("places.data.packing.verify:verify", "check shards against their manifest"),
     "config show": ("places.cli.config:show", "print a recipe with all its defaults"),

@@ -4,6 +4,7 @@ import logging
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,10 @@ from places.cli.trainer_parts import run_callbacks, run_loggers, run_plugins, wi
 from places.config.ranges import check_range
 from places.config.recipes import find_recipes
 from places.console import say
+from places.data.image_files import ImageFiles
+from places.data.places365 import Places365
 from places.data.remote.urls import is_url, without_credentials
-from places.errors import ConfigError
+from places.errors import ConfigError, PlacesError, with_prefix
 from places.resume.best import DEFAULTS, BestCheckpoint
 from places.resume.points import ResumePoints
 from places.resume.run_record import RunRecord
@@ -236,7 +239,11 @@ def run_stage(words: Sequence[str]) -> None:
         with end_at_once():
             PlacesCLI(words)
     except Exception as error:
-        raise mistake_behind(error) or error from error
+        mistake = mistake_behind(error) or error
+        if isinstance(mistake, PlacesError):
+            names = {*signature(Places365).parameters, *signature(ImageFiles).parameters}
+            raise with_prefix(mistake, "--data.", names) from error
+        raise
 
 
 def quieten() -> None:

@@ -9,7 +9,7 @@ from typing import Any, NoReturn, get_origin, get_type_hints
 from jsonargparse import ActionYesNo, ArgumentParser
 
 from places.cli.error_messages import Finding, read_message
-from places.errors import ConfigError
+from places.errors import ConfigError, PlacesError, with_prefix
 
 
 class ToolParser(ArgumentParser):
@@ -84,7 +84,11 @@ def run_tool(function: Callable[..., int], name: str, words: Sequence[str]) -> i
     for flag, default in flags.items():
         action = ActionYesNo if default else "store_true"
         parser.add_argument(f"--{flag}", action=action, default=default, help=texts[flag])
-    return function(**vars(parser.parse_args([_with_underscores(word) for word in words])))
+    options = vars(parser.parse_args([_with_underscores(word) for word in words]))
+    try:
+        return function(**options)
+    except PlacesError as error:
+        raise with_prefix(error, "--", options) from error
 
 
 def _with_underscores(word: str) -> str:

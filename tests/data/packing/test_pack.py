@@ -496,7 +496,7 @@ def test_the_command_packs_and_answers_mistakes_in_few_lines(
         ],
         (str(train), "--split", "vall"): [
             "places: error: wrong value for split: vall",
-            "  takes:        'train', 'val', 'test'",
+            "  takes:        train, val, test, null",
             "  all options:  places pack --help",
         ],
     }.items():

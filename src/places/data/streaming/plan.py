@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from places.errors import ConfigError
-from places.hashing import Ids, shuffled
+from places.hashing import Ids, hash_of, shuffled
 
 PADDING = -1  # the id of a row that fills up a batch and must not be scored
 
@@ -41,12 +41,12 @@ def train_order(
     """
     num_samples = int(np.sum(shard_sizes))
     if shuffle_window is None:
-        return shuffled(num_samples, seed, epoch)
+        return shuffled(num_samples, hash_of(seed, epoch))
     starts = np.cumsum(shard_sizes) - shard_sizes
     samples = np.concatenate(
         [
-            starts[shard] + shuffled(shard_sizes[shard], seed, epoch, 2, shard)
-            for shard in shuffled(len(shard_sizes), seed, epoch, 1).tolist()
+            starts[shard] + shuffled(shard_sizes[shard], hash_of(seed, epoch, 2, shard))
+            for shard in shuffled(len(shard_sizes), hash_of(seed, epoch, 1)).tolist()
         ]
     )
     per_lane = batch_size // shuffle_window
