@@ -116,5 +116,5 @@ def test_too_few_steps_are_refused(sample: Path, capsys: pytest.CaptureFixture[s
 @pytest.mark.slow
 def test_a_run_that_fails_says_why(tmp_path: Path) -> None:
     work = loops.Work(tmp_path, "linear", 18, 8, 32, 10, "cpu")
-    with pytest.raises(PlacesError, match="places fit failed\n.*no shards for split 'train'"):
+    with pytest.raises(PlacesError, match=r"places fit failed\n.*no shards for split 'train'"):
         loops.places_fit(work)
