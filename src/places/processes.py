@@ -47,8 +47,3 @@ class Agreement:
 def run_folder(trainer: Trainer) -> Path:
     """Return the folder of the run, the same on all processes. To be called by all of them."""
     return Path(trainer.log_dir or trainer.default_root_dir)
-
-
-def first_position(trainer: Trainer, batch_idx: int, num_rows: int) -> int:
-    """Return the position, over all processes, of the first row of a batch of `num_rows`."""
-    return (batch_idx * trainer.world_size + trainer.global_rank) * num_rows

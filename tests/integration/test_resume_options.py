@@ -218,3 +218,14 @@ def test_no_resume_point_is_written_after_the_training_broke(sample: Path, tmp_p
     for path in tmp_path.rglob("*.ckpt"):
         weights = torch.load(path, weights_only=True)["state_dict"]
         assert all(weight.isfinite().all() for name, weight in weights.items()), path
+
+
+def test_a_checkpoint_of_an_older_version_resumes_and_says_what_differs(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint = torch.load(trained / "checkpoints" / "last.ckpt", weights_only=True)
+    checkpoint["places"]["version"] = 1
+    torch.save(checkpoint, tmp_path / "old.ckpt")
+    words = ["--ckpt_path", "old.ckpt", "--trainer.max_epochs", "2"]
+    assert main(["fit", *words, *MACHINE]) == 0
+    assert "an older version wrote this checkpoint: dropout draws other" in capsys.readouterr().err

@@ -12,6 +12,9 @@ from places.config.recipes import as_typed
 from places.console import first_few
 from places.errors import CheckpointError
 
+CHECKPOINT_KEY = "places"
+# Version 1 seeded the generators of torch, numpy and Python by other hashes.
+FORMAT_VERSION = 2
 # What another data module must do as well, so that the network sees pictures as in its training.
 _PREPROCESSING = ("image_size", "resize_size", "resize_mode")
 # Settings of the trainer that change the result. The others concern the machine or the output.
@@ -194,6 +197,3 @@ def _shape(weights: Mapping[str, torch.Tensor], name: str) -> str:
 def _shown(changes: Mapping[str, tuple[Any, Any]]) -> str:
     few = first_few(describe_changes(changes), max_shown=2)
     return "; ".join(filter(None, [*few.shown, few.more]))
-
-
-CHECKPOINT_KEY = "places"

@@ -18,6 +18,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from places.checkpoints.atomic_io import check_whole
 from places.checkpoints.choose import choose_checkpoint
 from places.checkpoints.contents import (
+    FORMAT_VERSION,
     changed_settings,
     check_network,
     check_optimizer,
@@ -145,6 +146,8 @@ class PlacesCLI(LightningCLI):
             record = load_record(self._start.checkpoint)
             check_whole(self._start.checkpoint)
             self._start.recipe = self._start.recipe or record["recipe"]
+            if stage == "fit" and record["version"] < FORMAT_VERSION:
+                say("an older version wrote this checkpoint: dropout draws other numbers from here")
             data_class = self.config[stage].data.class_path
             defaults = defaults_from(record["config"], data_class, stage)
             self._stage_parsers[stage].set_defaults(defaults)

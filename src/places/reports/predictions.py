@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -13,7 +13,6 @@ from places.console import printable, show
 from places.data.image_files import ImageFiles
 from places.files import write_text
 from places.lightning_internals import data_module
-from places.processes import first_position, run_folder
 from places.reports.figures import contact_sheet, save_figure
 from places.reports.row_file import RowFile
 
@@ -41,8 +40,7 @@ class Predictions(Callback):
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Open the table."""
-        path = run_folder(trainer) / FILE_NAME
-        self._rows = RowFile(path, trainer.global_rank, trainer.world_size)
+        self._rows = RowFile(trainer, FILE_NAME)
 
     def on_predict_batch_end(
         self,
@@ -55,29 +53,26 @@ class Predictions(Callback):
     ) -> None:
         """Write the rows of a batch."""
         labels, probabilities = outputs["label"].tolist(), outputs["probability"].tolist()
-        first = first_position(trainer, batch_idx, len(batch["key"]))
-        for row, (key, error) in enumerate(zip(batch["key"], batch["error"], strict=True)):
-            if key:
-                self._rows.write(first + row, [key, labels[row], probabilities[row], error])
+        rows = zip(batch["key"], labels, probabilities, batch["error"], strict=True)
+        self._rows.write(batch_idx, [row if row[0] else None for row in rows])
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Merge the rows of all processes and say what came out."""
-        self._rows.close()
-        trainer.strategy.barrier("predictions")
-        if trainer.is_global_zero:
-            self._finish()
+        rows = self._rows.finish()
+        if rows is not None:
+            self._finish(rows)
             data = data_module(trainer)
             if isinstance(data, ImageFiles) and data.left_out.count:
                 show(f"{data.left_out.count:,} left out as no pictures: {data.left_out}")
 
-    def _finish(self) -> None:
+    def _finish(self, rows: Iterator[list[Any]]) -> None:
         text, names = io.StringIO(newline=""), load_categories()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(HEADER)
         num_rows = 0
         errors: list[str] = []
         shown: list[tuple[str, str]] = []
-        for key, labels, probabilities, error in self._rows.merged():
+        for key, labels, probabilities, error in rows:
             guesses = [
                 part
                 for label, probability in zip(labels, probabilities, strict=True)
@@ -91,7 +86,6 @@ class Predictions(Callback):
             elif len(shown) < _NUM_PICTURES_SHOWN:
                 shown.append((key, f"{names[labels[0]]}  {probabilities[0]:.0%}"))
         write_text(self._rows.path, text.getvalue())
-        self._rows.remove()
         for line in errors:
             show(f"unreadable: {line}")
         show(f"{num_rows} pictures, {len(errors)} unreadable: {self._rows.path}")

@@ -11,7 +11,6 @@ from places.data.places365 import Places365
 from places.errors import DataError
 from places.files import write_text
 from places.lightning_internals import data_module
-from places.processes import first_position, run_folder
 from places.reports.row_file import RowFile
 
 FILE_NAME = "submission.txt"
@@ -31,8 +30,7 @@ class Submission(Callback):
         data = data_module(trainer)
         self._rows = None
         if isinstance(data, Places365) and not data.manifests[data.test_split].labelled:
-            path = run_folder(trainer) / FILE_NAME
-            self._rows = RowFile(path, trainer.global_rank, trainer.world_size)
+            self._rows = RowFile(trainer, FILE_NAME)
             self._num_expected = data.manifests[data.test_split].num_samples
 
     def on_test_batch_end(
@@ -47,11 +45,9 @@ class Submission(Callback):
         """Write the lines of a batch."""
         if self._rows is None:
             return
-        labels = outputs["label"].tolist()
-        first = first_position(trainer, batch_idx, len(batch["key"]))
-        for row, key in enumerate(batch["key"]):
-            if key and not batch["error"][row]:
-                self._rows.write(first + row, [key, labels[row]])
+        rows = zip(batch["key"], outputs["label"].tolist(), batch["error"], strict=True)
+        lines = [[key, labels] if key and not error else None for key, labels, error in rows]
+        self._rows.write(batch_idx, lines)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Merge the lines of all processes, check them and write the file.
@@ -59,14 +55,10 @@ class Submission(Callback):
         Raises:
             DataError: A picture is missing or occurs twice: no file is written.
         """
-        if self._rows is None:
+        rows = None if self._rows is None else self._rows.finish()
+        if self._rows is None or rows is None:
             return
-        self._rows.close()
-        trainer.strategy.barrier("submission")
-        if not trainer.is_global_zero:
-            return
-        lines = sorted(self._rows.merged())
-        self._rows.remove()
+        lines = sorted(rows)
         check_complete([key for key, _ in lines], self._num_expected)
         text = "\n".join(" ".join([f"{key}.jpg", *map(str, best)]) for key, best in lines)
         write_text(self._rows.path, text)

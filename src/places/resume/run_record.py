@@ -10,12 +10,10 @@ from lightning.pytorch.cli import LightningArgumentParser, SaveConfigCallback
 from lightning.pytorch.loggers import WandbLogger
 
 from places.categories import load_categories
-from places.checkpoints.contents import CHECKPOINT_KEY
+from places.checkpoints.contents import CHECKPOINT_KEY, FORMAT_VERSION
 from places.console import say
 from places.data.places365 import Places365
 from places.lightning_internals import data_module
-
-_FORMAT_VERSION = 1
 
 
 class RunRecord(SaveConfigCallback):
@@ -57,7 +55,7 @@ class RunRecord(SaveConfigCallback):
         data = data_module(trainer)
         manifest = data.manifests.get("train") if isinstance(data, Places365) else None
         checkpoint[CHECKPOINT_KEY] = {
-            "version": _FORMAT_VERSION,
+            "version": FORMAT_VERSION,
             "recipe": self.recipe,
             "config": self.resolved_config(),
             "categories": list(load_categories()),

@@ -1,15 +1,16 @@
 """Random numbers of a training batch that do not depend on the batches before it."""
 
-import hashlib
 import random
-from functools import partial
 
 import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from places.hashing import hash_of
 from places.lightning_internals import global_seed
 from places.resume.between_batches import before_each_batch
+
+_STREAM = 6  # apart from other hashes of a seed and a batch
 
 
 class StepSeeds(Callback):
@@ -23,20 +24,15 @@ class StepSeeds(Callback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Have the generators seeded before each batch, if `seed_everything` is not off."""
         seed = global_seed()
+
+        def seed_batch() -> None:
+            assert seed is not None
+            # `total_batch_idx` is that of the batch before; -1 before the first.
+            batch = trainer.fit_loop.total_batch_idx + 1
+            seed_generators(hash_of(seed, batch, trainer.global_rank, _STREAM) >> 1)
+
         if stage == "fit" and seed is not None:
-            before_each_batch(trainer, partial(_seed, trainer, seed), "StepSeeds.before_batch")
-
-
-def batch_seed(seed: int, batch: int, rank: int) -> int:
-    """Return a seed in 0..2^63-1.
-
-    Args:
-        seed: Seed of the run.
-        batch: Number of the batch over all epochs, from 0.
-        rank: Number of the process.
-    """
-    digest = hashlib.blake2b(f"{seed} {batch} {rank}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest) >> 1
+            before_each_batch(trainer, seed_batch, "StepSeeds.before_batch")
 
 
 def seed_generators(seed: int) -> None:
@@ -57,9 +53,3 @@ def seed_generators(seed: int) -> None:
         torch.mps.manual_seed(seed)
     np.random.seed(seed % 2**32)
     random.seed(seed)
-
-
-def _seed(trainer: Trainer, seed: int) -> None:
-    # `total_batch_idx` is that of the batch before; -1 before the first.
-    batch = trainer.fit_loop.total_batch_idx + 1
-    seed_generators(batch_seed(seed, batch, trainer.global_rank))
