@@ -10,9 +10,9 @@ from typing import Literal, NamedTuple
 import cv2
 import numpy as np
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
+from places.console import progress
 from places.data.streaming import plan
 from places.data.streaming.batches import TrainCrop, Workers, train_batches
 from places.data.streaming.decode import NUM_CROP_UNIFORMS, decode_for_crop, resize_crop
@@ -74,50 +74,39 @@ def bench_loader(
     crop = TrainCrop(image_size, _CROP.scale, _CROP.ratio, _CROP.flip)
     num_batches = min(num_batches, source.manifest.num_samples // batch_size)
 
-    console = Console(stderr=True)
-    pipeline = _Pipeline(source, crop, batch_size, num_threads, num_batches, shuffle_window)
-    pipeline.images_per_s(epoch=0)  # fills caches and starts what starts only once
-    epochs = track(range(1, runs + 1), "measuring", console=console, transient=True)
-    start_cpu_s = time.process_time()
-    images_per_s = [pipeline.images_per_s(epoch) for epoch in epochs]
+    def images_per_s(epoch: int) -> float:
+        """Run the beginning of an epoch."""
+        batches = train_batches(
+            source,
+            crop,
+            Workers(num_threads=num_threads),
+            batch_size=batch_size,
+            seed=0,
+            epoch=epoch,
+            shuffle_window=shuffle_window,
+        )
+        start_s = time.perf_counter()
+        for _ in islice(batches, num_batches):
+            pass
+        return num_batches * batch_size / (time.perf_counter() - start_s)
+
+    images_per_s(epoch=0)  # fills caches and starts what starts only once
+    start_cpu_s, speeds = time.process_time(), []
+    with progress("measuring", runs, "runs") as counter:
+        for epoch in range(1, runs + 1):
+            speeds.append(images_per_s(epoch))
+            counter.advance(1)
     cpu_s = (time.process_time() - start_cpu_s) / (runs * num_batches * batch_size)
     thread_time, mean_bytes = time_parts(source, crop)
     source.close()
-    table = _table(images_per_s, cpu_s, thread_time, mean_bytes, num_threads)
+    table = _table(speeds, cpu_s, thread_time, mean_bytes, num_threads)
     table.title = f"{split}: {source.manifest.summary}, crops of {image_size} pixels"
     out = Console(highlight=False, soft_wrap=True)
     out.print(table)
-    num_needed = math.ceil(gpu_images_per_s * num_threads / statistics.median(images_per_s))
+    num_needed = math.ceil(gpu_images_per_s * num_threads / statistics.median(speeds))
     threads = "1 such thread" if num_needed == 1 else f"{num_needed} such threads"
     out.print(f"a GPU that trains on {gpu_images_per_s:,.0f} pictures/s needs {threads}")
     return 0
-
-
-class _Pipeline(NamedTuple):
-    """What is measured; see `bench_loader`."""
-
-    source: SplitSamples
-    crop: TrainCrop
-    batch_size: int
-    num_threads: int
-    num_batches: int
-    shuffle_window: int | None
-
-    def images_per_s(self, epoch: int) -> float:
-        """Run the beginning of an epoch."""
-        batches = train_batches(
-            self.source,
-            self.crop,
-            Workers(num_threads=self.num_threads),
-            batch_size=self.batch_size,
-            seed=0,
-            epoch=epoch,
-            shuffle_window=self.shuffle_window,
-        )
-        start_s = time.perf_counter()
-        for _ in islice(batches, self.num_batches):
-            pass
-        return self.num_batches * self.batch_size / (time.perf_counter() - start_s)
 
 
 def time_parts(source: SplitSamples, crop: TrainCrop) -> tuple[ThreadTime, float]:

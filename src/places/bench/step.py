@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Literal
 
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
 from places.bench.loops import (
@@ -22,6 +21,7 @@ from places.bench.loops import (
 )
 from places.bench.parts import PARTS
 from places.config.ranges import check_range
+from places.console import progress
 
 _NUM_WARM_UP = 5  # steps that are not counted
 _LOOPS = {
@@ -74,11 +74,11 @@ def bench_step(
     check_range("num_steps", num_steps, _NUM_WARM_UP + LOG_EVERY_N_STEPS)
     check_range("runs", runs, 1)
     work = Work(root, network, depth, batch_size, image_size, num_steps, accelerator)
-    console = Console(stderr=True)
-    turns = [
-        {name: median_step_ms(loop(work)) for name, loop in _LOOPS.items()}
-        for _ in track(range(runs), "measuring", console=console, transient=True)
-    ]
+    turns: list[dict[str, dict[str, float]]] = []
+    with progress("measuring", runs, "turns") as counter:
+        for _ in range(runs):
+            turns.append({name: median_step_ms(loop(work)) for name, loop in _LOOPS.items()})
+            counter.advance(1)
     name = f"ResNet-{depth}" if network == "resnet" else "one layer"
     table = step_table(turns)
     table.title = f"{name}, batches of {batch_size} pictures of {image_size} pixels, {runs} turns"
