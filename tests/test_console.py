@@ -1,10 +1,11 @@
 import io
+import logging
 import sys
 import time
 
 import pytest
 
-from places.console import FirstFew, progress
+from places.console import FirstFew, progress, show_warnings
 
 
 class Terminal(io.StringIO):
@@ -55,3 +56,13 @@ def test_the_first_few_and_how_many_more() -> None:
         few.add(name)
     assert str(few) == "a, b and 1 more"
     assert (few.count, few.shown, few.more) == (3, ["a", "b"], "and 1 more")
+
+
+def test_what_the_library_warns_of_is_shown_like_all_else(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for _ in range(2):
+        show_warnings()
+    logging.getLogger("places.data").warning("skipped sample %d", 5)
+    logging.getLogger("places.data").info("not for people")
+    assert capsys.readouterr().err == "places: skipped sample 5\n"

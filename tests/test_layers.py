@@ -68,12 +68,18 @@ def test_imports_point_downwards(path: Path) -> None:
 
 
 def test_models_and_data_do_not_know_each_other() -> None:
+    strangers = {"models": "data", "data": "models"}
     for path in MODULES:
         rooms = {room.partition(".")[0] for room in _imported_rooms(path)}
-        assert not {"models", "data"} <= {path.parts[0], *rooms} or path.parts[0] not in (
-            "models",
-            "data",
-        )
+        assert strangers.get(path.parts[0]) not in rooms, path
+
+
+def test_only_the_console_writes_to_stderr() -> None:
+    for path in MODULES:
+        for node in ast.walk(ast.parse((SOURCE / path).read_text(encoding="utf-8"))):
+            is_stream = isinstance(node, ast.Attribute) and ast.unparse(node) == "sys.stderr"
+            is_console = isinstance(node, ast.keyword) and node.arg == "stderr"
+            assert not (is_stream or is_console) or path.name == "console.py", path
 
 
 @pytest.mark.parametrize("path", [path for path in MODULES if path.name == "__init__.py"], ids=str)

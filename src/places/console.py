@@ -1,5 +1,6 @@
 """What people are told on stderr: lines, progress, and "n and the first few"."""
 
+import logging
 import sys
 import time
 from contextlib import contextmanager
@@ -28,6 +29,18 @@ def show(content: object) -> None:
     from rich.console import Console  # takes longer to import than a help text to print
 
     Console(stderr=True, highlight=False, soft_wrap=True).print(content, markup=False)
+
+
+class _Shown(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        show(f"places: {record.getMessage()}")
+
+
+def show_warnings() -> None:
+    """Let warnings that the library logs, such as a skipped sample, be shown like all else."""
+    logger = logging.getLogger("places")
+    if not logger.handlers:
+        logger.addHandler(_Shown(logging.WARNING))
 
 
 def _is_first_process() -> bool:

@@ -144,12 +144,12 @@ def test_a_try_of_one_batch_publishes_nothing_and_is_no_mistake(
 
 
 def test_training_says_that_a_part_of_the_split_was_validated(
-    sample: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["--data.root", sample, "--trainer.max_epochs", 2, "--trainer.num_sanity_val_steps", 1]
     assert run("fit", *words, "--trainer.limit_val_batches", 2) == 0
     folder = tmp_path / "runs" / "fit" / "0"
-    said = [text for text in caplog.messages if "validation scored" in text]
+    said = [text for text in capsys.readouterr().err.splitlines() if "validation scored" in text]
     assert len(said) == 1, "once for each number"
     assert "32 of the 36 pictures of split 'val'" in said[0]
     metrics = read_metrics(folder)

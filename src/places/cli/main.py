@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Iterable, Mapping, Sequence
 
 from places import __version__
-from places.console import show
+from places.console import show, show_warnings
 from places.errors import ConfigError, PlacesError
 
 STAGES = ("fit", "validate", "test", "predict")
@@ -58,6 +58,7 @@ def main(args: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if args is None else args)
     show_traceback = "--debug" in words
+    show_warnings()
     words = [word for word in words if word != "--debug"]
     try:
         status = _dispatch(words)

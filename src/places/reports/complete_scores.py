@@ -1,6 +1,5 @@
 """Checks that scores cover all pictures of a split: an error, or a warning while training."""
 
-import logging
 from typing import NamedTuple
 
 import torch
@@ -8,11 +7,10 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 
 from places.classifier import SceneClassifier
+from places.console import say
 from places.data.places365 import Places365
 from places.errors import DataError
 from places.lightning_internals import data_module, is_trial
-
-_log = logging.getLogger("places.scores")
 
 
 class Counts(NamedTuple):
@@ -52,12 +50,10 @@ class CompleteScores(Callback):
             return
         if counts.num_missing:
             pl_module.log("val/skipped", float(counts.num_missing))
-        if counts.num_missing > self._num_missing and trainer.is_global_zero:
-            _log.warning(
-                "validation scored %s of the %s pictures of split 'val': its scores compare "
-                "the checkpoints of this run, and nothing else",
-                f"{counts.num_scored:,}",
-                f"{counts.num_expected:,}",
+        if counts.num_missing > self._num_missing:
+            say(
+                f"validation scored {counts.num_scored:,} of the {counts.num_expected:,} pictures "
+                "of split 'val': its scores compare the checkpoints of this run, and nothing else"
             )
         self._num_missing = counts.num_missing
 
