@@ -4,6 +4,8 @@ import math
 import os
 import statistics
 import time
+from collections.abc import Iterator
+from functools import partial
 from itertools import islice
 from typing import Literal, NamedTuple
 
@@ -17,6 +19,7 @@ from places.data.streaming import plan
 from places.data.streaming.batches import TrainCrop, Workers, train_batches
 from places.data.streaming.decode import NUM_CROP_UNIFORMS, decode_for_crop, resize_crop
 from places.data.streaming.samples import SplitSamples, open_samples
+from places.data.streaming.stream import Batch
 from places.hashing import shuffled, uniforms
 
 _CROP = TrainCrop(image_size=224, scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3), flip=True)
@@ -74,27 +77,20 @@ def bench_loader(
     crop = TrainCrop(image_size, _CROP.scale, _CROP.ratio, _CROP.flip)
     num_batches = min(num_batches, source.manifest.num_samples // batch_size)
 
-    def images_per_s(epoch: int) -> float:
-        """Run the beginning of an epoch."""
-        batches = train_batches(
-            source,
-            crop,
-            Workers(num_threads=num_threads),
-            batch_size=batch_size,
-            seed=0,
-            epoch=epoch,
-            shuffle_window=shuffle_window,
-        )
-        start_s = time.perf_counter()
-        for _ in islice(batches, num_batches):
-            pass
-        return num_batches * batch_size / (time.perf_counter() - start_s)
-
-    images_per_s(epoch=0)  # fills caches and starts what starts only once
+    batches = partial(
+        train_batches,
+        source,
+        crop,
+        Workers(num_threads=num_threads),
+        batch_size=batch_size,
+        seed=0,
+        shuffle_window=shuffle_window,
+    )
+    batches_per_s(batches(epoch=0), num_batches)  # fills caches and starts what starts only once
     start_cpu_s, speeds = time.process_time(), []
     with progress("measuring", runs, "runs") as counter:
         for epoch in range(1, runs + 1):
-            speeds.append(images_per_s(epoch))
+            speeds.append(batch_size * batches_per_s(batches(epoch=epoch), num_batches))
             counter.advance(1)
     cpu_s = (time.process_time() - start_cpu_s) / (runs * num_batches * batch_size)
     thread_time, mean_bytes = time_parts(source, crop)
@@ -107,6 +103,14 @@ def bench_loader(
     threads = "1 such thread" if num_needed == 1 else f"{num_needed} such threads"
     out.print(f"a GPU that trains on {gpu_images_per_s:,.0f} pictures/s needs {threads}")
     return 0
+
+
+def batches_per_s(batches: Iterator[Batch], num_batches: int) -> float:
+    """Take the first batches of an epoch and return how many came per second."""
+    start_s = time.perf_counter()
+    for _ in islice(batches, num_batches):
+        pass
+    return num_batches / (time.perf_counter() - start_s)
 
 
 def time_parts(source: SplitSamples, crop: TrainCrop) -> tuple[ThreadTime, float]:
