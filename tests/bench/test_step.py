@@ -104,7 +104,8 @@ def test_the_parts_of_a_step_are_its_whole_time(
     for times_s in results:
         first, last = times_s[1], times_s[-1]
         spent_s = {name: last[name] - first.get(name, 0) for name in last}
-        assert sum(spent_s.values()) == pytest.approx(2 * spent_s["step"], rel=0.02)
+        assert sum(spent_s.values()) == pytest.approx(2 * spent_s["step"])
+        assert min(spent_s.values()) >= 0
     assert set(results[1][-1]) == {"step", *parts.PARTS}
 
 

@@ -94,7 +94,11 @@ class Clock(Callback):
         batch_idx: int,
     ) -> None:
         """Note the time."""
-        self.times_s.append({"step": now_s(pl_module.device)} | self._parts.spent_s)
+        start_s = now_s(pl_module.device)
+        spent_s: dict[str, float] = dict(self._parts.spent_s) | {"rest": 0.0}
+        # What is between the actions belongs to the rest too. Only differences are looked at.
+        spent_s["rest"] = start_s - sum(spent_s.values())
+        self.times_s.append({"step": start_s, **spent_s})
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the times."""
