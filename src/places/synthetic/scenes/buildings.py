@@ -6,72 +6,66 @@ from places.synthetic.scenes import things
 from places.synthetic.scenes.canvas import Canvas, Spot
 from places.synthetic.scenes.outdoors import ground, line, look, ridge
 from places.synthetic.scenes.surfaces import BRICKS, Array, Pattern, noise, pick, relief, woven
-from places.synthetic.scenes.view import COLUMNS, SIZE
+from places.synthetic.scenes.view import COLUMNS, SIZE, Vector
 
 
 def castle(canvas: Canvas) -> None:
     """Draw walls and towers with battlements, a gate and flags."""
     look(canvas, (1.7, 8), (-0.05, 0.1))
-    rng, colour = canvas.rng, canvas.colour("stone")
-    roof = pick(rng, [None, canvas.colour("bright")])
-    meadow = canvas.surface("meadow")
+    rng, colour, meadow = canvas.rng, canvas.colour("stone"), canvas.surface("meadow")
     ground(canvas, pick(rng, [meadow, meadow, canvas.surface("waves")]), 0.1)
-    foot = canvas.spot(rng.uniform(-8, 8), rng.uniform(50, 80))
+    foot, roof = canvas.spot(rng.uniform(-8, 8), rng.uniform(50, 80)), canvas.colour("bright")
     wide, tall, rise = rng.uniform(28, 42), rng.uniform(8, 14), rng.uniform(0, 4)
     bank = things.arc((0, -1.5), (0.9 * wide, rise + 1.5), (1, 0), 24)
-    foot.draw(bank + rng.normal(0, 0.15, (24, 2)), meadow.mean((0, 1)), facing=0.5)
-    top = foot.moved(0, rise)
+    foot.draw(bank + rng.normal(0, 0.15, (24, 2)), meadow.mean((0, 1)))
+    foot, gate, steep = foot.moved(0, rise), rng.uniform(-0.2, 0.2), rng.choice((0.0, 1.3))
     for aside in rng.uniform(-0.35, 0.35, int(rng.integers(1, 5))):
         size = (wide * rng.uniform(0.1, 0.2), tall * rng.uniform(1.4, 2.4))
-        _tower(top.moved(aside * wide, 0), size, 0.93 * colour, roof)
-    top.slab((0, -0.5), (wide, tall + 0.5), _masonry(rng, (wide, tall), colour))
-    _battlements(top.moved(0, tall), wide, colour)
+        _tower(foot.moved(aside * wide, 0), size, 0.93 * colour, roof, steep)
+    foot.slab((0, -0.5), (wide, tall + 0.5), _masonry(rng, wide, tall, colour))
+    _battlements(foot.moved(0, tall), wide, colour)
     for slit in np.linspace(-0.4, 0.4, 6):
-        top.slab((slit * wide, 0.55 * tall), (0.5, 0.16 * tall), canvas.colour("pane"), 1)
-    gate, half = wide * rng.uniform(-0.2, 0.2), wide * rng.uniform(0.05, 0.08)
-    arch = things.arc((gate, 0.4 * tall), (half, half), (0, 1), 9)
-    top.draw([(gate + half, -0.5), *arch, (gate - half, -0.5)], 0.15 * colour)
-    beside = [gate / wide - 0.12, gate / wide + 0.12] if rng.random() < 0.5 else []
-    for aside in (-0.5, *beside, 0.5):
+        foot.slab((slit * wide, 0.55 * tall), (0.5, 0.16 * tall), canvas.colour("pane"), 1)
+    half = wide * rng.uniform(0.05, 0.08)
+    arch = things.arc((gate * wide, 0.4 * tall), (half, half), (0, 1), 9)
+    foot.draw([(arch[0, 0], -0.5), *arch, (arch[-1, 0], -0.5)], 0.15 * colour)
+    for aside in pick(rng, [(-0.5, 0.5), (-0.5, gate - 0.12, gate + 0.12, 0.5)]):
         size = (wide * rng.uniform(0.1, 0.16), tall * rng.uniform(1.2, 1.7))
-        _tower(top.moved(aside * wide, -1), size, colour, roof)
+        _tower(foot.moved(aside * wide, -1), size, colour, roof, steep)
     things.scatter(canvas, 14, 45, 6)
 
 
-def _masonry(rng: np.random.Generator, size: tuple[float, float], colour: Array) -> Array:
+def _masonry(rng: np.random.Generator, wide: float, tall: float, colour: Array) -> Array:
     """Return a texture of stones for a wall of a size in metres."""
-    cells = (max(2, int(size[1] / 1.2)), max(2, int(size[0] / 2)))
+    cells = (max(2, int(tall / 1.2)), max(2, int(wide / 2)))
     return woven(rng, BRICKS._replace(cells=cells, amount=0.1), [colour], 0.75 * colour)
 
 
 def _battlements(middle: Spot, width: float, colour: Array) -> None:
     """Draw merlons on an upper edge."""
-    count = max(3, round(width / middle.canvas.rng.uniform(1.8, 2.5)))
+    count = max(3, round(width / 2.2))
     step = width / (2 * count - 1)
     for x in np.linspace(step / 2 - width / 2, width / 2 - step / 2, count):
         middle.slab((x, -0.2), (step, 1.2 * step + 0.4), colour)
 
 
-def _tower(foot: Spot, size: tuple[float, float], colour: Array, roof: Array | None) -> None:
-    """Draw a round tower of a width and a height."""
-    rng, pane, (width, height) = foot.canvas.rng, foot.canvas.colour("pane"), size
-    stones = np.resize(_masonry(rng, size, colour), (56, 48, 3))
+def _tower(foot: Spot, size: Vector, colour: Array, roof: Array, steep: float) -> None:
+    """Draw a round tower of a width and a height, with a pointed roof or with battlements."""
+    canvas, (width, height) = foot.canvas, size
+    stones = np.resize(_masonry(canvas.rng, width, height, colour), (56, 48, 3))
     things.pillar(foot, (width, width), height, stones)
-    head = foot.moved(0, 0.88 * height)
-    things.pillar(head, (1.2 * width, 1.2 * width), 0.12 * height, stones)
+    things.pillar(foot.moved(0, 0.88 * height), (1.2 * width, 1.2 * width), 0.12 * height, stones)
     for up in (0.35, 0.6):
+        pane = canvas.colour("pane")
         foot.slab((0, up * height), (width / 9 + 0.2, 0.07 * height), pane, 1)
-    top, peak = foot.moved(0, height), 0.0
-    if roof is None:
+    top, peak = foot.moved(0, height), steep * width
+    for end, facing in ((-0.66 * width, 0.8), (0.66 * width, 0.1)):
+        top.draw([(0, peak), (end, 0), (0.1 * width, 0)], roof, facing=facing)
+    if not steep:
         _battlements(top, 1.2 * width, colour)
-    else:
-        peak, half = width * rng.uniform(0.9, 1.7), 0.66 * width
-        top.draw([(0, peak), (-half, 0), (0.1 * width, 0)], roof, facing=0.8)
-        top.draw([(0, peak), (half, 0), (0.1 * width, 0)], roof, facing=0.1)
-    if rng.random() < 0.4:
+    if canvas.rng.random() < 0.4:
         top.draw([(0, peak), (0, peak + 4)], 0.2 * colour, 0.2)
-        flag = [(0, peak + 4), (2.2, peak + 3.2), (0, peak + 2.5)]
-        top.draw(flag, foot.canvas.colour("bright"))
+        top.draw([(0, peak + 4), (2.2, peak + 3.2), (0, peak + 2.5)], canvas.colour("bright"))
 
 
 def lighthouse(canvas: Canvas) -> None:
@@ -84,10 +78,10 @@ def lighthouse(canvas: Canvas) -> None:
     land = foot.row + 5 * line(canvas, 40, 5) + rng.uniform(-6, 4)
     land += np.abs(COLUMNS - foot.column) * rng.uniform(-0.02, 0.22)
     rocks = relief(noise(rng, (SIZE, SIZE), (26, 26), 5), 0.8)
-    colour = pick(rng, [0.7 * canvas.colour("stone"), canvas.colour("meadow")])
-    ridge(canvas, land, colour, rocks, 20)
+    ridge(canvas, land, canvas.colour(pick(rng, ["stone", "meadow"])), rocks, 20)
     if rng.random() < 0.6:
-        things.cottage(foot.moved(rng.choice((-1, 1)) * half * rng.uniform(2.5, 4), -0.3))
+        beside = foot.moved(rng.choice((-1, 1)) * half * rng.uniform(2.5, 4), -0.3)
+        things.cottage(beside, canvas.colour("cloth"))
     up = np.linspace(0, int(rng.integers(1, 8)), 60)[:, None]
     bands = np.floor(up + rng.choice((0, 0, 1.5)) * np.linspace(0, 1, 48)) % 2
     shaft = np.where(bands[..., None] > 0, paint, pick(rng, [white, white, canvas.colour("stone")]))
@@ -100,27 +94,23 @@ def lighthouse(canvas: Canvas) -> None:
 
 def _lantern(foot: Spot, dark: Array) -> None:
     """Draw the gallery, the lamp room, its dome and at night the beam, in units of its half."""
-    rng, canvas = foot.canvas.rng, foot.canvas
-    shine = 0.8 * canvas.light.low
-    if canvas.light.is_dark:
-        end, spread, shine = rng.choice((-40, 40)), rng.uniform(2, 6), canvas.colour("lamp")
-        beam = foot.pixels([(0, 1), (end, 1 - spread), (end, 1 + spread)])
-        canvas.draw(beam, canvas.pixels // 2 + 110)
-    foot.slab((0, 0), (1, 1.3), shine, 1)
-    bars = [[(x, 0), (x, 1.3)] for x in (-0.5, -0.17, 0.17, 0.5)]
-    rails = [[(x, 0), (x, 0.5)] for x in np.linspace(-1, 1, 7)]
-    for rail in (*bars, *rails, [(-1, 0.5), (1, 0.5)]):
-        foot.draw(rail, dark, 0.05)
+    rng, light, shine = foot.canvas.rng, foot.canvas.light, foot.canvas.colour("lamp")
+    if light.is_dark:
+        end, spread = rng.choice((-40, 40)), rng.uniform(2, 6)
+        foot.draw([(0, 1), (end, 1 - spread), (end, 1 + spread)], 0.4 * shine + light.low)
+    foot.slab((0, 0), (1, 1.3), shine if light.is_dark else light.low, 1)
+    for x in (-0.97, -0.5, -0.17, 0.17, 0.5, 0.97):
+        foot.draw([(x, 0), (x, 1.3 if abs(x) < 0.9 else 0.5)], dark, 0.05)
+    foot.draw([(-1, 0.5), (1, 0.5)], dark, 0.05)
     foot.slab((0, -0.25), (2, 0.25), dark)
     foot.draw(things.arc((0, 1.3), (0.65, 0.85), (0, 1), 7), dark)
 
 
 def skyscraper(canvas: Canvas) -> None:
     """Draw towers of glass and concrete seen from the street."""
-    rng = canvas.rng
     look(canvas, (1.7, 8), (0.1, 0.6), (150, 230))
     ground(canvas, canvas.surface("metal"), 0.1)
-    main = rng.uniform(60, 110)
+    rng, main = canvas.rng, canvas.rng.uniform(60, 110)
     low = rng.uniform((main + 20, -0.9, 8), (main + 110, 0.8, 25), (7, 3))
     high = rng.uniform((90, -0.7, 25), (260, 0.7, 110), (int(rng.integers(2, 9)), 3))
     landmark = (main, rng.uniform(-0.3, 0.1), main * rng.uniform(0.9, 1.6))
@@ -141,8 +131,11 @@ def skyscraper(canvas: Canvas) -> None:
 
 def _facade(canvas: Canvas) -> Array:
     """Return a texture of windows: a grid, bands or pillars, some lit at night."""
-    rng, light = canvas.rng, canvas.light
-    frame = canvas.colour(pick(rng, ["stone", "paint"]))
+    rng, light, frame = (
+        canvas.rng,
+        canvas.light,
+        canvas.colour(pick(canvas.rng, ["stone", "paint"])),
+    )
     glass = pick(rng, [0.8 * light.low, light.high, 0.25 * frame, canvas.colour("sea")])
     panes = [glass, 0.85 * glass, 1.1 * glass]
     if light.is_dark:

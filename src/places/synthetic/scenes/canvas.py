@@ -1,13 +1,14 @@
 """Draw shapes, faces and boxes, in one colour or with a texture on them, their edges smooth."""
 
+from colorsys import hsv_to_rgb
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
-from places.synthetic.scenes import surfaces
-from places.synthetic.scenes.surfaces import Array
+from places.synthetic.scenes.surfaces import COLOURS, GRAIN, SURFACES, Array, pick, woven
 from places.synthetic.scenes.view import NEAR_M, SIZE, Camera, Light, Points, Vector
 
 
@@ -27,12 +28,17 @@ class Canvas:
         """Return a random colour of a name; lamps shine, and windows at night."""
         if name == "pane":
             name = "lamp" if self.light.is_dark else "dark"
-        colour = surfaces.tint(self.rng, name)
-        return self.light.glow(colour) if name == "lamp" else colour
+        hue, saturation, value = (self.rng.uniform(*part) for part in pick(self.rng, COLOURS[name]))
+        colour = 255 * np.array(hsv_to_rgb(hue % 1, saturation, value), np.float32)
+        return colour / self.light.sun if name == "lamp" else colour
 
     def surface(self, name: str, first: Array | None = None) -> Array:
         """Return a random texture of a name, at wish in another colour than a random one."""
-        return surfaces.surface(self.rng, name, first)
+        names, pattern = pick(self.rng, SURFACES.get(name, [([name], GRAIN)]))
+        colours = [self.colour(names[0]) if first is None else first]
+        for other in names[1:]:
+            colours.append(0.83 * colours[0] if other == "shade" else self.colour(other))
+        return woven(self.rng, pattern, colours, pattern.joint * colours[0])
 
     def depths(self, near_m: float, far_m: float, fewest: int, most: int) -> list[float]:
         """Return random distances of things, the farthest first, as they have to be drawn."""
@@ -47,36 +53,33 @@ class Canvas:
         One point is a disc, with a width it is a line, else a polygon. A polygon shows a colour
         (3,), a layer of the size of the picture, or a texture and its way onto the picture (3, 3).
         """
-        outline = np.asarray(points)
-        fixed = np.round(outline * 16.0).astype(np.int32)  # 4 fractional bits, as OpenCV takes them
+        outline = _fixed(points)
         if len(outline) == 1:
-            disc = (fixed[0].tolist(), round(8 * width), surface.tolist(), -1)
+            disc = (outline[0].tolist(), round(8 * width), surface.tolist(), -1)
             cv2.circle(self.pixels, *disc, cv2.LINE_AA, 4)
         elif width:
-            line = ([fixed], False, surface.tolist(), max(1, round(width)))
+            line = ([outline], False, surface.tolist(), max(1, round(width)))
             cv2.polylines(self.pixels, *line, cv2.LINE_AA, 4)
         elif len(outline) > 2 and surface.ndim == 1:
-            cv2.fillPoly(self.pixels, [fixed], surface.tolist(), cv2.LINE_AA, 4)
+            cv2.fillPoly(self.pixels, [outline], surface.tolist(), cv2.LINE_AA, 4)
         elif len(outline) > 2:
-            self._show_inside(outline, surface, onto)
+            self._reveal(np.asarray(points), surface, onto)
 
-    def _show_inside(self, outline: Array, surface: Array, onto: Array | None) -> None:
+    def _reveal(self, outline: Array, layer: Array, onto: Array | None) -> None:
         # Only the part of the picture around the outline is touched.
         left, top = np.clip(np.floor(outline.min(0)).astype(int), 0, SIZE).tolist()
         right, bottom = np.clip(np.ceil(outline.max(0)).astype(int) + 1, 0, SIZE).tolist()
         if right <= left or bottom <= top:
             return
-        part = self.pixels[top:bottom, left:right]
-        mask = np.zeros(part.shape[:2], np.uint8)
-        fixed = np.round((outline - (left, top)) * 16.0).astype(np.int32)
-        cv2.fillPoly(mask, [fixed], 255, cv2.LINE_AA, 4)
+        mask = np.zeros((bottom - top, right - left), np.uint8)
+        cv2.fillPoly(mask, [_fixed(outline - (left, top))], 255, cv2.LINE_AA, 4)
         if onto is None:
-            seen = surface[top:bottom, left:right]
+            seen = layer[top:bottom, left:right]
         else:
             onto = np.array([(1, 0, -left), (0, 1, -top), (0, 0, 1)]) @ onto
-            image, edge = surface.astype(np.uint8), cv2.BORDER_REPLICATE
+            image, edge = layer.astype(np.uint8), cv2.BORDER_REPLICATE
             seen = cv2.warpPerspective(image, onto, mask.shape[::-1], borderMode=edge)
-        _mix(part, seen, mask * np.float32(1 / 255))
+        _mix(self.pixels[top:bottom, left:right], seen, mask * np.float32(1 / 255))
 
     def blend(self, layer: Array, weight: Array) -> None:
         """Mix a layer (256, 256, 3) into the picture by weights (256, 256), cut to 0 to 1."""
@@ -150,10 +153,6 @@ class Spot(NamedTuple):
         column, row = self.column + x * self.scale, self.row - y * self.scale
         return self._replace(column=column, row=row, scale=unit * self.scale)
 
-    def pixels(self, points: Points) -> Array:
-        """Return pixels (n, 2) of points in units."""
-        return (self.column, self.row) + np.asarray(points) * (self.scale, -self.scale)
-
     def grown(self, low: float, high: float) -> "Spot":
         """Return the same place, with a height between two as its unit."""
         return self.moved(0, 0, self.canvas.rng.uniform(low, high))
@@ -165,7 +164,7 @@ class Spot(NamedTuple):
 
         A texture goes onto four points: upper left, upper right, lower right, lower left.
         """
-        outline = self.pixels(points)
+        outline = (self.column, self.row) + np.asarray(points) * (self.scale, -self.scale)
         seen, onto = self.canvas.light.lit(surface, facing, self.distance_m), None
         if surface.ndim == 3:
             rows, columns = surface.shape[:2]
@@ -178,6 +177,11 @@ class Spot(NamedTuple):
         (x, y), (width, height) = foot, size
         left, right, top = x - width / 2, x + width / 2, y + height
         self.draw([(left, top), (right, top), (right, y), (left, y)], surface, 0, facing)
+
+
+def _fixed(points: Points) -> npt.NDArray[np.int32]:
+    """Return pixels as OpenCV takes them, with 4 fractional bits."""
+    return np.round(np.asarray(points) * 16.0).astype(np.int32)
 
 
 def _mix(pixels: Array, layer: Array, weight: Array) -> None:

@@ -12,10 +12,9 @@ def bedroom(canvas: Canvas) -> None:
     """Draw a bed with headboard, pillows and blanket, bedside tables and lamps."""
     here = enter(canvas, (3.4, 4.8), (3.2, 4.2))
     decorate(canvas, here)
-    rng, white, back = canvas.rng, canvas.colour("white"), here.depth
+    rng, frame, white, back = canvas.rng, canvas.colour("wood"), canvas.colour("white"), here.depth
     wide, long, high = rng.uniform(1.2, 2.0), rng.uniform(1.9, 2.2), rng.uniform(0.4, 0.65)
     x, z = rng.uniform(here.left + 0.6, here.right - wide - 0.6), back - long - 0.1
-    frame, sheet = canvas.colour("wood"), pick(rng, [white, canvas.colour("paint")])
     for side in (x - 0.55, x + wide + 0.1):
         canvas.box((side, 0, back - 0.45), (0.45, 0.55, 0.4), frame)
         if rng.random() < 0.7:
@@ -25,26 +24,24 @@ def bedroom(canvas: Canvas) -> None:
             lamp.draw(shade, canvas.colour("lamp"), facing=1)
     canvas.box((x - 0.05, 0, back - 0.1), (wide + 0.1, rng.uniform(0.9, 1.4), 0.1), frame)
     canvas.box((x, 0, z), (wide, 0.25, long), frame)
-    canvas.box((x, 0.25, z), (wide, high - 0.25, long), sheet)
+    canvas.box((x, 0.25, z), (wide, high - 0.25, long), white)
     low, cover = rng.uniform(0.1, 0.25), long * rng.uniform(0.55, 0.75)
     blanket = (wide + 0.06, high + 0.02 - low, cover)
     canvas.box((x - 0.03, low, z - 0.03), blanket, canvas.surface("cloth"))
-    for pillow in (0.05, 0.55) if wide > 1.45 else (0.1,):
-        size = (0.4 * wide if wide > 1.45 else 0.8 * wide, 0.16, 0.4)
-        canvas.box((x + pillow * wide, high, back - 0.6), size, pick(rng, [white, sheet]))
+    cushion, count = canvas.colour(pick(rng, ["white", "paint"])), round(wide)
+    for pillow in np.arange(0.1, count) * wide / count:
+        canvas.box((x + pillow, high, back - 0.6), (0.8 * wide / count, 0.16, 0.4), cushion)
     if rng.random() < 0.4:
         doors = _cupboards(canvas, (1, 2), canvas.colour("wood"))
         canvas.box((here.right - 0.7, 0, back - 2.6), (0.7, 2.1, 1.4), doors)
-    if rng.random() < 0.4:
-        lamps(canvas, here)
+    lamps(canvas, here)
     clutter(canvas, here)
 
 
 def _cupboards(canvas: Canvas, count: tuple[int, int], colour: Array) -> Array:
     """Return a texture of rows and columns of cupboard doors with handles."""
-    handle = pick(canvas.rng, [0.25 * colour, 0.8 * canvas.colour("white")])
     frame, panel = (1, 32, 1, 24, colour), (5, 28, 5, 20, 0.7 * colour)
-    inner, knob = (6, 28, 6, 20, 0.93 * colour), (12, 19, 2, 4, handle)
+    inner, knob = (6, 28, 6, 20, 0.93 * colour), (12, 19, 2, 4, canvas.colour("metal"))
     return np.tile(inlaid((32, 24), 0.45 * colour, frame, panel, inner, knob), (*count, 1))
 
 
@@ -54,14 +51,14 @@ def kitchen(canvas: Canvas) -> None:
     decorate(canvas, here)
     rng, left, wide, front = canvas.rng, here.left, here.wide, here.depth - 0.62
     colour, counter = canvas.colour("wood"), 0.9 * canvas.colour("paint")
-    tiles, count = canvas.surface("tiles"), (1, max(3, round(wide / 0.6)))
-    lower, upper = (_cupboards(canvas, count, colour) for _ in range(2))
-    canvas.face((left, 1.5, here.depth - 0.01), (wide, 0, 0), (0, -0.6, 0), tiles)
-    canvas.box((left, 0, front), (wide, 0.88, 0.6), lower, colour)
-    canvas.box((left, 1.5, front + 0.27), (wide, rng.uniform(0.6, 0.85), 0.35), upper, colour)
+    doors = _cupboards(canvas, (1, max(3, round(wide / 0.6))), colour)
+    here.hang("back", 0, 1.5, (wide, 0.6), canvas.surface("tiles"))
+    canvas.box((left, 0, front), (wide, 0.88, 0.6), doors, colour)
+    canvas.box((left, 1.5, front + 0.27), (wide, rng.uniform(0.6, 0.85), 0.35), doors, colour)
     long = rng.uniform(1, here.depth - 1.2)
-    doors = _cupboards(canvas, (1, max(2, round(long / 0.6))), colour)
-    canvas.box((left, 0, front - long), (0.6, 0.88, long), doors)
+    canvas.box(
+        (left, 0, front - long), (0.6, 0.88, long), doors[:, : 24 * max(2, round(long / 0.6))]
+    )
     canvas.box((left, 0.88, front - long), (0.65, 0.05, long + 0.6), counter)
     canvas.box((left, 0.88, front - 0.03), (wide, 0.05, 0.65), counter)
     _appliances(canvas, here, canvas.colour("metal"))
@@ -69,9 +66,8 @@ def kitchen(canvas: Canvas) -> None:
         size = rng.uniform(0.08, 0.25)
         canvas.box((x, 0.93, front + 0.2), (0.7 * size, size, 0.15), canvas.colour("paint"))
     if rng.random() < 0.5 and here.depth > 3.6:
-        length, doors = rng.uniform(1, 1.8), _cupboards(canvas, (1, 3), colour)
-        x = rng.uniform(-0.9, 0.9) - length / 2
-        canvas.box((x, 0, 1.9), (length, 0.86, 0.7), doors, colour)
+        x, length = rng.uniform(-1.6, 0), rng.uniform(1, 1.8)
+        canvas.box((x, 0, 1.9), (length, 0.86, 0.7), doors[:, :72], colour)
         canvas.box((x - 0.05, 0.86, 1.85), (length + 0.1, 0.05, 0.8), counter)
     lamps(canvas, here)
     clutter(canvas, here)
@@ -81,12 +77,12 @@ def _appliances(canvas: Canvas, here: Room, steel: Array) -> None:
     """Draw a stove with its hood, and at times a fridge."""
     rng, front, black = canvas.rng, here.depth - 0.64, 0.15 * steel
     x = here.left + here.wide * rng.uniform(0.3, 0.75)
-    knobs = [(3, 6, column, column + 2, black) for column in range(6, 34, 7)]
     glass, handle = (14, 32, 7, 33, black), (9, 11, 6, 34, 0.5 * steel)
+    knobs = [(3, 6, column, column + 2, black) for column in range(6, 34, 7)]
     oven = inlaid((40, 40), steel, glass, handle, *knobs)
-    canvas.box((x, 0, front), (0.7, 0.94, 0.5), oven, steel, 0.35 * steel)
-    for dx, dz in ((0.2, 0.4), (0.5, 0.4), (0.2, 0.15), (0.5, 0.15)):
-        canvas.spot(x + dx, front + dz, 0.94).draw([(0, 0)], black, 0.1)
+    plates = [(r, r + 10, c, c + 10, black) for r in (6, 22) for c in (6, 24)]
+    hob = inlaid((40, 40), 0.35 * steel, *plates)
+    canvas.box((x, 0, front), (0.7, 0.94, 0.5), oven, steel, hob)
     canvas.box((x, 1.5, front + 0.1), (0.7, here.height - 1.5, 0.4), steel)
     if rng.random() < 0.7:
         doors = _cupboards(canvas, (2, 1), steel)
@@ -96,57 +92,58 @@ def _appliances(canvas: Canvas, here: Room, steel: Array) -> None:
 def corridor(canvas: Canvas) -> None:
     """Draw a long passage with doors on both sides and lamps above."""
     here = enter(canvas, (1.7, 3.2), (12, 40))
-    rng, left, right, end = canvas.rng, here.left + 0.01, here.right - 0.01, here.depth - 0.05
-    step, width, down = rng.uniform(2.2, 5), rng.uniform(0.85, 1.3), (0, -2.1, 0)
-    leaf, middle = _door(canvas), (left + right) / 2
-    for z in np.arange(here.depth - width - rng.uniform(0, step), 0.2, -step):
-        canvas.face((left, 2.1, z), (0, 0, width), down, leaf, 0.35)
-        canvas.face((right, 2.1, z + width), (0, 0, -width), down, leaf, 1.0)
+    rng, end, leaf = canvas.rng, here.depth, _door(canvas)
+    step, width = rng.uniform(2.2, 5), rng.uniform(0.85, 1.3)
+    rail, up, has_rail = canvas.colour("wood"), rng.choice((0.2, 1.0)), rng.random() < 0.5
+    for wall in ("left", "right"):
+        for z in np.arange(end - width - rng.uniform(0, step), 0.2, -step):
+            here.hang(wall, z, 2.1, (width, 2.1), leaf)
+        if has_rail:
+            here.hang(wall, -1, up, (end, 0.12), rail)
     last = pick(rng, [leaf, window(canvas), picture(canvas)])
-    canvas.face((middle - 0.6, 2.1, end), (1.2, 0, 0), down, last, 0.7)
-    if rng.random() < 0.5:
-        rail, up = canvas.colour("wood"), rng.choice((0.1, 0.9))
-        for x in (left, right):
-            canvas.face((x, up + 0.1, -1), (0, 0, here.depth), (0, -0.12, 0), rail, 0.6)
+    here.hang("back", here.wide / 2 - 0.6, 2.1, (1.2, 2.1), last)
     if rng.random() < 0.4:
-        runner, half = canvas.surface("cloth"), rng.uniform(0.25, 0.4) * here.wide
-        canvas.face((middle - half, 0.01, end), (2 * half, 0, 0), (0, 0, -end), runner)
+        half, runner = rng.uniform(0.25, 0.4) * here.wide, canvas.surface("cloth")
+        corner = ((here.left + here.right) / 2 - half, 0.01, end)
+        canvas.face(corner, (2 * half, 0, 0), (0, 0, -end), runner)
     lamps(canvas, here)
     for z in canvas.depths(3, 12, 0, 2):
-        person(canvas.spot(rng.uniform(0.6 * left, 0.6 * right), z))
+        x = rng.uniform(0.6 * here.left, 0.6 * here.right)
+        person(canvas.spot(x, z), canvas.colour("cloth"))
 
 
 def _door(canvas: Canvas) -> Array:
     """Return a texture of a door in its frame, at times with a pane of glass."""
-    colour = canvas.colour("wood")
-    frame = pick(canvas.rng, [0.6 * colour, canvas.colour("white")])
-    glass = canvas.light.glow(0.8 * canvas.light.low)
-    panel = (8, 18, 6, 14, pick(canvas.rng, [colour, 0.5 * colour, glass]))
-    return inlaid((40, 20), frame, (2, 40, 2, 18, colour), panel, (22, 24, 3, 6, 0.2 * colour))
+    colour, frame = canvas.colour("wood"), canvas.colour(pick(canvas.rng, ["wood", "white"]))
+    panel = pick(canvas.rng, [colour, 0.5 * colour, 0.8 * canvas.light.low / canvas.light.sun])
+    patches = [(2, 40, 2, 18, colour), (8, 18, 6, 14, panel), (22, 24, 3, 6, 0.2 * colour)]
+    return inlaid((40, 20), frame, *patches)
 
 
 def bookstore(canvas: Canvas) -> None:
     """Draw walls of books, free shelves, tables with piles, signs and readers."""
     here = enter(canvas, (4, 8), (4.5, 9))
-    rng, (left, right, height, depth) = canvas.rng, here
-    tall, start, spines = rng.uniform(1.9, min(2.6, height)), rng.uniform(0.5, 2), _books(canvas, 4)
-    canvas.box((left, 0, depth - 0.35), (here.wide, tall, 0.35), _books(canvas, here.wide))
-    long, down = depth - start, (0, -tall, 0)
-    canvas.face((left + 0.3, tall, start), (0, 0, long), down, spines, 0.3)
-    canvas.face((right - 0.3, tall, depth), (0, 0, -long), down, spines, 1.0)
-    for x in rng.uniform(left, right - 1, int(rng.integers(0, 3))):
-        sign = (x, height - 0.1, depth - 0.5)
+    rng, depth, start = canvas.rng, here.depth, canvas.rng.uniform(0.5, 2)
+    tall, spines = rng.uniform(1.9, min(2.6, here.height)), _books(canvas, here.wide)
+    canvas.box((here.left, 0, depth - 0.35), (here.wide, tall, 0.35), spines)
+    for wall in ("left", "right"):
+        here.hang(wall, start, tall, (depth - start, tall), spines)
+    for x in rng.uniform(here.left, here.right - 1, int(rng.integers(0, 3))):
+        sign = (x, here.height - 0.1, depth - 0.5)
         canvas.face(sign, (1, 0, 0), (0, -0.3, 0), canvas.colour("paint"))
     lamps(canvas, here)
     for z in canvas.depths(2.5, depth - 1.2, 1, 4):
-        x, kind = rng.uniform(left + 0.5, right - 1.5), rng.integers(3)
+        x, kind = rng.uniform(here.left + 0.5, here.right - 1.5), rng.integers(3)
         if kind == 0:
-            size, board = (rng.uniform(0.8, 1.6), rng.uniform(1.2, 1.7), 0.5), canvas.colour("wood")
-            canvas.box((x, 0, z), size, _books(canvas, 1.4), top=board)
+            size = (rng.uniform(0.8, 1.6), rng.uniform(1.2, 1.7), 0.5)
+            canvas.box((x, 0, z), size, _books(canvas, 1.4), top=canvas.colour("wood"))
         elif kind == 1:
-            _book_table(canvas, x, z)
+            canvas.box((x, 0, z), (1.2, 0.7, 0.8), canvas.colour("wood"))
+            for pile in (0.1, 0.35, 0.6, 0.85):
+                size = (0.18, 0.05 * rng.integers(1, 6), 0.25)
+                canvas.box((x + pile, 0.7, z + 0.1), size, canvas.surface("pile"))
         else:
-            person(canvas.spot(x, z))
+            person(canvas.spot(x, z), canvas.colour("cloth"))
 
 
 def _books(canvas: Canvas, width_m: float) -> Array:
@@ -162,12 +159,3 @@ def _books(canvas: Canvas, width_m: float) -> Array:
     texture = np.where(is_spine[..., None], colours[:, None], 0.25 * board).astype(np.float32)
     texture[:, 16:] = texture[:, :, :: max(36, size[1] // 6)] = board
     return texture.reshape(-1, size[1], 3)
-
-
-def _book_table(canvas: Canvas, x: float, z: float) -> None:
-    """Draw a table with piles of books."""
-    canvas.box((x, 0, z), (1.2, 0.7, 0.8), canvas.colour("wood"))
-    for pile in (0.1, 0.35, 0.6, 0.85):
-        for level in range(int(canvas.rng.integers(1, 6))):
-            corner = (x + pile, 0.7 + 0.05 * level, z + 0.1)
-            canvas.box(corner, (0.18, 0.05, 0.25), canvas.colour("paint"))

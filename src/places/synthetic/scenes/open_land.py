@@ -38,7 +38,7 @@ def baseball_field(canvas: Canvas) -> None:
     for points, surface in marks:
         canvas.flat(points + home, surface)
     for z in canvas.depths(home[1] - 2, home[1] + 60, 0, 8):
-        things.person(canvas.spot(rng.uniform(-22, 22), z))
+        things.person(canvas.spot(rng.uniform(-22, 22), z), canvas.colour("cloth"))
 
 
 def _stands(canvas: Canvas, home: float) -> None:
@@ -51,7 +51,7 @@ def _stands(canvas: Canvas, home: float) -> None:
         if has_crowd:
             canvas.face(1.15 * start + 15 * up, 1.15 * along, -13 * up, crowd, 0.6)
         canvas.face(start + 3 * up, along, -3 * up, paint, 0.5)
-    metal, shine = canvas.colour("metal"), canvas.light.glow(canvas.colour("white"))
+    metal, shine = canvas.colour("metal"), canvas.colour("white") / canvas.light.sun
     for x, z in edge[1:-1:2]:
         if rng.random() < 0.6:
             top = canvas.spot(x, z + 4, 26)
@@ -92,7 +92,7 @@ def beach(canvas: Canvas) -> None:
         elif kind == 2 and z > 9:
             things.palm(spot, leaf)
         else:
-            things.person(spot)
+            things.person(spot, canvas.colour("cloth"))
 
 
 def _wobble(rng: np.random.Generator, x: Array, size: float) -> Array:
@@ -149,7 +149,7 @@ def forest_path(canvas: Canvas) -> None:
         if rng.random() < 0.25:
             things.mound(canvas.spot(x + 1.3 * aside, far), leaf)
         elif rng.random() < 0.01:
-            things.person(canvas.spot(x, far))
+            things.person(canvas.spot(x, far), leaf)
     canopy = noise(rng, (SIZE, SIZE), (26, 26), 5) + 1.6 - ROWS / rng.uniform(20, 50)
     canvas.blend(light.layer(leaf, relief(canopy, 0.5), 5), 2.5 * canopy)
 
@@ -172,7 +172,5 @@ def mountain(canvas: Canvas) -> None:
         ground(canvas, canvas.surface("waves"), 0.3)
         return
     ground(canvas, canvas.surface("meadow"), 0.2)
-    leaf, grow = canvas.colour("leaf"), pick(rng, [things.fir, things.fir, things.tree])
-    for z in canvas.depths(30, 160, 0, 30):
-        grow(canvas.spot(rng.uniform(-0.6, 0.6) * z, z), leaf)
+    things.scatter(canvas, 30, 160, 30, things.TREES)
     things.scatter(canvas, 8, 40, 3)

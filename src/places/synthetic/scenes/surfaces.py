@@ -3,7 +3,6 @@
 A texture is (rows, columns, 3) float32 RGB, about 0 to 255 before any light falls on it.
 """
 
-import colorsys
 from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeVar
 
@@ -33,50 +32,39 @@ _CHECKS = Pattern((8, 8), 0.08, (14, 14), 0.85, is_checked=True)
 _STRIPES = Pattern((64, 6), 0, (1, 20), is_checked=True)
 _SQUARES = Pattern((10, 10), 0.04, (16, 16), 0.75)
 _PLANKS = Pattern((4, 32), 0.1, (48, 6), 0.7, is_brick=True)
-_GRAIN = Pattern((18, 18), 0.12)
+GRAIN = Pattern((18, 18), 0.12)
+_PLASTER = (["paint"], Pattern((40, 40), 0.05))
 # The colours of a surface, of which a shade is a darker first one, and its pattern. A name that is
 # missing here is the grain of that colour.
-_SURFACES: dict[str, list[tuple[list[str], Pattern]]] = {
-    "cloth": [(["paint"], _GRAIN), (["paint", "paint"], _STRIPES), (["paint", "white"], _CHECKS)],
+SURFACES: dict[str, list[tuple[list[str], Pattern]]] = {
+    "cloth": [(["paint"], GRAIN), (["paint", "paint"], _STRIPES), (["paint", "white"], _CHECKS)],
     "crowd": [(["cloth", "bright", "paint"], Pattern((3, 3), 0.2, (14, 60), 0.5))],
     "floor": [(["wood"], _PLANKS), (["wood"], _SQUARES), (["wood", "paint"], _CHECKS)],
     "picture": [(["paint", "cloth", "bright"], Pattern((5, 5), 0.1, (4, 4)))],
+    "pile": [(["paint", "cloth", "bright"], Pattern((6, 24), 0.1, (4, 1), 0.6))],
     "stripes": [(["grass", "shade"], _STRIPES)],
     "tiles": [(["paint"], Pattern((8, 8), 0.06, (6, 30), 1.2))],
-    "wall": [
-        (["paint", "shade"], _STRIPES),
-        (["paint"], BRICKS),
-        (["paint"], _SQUARES),
-        (["paint"], Pattern((40, 40), 0.05)),
-    ],
+    "wall": [(["paint", "shade"], _STRIPES), (["paint"], BRICKS), (["paint"], _SQUARES), _PLASTER],
     "waves": [(["sea"], Pattern((3, 14), 0.16))],
 }
 # Hue (a full turn is 1), saturation and value, from and to. Of several rows each is as likely.
 _PALE = ((0, 1), (0, 0.15), (0.5, 0.95))
 _STRONG = ((0, 1), (0.1, 0.6), (0.3, 0.9))
+_GREEN = ((0.18, 0.38), (0.2, 0.7), (0.28, 0.65))
+_AUTUMN = ((0.02, 0.14), (0.15, 0.8), (0.25, 0.65))
+_SNOW = ((0.5, 0.7), (0, 0.1), (0.7, 0.95))
 _BARE_WOOD = ((0.02, 0.12), (0.2, 0.65), (0.25, 0.85))
-_COLOURS: dict[str, list[tuple[Range, Range, Range]]] = {
+COLOURS: dict[str, list[tuple[Range, Range, Range]]] = {
     "bark": [((0.02, 0.12), (0.05, 0.5), (0.2, 0.75))],
     "bright": [((0, 1), (0.6, 1), (0.4, 1))],
     "cloth": [((0, 1), (0.1, 0.8), (0.15, 0.95))],
     "dark": [((0, 1), (0, 0.2), (0.1, 0.2))],
     "earth": [((0.02, 0.11), (0.25, 0.6), (0.4, 0.8))],
-    "grass": [((0.2, 0.38), (0.3, 0.7), (0.3, 0.7))],
+    "grass": [_GREEN],
     "hill": [((0, 0.7), (0, 0.4), (0.2, 0.6))],
     "lamp": [((0.08, 0.17), (0, 0.45), (0.95, 1))],
-    "leaf": [
-        ((0.2, 0.4), (0.15, 0.7), (0.25, 0.65)),
-        ((0.18, 0.3), (0.15, 0.7), (0.25, 0.65)),
-        ((0.02, 0.14), (0.15, 0.8), (0.25, 0.65)),
-        ((0.9, 1.1), (0.15, 0.5), (0.25, 0.65)),
-        ((0.5, 0.6), (0.15, 0.2), (0.25, 0.65)),
-    ],
-    "meadow": [
-        ((0.2, 0.36), (0.3, 0.7), (0.3, 0.65)),
-        ((0.1, 0.17), (0.2, 0.55), (0.5, 0.85)),
-        ((0.04, 0.1), (0.2, 0.5), (0.3, 0.6)),
-        ((0.5, 0.7), (0, 0.1), (0.7, 0.95)),
-    ],
+    "leaf": [_GREEN, _GREEN, _AUTUMN, ((0.5, 1.14), (0.15, 0.4), (0.25, 0.65))],
+    "meadow": [_GREEN, _AUTUMN, ((0.1, 0.17), (0.2, 0.55), (0.5, 0.85)), _SNOW],
     "metal": [((0, 1), (0, 0.1), (0.25, 0.9))],
     "paint": [_PALE, _STRONG],
     "plaster": [((0, 0.2), (0, 0.15), (0.65, 1))],
@@ -92,21 +80,6 @@ _COLOURS: dict[str, list[tuple[Range, Range, Range]]] = {
 def pick(rng: np.random.Generator, options: Sequence[Option]) -> Option:
     """Return one of the options, each as likely as the others."""
     return options[int(rng.integers(len(options)))]
-
-
-def tint(rng: np.random.Generator, name: str) -> Array:
-    """Return a colour (3,) out of the ranges of a name."""
-    hue, saturation, value = (rng.uniform(*limits) for limits in pick(rng, _COLOURS[name]))
-    return 255 * np.array(colorsys.hsv_to_rgb(hue % 1, saturation, value), np.float32)
-
-
-def surface(rng: np.random.Generator, name: str, first: Array | None = None) -> Array:
-    """Return a texture of a name, at wish in another colour than a random one."""
-    names, pattern = pick(rng, _SURFACES.get(name, [([name], _GRAIN)]))
-    colours = [tint(rng, names[0]) if first is None else first]
-    for other in names[1:]:
-        colours.append(0.83 * colours[0] if other == "shade" else tint(rng, other))
-    return woven(rng, pattern, colours, pattern.joint * colours[0])
 
 
 def woven(

@@ -1,5 +1,6 @@
 """Things that stand around in scenes; each is drawn from its foot, in units of its height."""
 
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -8,8 +9,7 @@ from places.synthetic.scenes.canvas import Canvas, Spot
 from places.synthetic.scenes.surfaces import Array, Range, pick
 
 _AROUND = np.linspace(-1, 1, 48, dtype=np.float32)
-ROUND = np.clip(0.65 - 0.75 * _AROUND - 0.25 * _AROUND**2, 0, 1)[None, :, None]
-"""How much a round thing faces the light from its left to its right edge, (1, 48, 1)."""
+_ROUND = np.clip(0.65 - 0.75 * _AROUND - 0.25 * _AROUND**2, 0, 1)[None, :, None]
 
 
 def arc(centre: Range, size: Range, turns: Range, count: int) -> Array:
@@ -21,7 +21,7 @@ def arc(centre: Range, size: Range, turns: Range, count: int) -> Array:
 def pillar(spot: Spot, widths: Range, height: float, texture: Array) -> None:
     """Draw a round pillar of a width below and another above; the texture has 48 columns."""
     low, high = widths[0] / 2, widths[1] / 2
-    spot.draw([(-high, height), (high, height), (low, 0), (-low, 0)], texture, facing=ROUND)
+    spot.draw([(-high, height), (high, height), (low, 0), (-low, 0)], texture, facing=_ROUND)
 
 
 def tree(spot: Spot, leaf: Array) -> None:
@@ -52,36 +52,34 @@ def mound(spot: Spot, colour: Array) -> None:
     spot.draw([*outline[int(rng.integers(4, 7)) :], (0.2, 0)], colour, facing=0.1)
 
 
-def person(spot: Spot) -> None:
-    """Draw somebody standing there."""
-    rng, colour, spot = spot.canvas.rng, spot.canvas.colour, spot.grown(1.5, 1.9)
-    trousers, width = colour("cloth"), rng.uniform(0.1, 0.14)
+def person(spot: Spot, colour: Array) -> None:
+    """Draw somebody standing there, in trousers of a colour."""
+    rng, spot = spot.canvas.rng, spot.grown(1.5, 1.9)
     for side in (-0.05, 0.05):
-        spot.draw([(side, 0.5), (side * rng.uniform(0.5, 2.5), 0)], trousers, 0.09)
-    spot.slab((0, 0.46), (1.8 * width, 0.38), colour("cloth"))
-    spot.draw([(0, 0.92)], colour("skin"), 0.15)
+        spot.draw([(side, 0.5), (side * rng.uniform(0.5, 2.5), 0)], colour, 0.09)
+    spot.slab((0, 0.46), (rng.uniform(0.18, 0.25), 0.38), spot.canvas.colour("cloth"))
+    spot.draw([(0, 0.92)], spot.canvas.colour("skin"), 0.15)
 
 
 def palm(spot: Spot, leaf: Array) -> None:
     """Draw a palm tree, bent by the wind."""
-    rng, up, spot = spot.canvas.rng, np.linspace(0, 1, 8), spot.grown(5, 9)
-    bend = rng.uniform(-0.3, 0.3)
+    spot, up, bend = spot.grown(5, 9), np.linspace(0, 1, 8), spot.canvas.rng.uniform(-0.3, 0.3)
     spot.draw(np.stack([bend * up**2, up], 1), spot.canvas.colour("bark"), 0.035)
-    _fronds(spot.moved(bend, 1, 0.4), leaf)
+    _fronds(spot.moved(bend, 1, 0.4), leaf, 0.6)
 
 
 def plant(spot: Spot, leaf: Array) -> None:
     """Draw a plant with long leaves in a pot."""
-    spot = spot.grown(0.9, 1.4)
-    spot.slab((0, 0), (0.3, 0.33), spot.canvas.colour("paint"))
-    _fronds(spot.moved(0, 0.33, 0.6), leaf)
+    spot = spot.grown(0.8, 1.2)
+    _fronds(spot.moved(0, 0.33, 0.6), leaf, 1.4)
+    spot.slab((0, 0), (0.3, 0.35), spot.canvas.colour("paint"))
 
 
-def _fronds(spot: Spot, leaf: Array) -> None:
+def _fronds(spot: Spot, leaf: Array, rise: float) -> None:
     """Draw long leaves that hang over."""
     rng, far = spot.canvas.rng, np.linspace(0, 1, 6)
-    for turn in np.linspace(-0.4, np.pi + 0.4, 9) + rng.normal(0, 0.15, 9):
-        line = np.stack([far * np.cos(turn), 0.8 * far * (np.sin(turn) - 0.9 * far + 0.3)], 1)
+    for turn in np.linspace(-0.2, np.pi + 0.2, 9) + rng.normal(0, 0.15, 9):
+        line = np.stack([far * np.cos(turn), far * (rise * np.sin(turn) + 0.3 - 0.8 * far)], 1)
         spot.draw(line, leaf * rng.uniform(0.7, 1.1), 0.08, rng.uniform(0, 1))
 
 
@@ -90,29 +88,32 @@ def parasol(spot: Spot, colour: Array) -> None:
     spot, white = spot.grown(2.1, 2.7), spot.canvas.colour("white")
     spot.draw([(0.4, 0), (1.3, 0), (1.5, 0.15), (0.6, 0.15)], colour, facing=0.9)
     spot.draw([(0, 0), (0, 1)], white, 0.035)
-    rim = arc((0, 0.72), (0.6, 0.3), (1, 0), 7)
+    rim = arc((0, 0), (0.6, 0.3), (1, 0), 7)
     for index, ((left, rise), (right, end)) in enumerate(pairwise(rim)):
-        stripe = [(left, 0.72), (left, rise), (right, end), (right, 0.72)]
-        spot.draw(stripe, white if index % 2 else colour, facing=1 - index / 6)
+        stripe = [(left, 0.72), (left, 0.72 + rise), (right, 0.72 + end), (right, 0.72)]
+        spot.draw(stripe, colour if index % 2 else white, facing=1 - index / 6)
 
 
-def cottage(spot: Spot) -> None:
-    """Draw a small house."""
-    colour, spot = spot.canvas.colour, spot.grown(2.5, 4.5)
-    spot.slab((0, 0), (2, 1), colour("paint"))
-    spot.draw([(-1.1, 1), (-0.8, 1.7), (0.8, 1.7), (1.1, 1)], colour("cloth"), facing=0.9)
+def cottage(spot: Spot, colour: Array) -> None:
+    """Draw a small house with a roof of a colour."""
+    spot, glass = spot.grown(2.5, 4.5), spot.canvas.colour("pane")
+    spot.slab((0, 0), (2, 1), spot.canvas.colour("paint"))
+    spot.draw([(-1.1, 1), (-0.8, 1.7), (0.8, 1.7), (1.1, 1)], colour, facing=0.9)
     for x in (-0.6, 0, 0.6):
-        spot.slab((x, 0.3), (0.24, 0.4), colour("pane"), 1)
+        spot.slab((x, 0.3), (0.24, 0.4), glass, 1)
 
 
-def scatter(canvas: Canvas, near_m: float, far_m: float, most: int) -> None:
-    """Put trees, bushes, rocks and people around; at most so many, of two kinds."""
-    rng, leaf, rock = canvas.rng, canvas.colour("leaf"), canvas.colour("hill")
-    kinds = rng.permutation(5)[:2].tolist()
+Kinds = Sequence[tuple[Callable[[Spot, Array], None], str]]
+TREES: Kinds = [(fir, "leaf"), (fir, "leaf"), (tree, "leaf")]
+ANYTHING: Kinds = [*TREES[1:], (mound, "leaf"), (mound, "hill"), (person, "cloth")]
+
+
+def scatter(
+    canvas: Canvas, near_m: float, far_m: float, most: int, kinds: Kinds = ANYTHING
+) -> None:
+    """Put things of one or two kinds around, at most so many, each kind in a colour of a name."""
+    rng = canvas.rng
+    coloured = [(draw, canvas.colour(name)) for draw, name in (pick(rng, kinds), pick(rng, kinds))]
     for z in canvas.depths(near_m, far_m, 0, most):
-        spot = canvas.spot(z * (rng.uniform(-0.6, 0.6) + np.tan(canvas.camera.yaw)), z)
-        kind = pick(rng, kinds)
-        if kind == 4:
-            person(spot)
-        else:
-            (tree, fir, mound, mound)[kind](spot, rock if kind == 3 else leaf)
+        draw, colour = pick(rng, coloured)
+        draw(canvas.spot(z * (rng.uniform(-0.6, 0.6) + np.tan(canvas.camera.yaw)), z), colour)

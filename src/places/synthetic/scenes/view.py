@@ -73,10 +73,6 @@ class Light:
         levels = cv2.convertScaleAbs(np.maximum(facing, 0), alpha=255)
         return cv2.applyColorMap(levels, palette[:, None])
 
-    def glow(self, colour: Array) -> Array:
-        """Return the colour of a lamp such that it shines undimmed once `lit`."""
-        return colour / self.sun
-
 
 @dataclass(frozen=True)
 class Camera:
