@@ -5,7 +5,7 @@ import numpy as np
 from places.synthetic.scenes import things
 from places.synthetic.scenes.canvas import Canvas, Spot
 from places.synthetic.scenes.outdoors import ground, line, look, ridge
-from places.synthetic.scenes.surfaces import BRICKS, Array, Pattern, noise, pick, relief, woven
+from places.synthetic.scenes.surfaces import Array, Pattern, noise, pick, relief, woven
 from places.synthetic.scenes.view import COLUMNS, SIZE, Vector
 
 
@@ -22,7 +22,7 @@ def castle(canvas: Canvas) -> None:
     for aside in rng.uniform(-0.35, 0.35, int(rng.integers(1, 5))):
         size = (wide * rng.uniform(0.1, 0.2), tall * rng.uniform(1.4, 2.4))
         _tower(foot.moved(aside * wide, 0), size, 0.93 * colour, roof, steep)
-    foot.slab((0, -0.5), (wide, tall + 0.5), _masonry(rng, wide, tall, colour))
+    foot.slab((0, -0.5), (wide, tall + 0.5), canvas.surface("masonry", colour))
     _battlements(foot.moved(0, tall), wide, colour)
     for slit in np.linspace(-0.4, 0.4, 6):
         foot.slab((slit * wide, 0.55 * tall), (0.5, 0.16 * tall), canvas.colour("pane"), 1)
@@ -33,12 +33,6 @@ def castle(canvas: Canvas) -> None:
         size = (wide * rng.uniform(0.1, 0.16), tall * rng.uniform(1.2, 1.7))
         _tower(foot.moved(aside * wide, -1), size, colour, roof, steep)
     things.scatter(canvas, 14, 45, 6)
-
-
-def _masonry(rng: np.random.Generator, wide: float, tall: float, colour: Array) -> Array:
-    """Return a texture of stones for a wall of a size in metres."""
-    cells = (max(2, int(tall / 1.2)), max(2, int(wide / 2)))
-    return woven(rng, BRICKS._replace(cells=cells, amount=0.1), [colour], 0.75 * colour)
 
 
 def _battlements(middle: Spot, width: float, colour: Array) -> None:
@@ -52,7 +46,7 @@ def _battlements(middle: Spot, width: float, colour: Array) -> None:
 def _tower(foot: Spot, size: Vector, colour: Array, roof: Array, steep: float) -> None:
     """Draw a round tower of a width and a height, with a pointed roof or with battlements."""
     canvas, (width, height) = foot.canvas, size
-    stones = np.resize(_masonry(canvas.rng, width, height, colour), (56, 48, 3))
+    stones = canvas.surface("masonry", colour)[:80, :48]
     things.pillar(foot, (width, width), height, stones)
     things.pillar(foot.moved(0, 0.88 * height), (1.2 * width, 1.2 * width), 0.12 * height, stones)
     for up in (0.35, 0.6):

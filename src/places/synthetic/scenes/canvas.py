@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from places.synthetic.scenes.surfaces import COLOURS, GRAIN, SURFACES, Array, pick, woven
+from places.synthetic.scenes.surfaces import COLOURS, GRAIN, INLAYS, SURFACES, Array, pick, woven
 from places.synthetic.scenes.view import NEAR_M, SIZE, Camera, Light, Points, Vector
 
 
@@ -34,6 +34,13 @@ class Canvas:
 
     def surface(self, name: str, first: Array | None = None) -> Array:
         """Return a random texture of a name, at wish in another colour than a random one."""
+        if name in INLAYS:
+            rows, columns, base, patches = INLAYS[name]
+            texture = np.tile(self.colour(base) if first is None else first, (rows, columns, 1))
+            for top, bottom, left, right, tone in patches:
+                patch = self.colour(tone) if isinstance(tone, str) else tone * texture[-1, -1]
+                texture[top:bottom, left:right] = patch
+            return texture
         names, pattern = pick(self.rng, SURFACES.get(name, [([name], GRAIN)]))
         colours = [self.colour(names[0]) if first is None else first]
         for other in names[1:]:
@@ -108,23 +115,16 @@ class Canvas:
             onto = self.camera.matrix @ np.stack(sides, axis=1)
         self.draw(outline, seen, onto=onto)
 
-    def box(
-        self,
-        corner: Vector,
-        size: Vector,
-        front: Array,
-        side: Array | None = None,
-        top: Array | None = None,
-    ) -> None:
-        """Draw the visible faces of an upright block, which all look like its front by default.
+    def box(self, corner: Vector, size: Vector, front: Array, side: Array | None = None) -> None:
+        """Draw the visible faces of an upright block, which look like its front by default.
 
         The corner is the lower left front one; the size is width, height and depth.
         """
         (x, y, z), (width, height, depth) = corner, size
-        side, top = front if side is None else side, front if top is None else top
+        side = front if side is None else side
         up, down = y + height, (0, -height, 0)
         if up < self.camera.eye_m:
-            self.face((x, up, z + depth), (width, 0, 0), (0, 0, -depth), top, 1.1)
+            self.face((x, up, z + depth), (width, 0, 0), (0, 0, -depth), side, 1.1)
         if x > 0:
             self.face((x, up, z + depth), (0, 0, -depth), down, side, 1.0)
         if x + width < 0:

@@ -28,14 +28,9 @@ SCENES = tuple(_SCENES)
 
 
 def draw_scene(category: str, generator: np.random.Generator) -> Array:
-    """Draw a scene.
+    """Draw a scene of a category, which is one of `SCENES`: (256, 256, 3) uint8 RGB.
 
-    Args:
-        category: An official name that is one of `SCENES`.
-        generator: The source of all randomness: equal states give equal pictures.
-
-    Returns:
-        The picture, (256, 256, 3) uint8 RGB.
+    Equal states of the generator give equal pictures.
 
     Raises:
         ValueError: The category cannot be drawn.

@@ -4,7 +4,7 @@ import numpy as np
 
 from places.synthetic.scenes.canvas import Canvas
 from places.synthetic.scenes.rooms import Room, clutter, decorate, enter, lamps, picture, window
-from places.synthetic.scenes.surfaces import Array, inlaid, pick
+from places.synthetic.scenes.surfaces import Array, pick
 from places.synthetic.scenes.things import person
 
 
@@ -32,17 +32,10 @@ def bedroom(canvas: Canvas) -> None:
     for pillow in np.arange(0.1, count) * wide / count:
         canvas.box((x + pillow, high, back - 0.6), (0.8 * wide / count, 0.16, 0.4), cushion)
     if rng.random() < 0.4:
-        doors = _cupboards(canvas, (1, 2), canvas.colour("wood"))
+        doors = np.tile(canvas.surface("cupboard"), (1, 2, 1))
         canvas.box((here.right - 0.7, 0, back - 2.6), (0.7, 2.1, 1.4), doors)
     lamps(canvas, here)
     clutter(canvas, here)
-
-
-def _cupboards(canvas: Canvas, count: tuple[int, int], colour: Array) -> Array:
-    """Return a texture of rows and columns of cupboard doors with handles."""
-    frame, panel = (1, 32, 1, 24, colour), (5, 28, 5, 20, 0.7 * colour)
-    inner, knob = (6, 28, 6, 20, 0.93 * colour), (12, 19, 2, 4, canvas.colour("metal"))
-    return np.tile(inlaid((32, 24), 0.45 * colour, frame, panel, inner, knob), (*count, 1))
 
 
 def kitchen(canvas: Canvas) -> None:
@@ -51,7 +44,7 @@ def kitchen(canvas: Canvas) -> None:
     decorate(canvas, here)
     rng, left, wide, front = canvas.rng, here.left, here.wide, here.depth - 0.62
     colour, counter = canvas.colour("wood"), 0.9 * canvas.colour("paint")
-    doors = _cupboards(canvas, (1, max(3, round(wide / 0.6))), colour)
+    doors = np.tile(canvas.surface("cupboard", colour), (1, max(3, round(wide / 0.6)), 1))
     here.hang("back", 0, 1.5, (wide, 0.6), canvas.surface("tiles"))
     canvas.box((left, 0, front), (wide, 0.88, 0.6), doors, colour)
     canvas.box((left, 1.5, front + 0.27), (wide, rng.uniform(0.6, 0.85), 0.35), doors, colour)
@@ -75,24 +68,20 @@ def kitchen(canvas: Canvas) -> None:
 
 def _appliances(canvas: Canvas, here: Room, steel: Array) -> None:
     """Draw a stove with its hood, and at times a fridge."""
-    rng, front, black = canvas.rng, here.depth - 0.64, 0.15 * steel
+    rng, front = canvas.rng, here.depth - 0.64
     x = here.left + here.wide * rng.uniform(0.3, 0.75)
-    glass, handle = (14, 32, 7, 33, black), (9, 11, 6, 34, 0.5 * steel)
-    knobs = [(3, 6, column, column + 2, black) for column in range(6, 34, 7)]
-    oven = inlaid((40, 40), steel, glass, handle, *knobs)
-    plates = [(r, r + 10, c, c + 10, black) for r in (6, 22) for c in (6, 24)]
-    hob = inlaid((40, 40), 0.35 * steel, *plates)
-    canvas.box((x, 0, front), (0.7, 0.94, 0.5), oven, steel, hob)
+    canvas.box((x, 0, front), (0.7, 0.92, 0.5), canvas.surface("oven", steel), steel)
+    canvas.box((x, 0.92, front), (0.7, 0.02, 0.5), 0.15 * steel)
     canvas.box((x, 1.5, front + 0.1), (0.7, here.height - 1.5, 0.4), steel)
     if rng.random() < 0.7:
-        doors = _cupboards(canvas, (2, 1), steel)
+        doors = np.tile(canvas.surface("cupboard", steel), (2, 1, 1))
         canvas.box((here.right - 0.75, 0, front - 0.05), (0.72, 1.85, 0.65), doors, steel)
 
 
 def corridor(canvas: Canvas) -> None:
     """Draw a long passage with doors on both sides and lamps above."""
     here = enter(canvas, (1.7, 3.2), (12, 40))
-    rng, end, leaf = canvas.rng, here.depth, _door(canvas)
+    rng, end, leaf = canvas.rng, here.depth, canvas.surface("door")
     step, width = rng.uniform(2.2, 5), rng.uniform(0.85, 1.3)
     rail, up, has_rail = canvas.colour("wood"), rng.choice((0.2, 1.0)), rng.random() < 0.5
     for wall in ("left", "right"):
@@ -112,14 +101,6 @@ def corridor(canvas: Canvas) -> None:
         person(canvas.spot(x, z), canvas.colour("cloth"))
 
 
-def _door(canvas: Canvas) -> Array:
-    """Return a texture of a door in its frame, at times with a pane of glass."""
-    colour, frame = canvas.colour("wood"), canvas.colour(pick(canvas.rng, ["wood", "white"]))
-    panel = pick(canvas.rng, [colour, 0.5 * colour, 0.8 * canvas.light.low / canvas.light.sun])
-    patches = [(2, 40, 2, 18, colour), (8, 18, 6, 14, panel), (22, 24, 3, 6, 0.2 * colour)]
-    return inlaid((40, 20), frame, *patches)
-
-
 def bookstore(canvas: Canvas) -> None:
     """Draw walls of books, free shelves, tables with piles, signs and readers."""
     here = enter(canvas, (4, 8), (4.5, 9))
@@ -136,7 +117,7 @@ def bookstore(canvas: Canvas) -> None:
         x, kind = rng.uniform(here.left + 0.5, here.right - 1.5), rng.integers(3)
         if kind == 0:
             size = (rng.uniform(0.8, 1.6), rng.uniform(1.2, 1.7), 0.5)
-            canvas.box((x, 0, z), size, _books(canvas, 1.4), top=canvas.colour("wood"))
+            canvas.box((x, 0, z), size, _books(canvas, 1.4), canvas.colour("wood"))
         elif kind == 1:
             canvas.box((x, 0, z), (1.2, 0.7, 0.8), canvas.colour("wood"))
             for pile in (0.1, 0.35, 0.6, 0.85):

@@ -62,43 +62,29 @@ def _stands(canvas: Canvas, home: float) -> None:
 
 def beach(canvas: Canvas) -> None:
     """Draw sand, foam and the sea; at times parasols, palms, people and boats."""
-    rng, white, leaf = canvas.rng, canvas.colour("white"), canvas.colour("leaf")
+    rng, white = canvas.rng, canvas.colour("white")
     look(canvas, (1.6, 7), (-0.22, 0.0))
     ground(canvas, canvas.surface("waves"), 0.25)
     for x in rng.uniform(-60, 60, int(rng.integers(0, 4))):
         boat = canvas.spot(x, 110).grown(6, 12)
         boat.draw([(0, 1), (0, 0), (0.5, 0)], white)
-    x = np.linspace(-9, 9, 161)
+    x = np.linspace(-9, 9, SIZE)
     x *= np.abs(x)
     slope, start = rng.uniform(-1.6, 1.6), rng.uniform(5, 16)
-    shore, breadth = start + slope * x + _wobble(rng, x, 2), float(np.hypot(1, slope))
+    shore, breadth = start + slope * x + 1.5 * line(canvas, 60, 3)[0], float(np.hypot(1, slope))
     for offset in (13, 8, 4.5, 2.2):
-        swell = shore + breadth * offset * rng.uniform(0.8, 1.2) + _wobble(rng, x, 0.15 * offset)
-        width = np.maximum(_wobble(rng, x, 1) + 0.6, 0) * 0.3 * offset**0.5
+        swell = shore + breadth * offset * (rng.uniform(0.8, 1.2) + 0.1 * line(canvas, 60, 3)[0])
+        width = 0.3 * offset**0.5 * np.maximum(line(canvas, 40, 3)[0] + 0.6, 0)
         canvas.flat(_between(x, swell, swell + breadth * width), white)
-    sand, far = plane(canvas, canvas.surface("sand"), 0.05), np.full_like(x, -500)
-    run = _wobble(rng, x, 0.5)
+    sand, run = plane(canvas, canvas.surface("sand"), 0.05), 0.4 * line(canvas, 40, 3)[0]
     foam = shore - breadth * rng.uniform(0.3, 0.8) + run
-    canvas.flat(_between(x, far, shore + breadth), (0.72 * sand).astype(np.uint8))
+    canvas.flat(_between(x, 0 * x - 500, shore + breadth), (0.72 * sand).astype(np.uint8))
     canvas.flat(_between(x, foam, shore + breadth * 0.4), white)
-    canvas.flat(_between(x, far, shore - breadth * 2 + run), sand)
+    canvas.flat(_between(x, 0 * x - 500, shore - breadth * 2 + run), sand)
     for z in canvas.depths(4, 40, 2, 12):
-        aside, kind = rng.uniform(-0.6, 0.6) * z, rng.integers(4)
-        spot = canvas.spot(aside, z)
-        if z > start + slope * aside - 2:
-            continue
-        if kind <= 1:
-            things.parasol(spot, canvas.colour("bright"))
-        elif kind == 2 and z > 9:
-            things.palm(spot, leaf)
-        else:
-            things.person(spot, canvas.colour("cloth"))
-
-
-def _wobble(rng: np.random.Generator, x: Array, size: float) -> Array:
-    """Return a smooth random line over x, about as high and low as the size."""
-    lengths, phases = rng.uniform((1.5, 3, 8), (3, 8, 20)), rng.uniform(0, 2 * np.pi, 3)
-    return size * np.sin(x[:, None] / lengths + phases) @ (0.2, 0.4, 0.8)
+        aside, (put, name) = rng.uniform(-0.6, 0.6) * z, pick(rng, things.SEASIDE)
+        if z < start + slope * aside - 2:
+            put(canvas.spot(aside, z), canvas.colour(name))
 
 
 def _between(x: Array, near: Array, far: Array) -> Array:
@@ -128,19 +114,18 @@ def forest_path(canvas: Canvas) -> None:
     """Draw a winding path between trunks, leaves above."""
     look(canvas, (1.4, 2.2), (-0.1, 0.12), num_hills=0)
     rng, light, leaf = canvas.rng, canvas.light, canvas.colour("leaf")
-    wood = noise(rng, (SIZE, SIZE), (22, 16), 5)
+    wood = noise(rng, (SIZE, SIZE), (22, 16), 4)
     canvas.blend(light.layer(leaf, 0.5 + 0.5 * wood, 60), 0.9 + 0.5 * wood)
     floor = pick(rng, [leaf, 0.6 * leaf + 40, 0.6 * canvas.colour("stone")])
     ground(canvas, canvas.surface("leaf", floor), 0.02)
-    z = np.concatenate([np.linspace(0.5, 12, 20), np.linspace(14, 90, 20)])
-    bend, phase, length = rng.uniform(0.3, 3), rng.uniform(0, 6), rng.uniform(5, 14)
-    middle = bend * (np.sin(z / length + phase) - np.sin(phase)) + rng.normal(0, 0.5)
-    width = rng.uniform(0.6, 1.6)
-    edge = width * (1 + 0.12 * noise(rng, (2, 40), (2, 3), 2))
-    soil = plane(canvas, canvas.surface("earth", canvas.colour("stone")), 0.04)
-    canvas.flat(_between(z, middle - edge[0], middle + edge[1])[:, ::-1], soil)
+    z, width, phase = np.geomspace(0.5, 90, SIZE), rng.uniform(0.6, 1.6), rng.uniform(0, 6)
+    winding = np.sin(z / rng.uniform(5, 14) + phase) - np.sin(phase)
+    middle = rng.uniform(0.3, 3) * winding + rng.normal(0, 0.5)
+    left, right = (width * (1 + 0.12 * line(canvas, 20, 2)[0]) for _ in range(2))
+    soil = plane(canvas, canvas.surface("stone"), 0.04)
+    canvas.flat(_between(z, middle - left, middle + right)[:, ::-1], soil)
     bark = canvas.colour("bark")
-    for far in canvas.depths(3, 45, 16, 39):
+    for far in canvas.depths(3, 45, 14, 32):
         aside = rng.choice((-1, 1)) * (width + 0.4 + rng.exponential(0.25 * far + 1))
         x = float(np.interp(far, z, middle))
         foot, broad, y = canvas.spot(x + aside, far), rng.uniform(0.2, 0.56), rng.uniform(2.5, 5)
@@ -148,9 +133,7 @@ def forest_path(canvas: Canvas) -> None:
         foot.draw([(0, y), (rng.choice((-1.5, 1.5)), y + 1)], bark, 0.25 * broad, 0.3)
         if rng.random() < 0.25:
             things.mound(canvas.spot(x + 1.3 * aside, far), leaf)
-        elif rng.random() < 0.01:
-            things.person(canvas.spot(x, far), leaf)
-    canopy = noise(rng, (SIZE, SIZE), (26, 26), 5) + 1.6 - ROWS / rng.uniform(20, 50)
+    canopy = noise(rng, (SIZE, SIZE), (26, 26), 4) + 1.6 - ROWS / rng.uniform(20, 50)
     canvas.blend(light.layer(leaf, relief(canopy, 0.5), 5), 2.5 * canopy)
 
 

@@ -19,19 +19,9 @@ def look(
     The height of the eye, the turn upwards and the focal length lie within ranges.
     """
     rng = canvas.rng
-    height, focal, yaw = rng.uniform(*eye_m), rng.uniform(*focal_px), rng.normal(0, 0.12)
-    canvas.camera = Camera(height, focal, yaw, rng.uniform(*pitch))
-    canvas.light = light_of(rng, is_indoors=False)
-    _sky(canvas)
-    for distance_m in (150.0, 70.0)[: int(rng.integers(0, num_hills + 1))]:
-        hill = line(canvas, rng.uniform(30, 120), 4) * rng.uniform(2, 9) + rng.uniform(2, 8)
-        facing, colour = np.full((SIZE, SIZE), 0.5), canvas.colour("hill")
-        ridge(canvas, canvas.camera.horizon - np.abs(hill), colour, facing, distance_m)
-
-
-def _sky(canvas: Canvas) -> None:
-    """Cover the picture with the sky: its colours, clouds, sun, stars."""
-    rng, light = canvas.rng, canvas.light
+    eye, focal, yaw = rng.uniform(*eye_m), rng.uniform(*focal_px), rng.normal(0, 0.12)
+    canvas.camera = Camera(eye, focal, yaw, rng.uniform(*pitch))
+    canvas.light = light = light_of(rng, is_indoors=False)
     horizon = max(canvas.camera.horizon, 60)
     height = np.clip(1 - ROWS / horizon, 0, 1)[..., None] ** 0.8
     canvas.pixels[:] = light.low + height * (light.high - light.low)
@@ -47,6 +37,10 @@ def _sky(canvas: Canvas) -> None:
     cover = np.clip(noise(rng, (SIZE, SIZE), cell, 4) + rng.uniform(-1.5, 0.8), 0, 1)
     cloud = light.layer(canvas.colour("plaster"), rng.uniform(0, 0.6) + 0.5 * cover)
     canvas.blend(cloud, cover * rng.uniform(0.4, 1))
+    for distance_m in (150.0, 70.0)[: int(rng.integers(0, num_hills + 1))]:
+        hill = line(canvas, rng.uniform(30, 120), 4) * rng.uniform(2, 9) + rng.uniform(2, 8)
+        facing, colour = np.full((SIZE, SIZE), 0.5), canvas.colour("hill")
+        ridge(canvas, canvas.camera.horizon - np.abs(hill), colour, facing, distance_m)
 
 
 def plane(canvas: Canvas, texture: Array, m_per_px: float) -> Array:
@@ -56,14 +50,14 @@ def plane(canvas: Canvas, texture: Array, m_per_px: float) -> Array:
     """
     camera, light, turn = canvas.camera, canvas.light, canvas.rng.uniform(-0.4, 0.4)
     sin, cos = m_per_px * np.sin(turn), m_per_px * np.cos(turn)
-    start = int(np.clip(camera.horizon + 3, 0, SIZE - 1))
+    start = int(np.clip(camera.horizon + 5, 0, SIZE - 1))
     onto = camera.matrix @ [(cos, sin, 0), (0, 0, 0), (-sin, cos, 0), (0, 0, 1)]
     onto[1] -= start * onto[2]
     image, edge = np.clip(texture, 0, 255).astype(np.uint8), cv2.BORDER_REFLECT_101
     seen = cv2.warpPerspective(image, onto, (SIZE, SIZE - start), borderMode=edge)
-    below = np.maximum(ROWS[start:, :, None] - camera.horizon, 3)
+    below = np.maximum(ROWS[start:, :, None] - camera.horizon, 5)
     # Next to the horizon the texture is finer than a pixel, only its mean is seen.
-    detail = np.clip(below / 30 - 0.1, 0, 1)
+    detail = np.clip(below / 30 - 0.16, 0, 1)
     clear = np.exp(-light.haze_per_m * camera.eye_m * camera.focal_px / below)
     bright = clear * (0.2 * light.shade + 0.8 * light.sun)
     base = texture.mean((0, 1)) * (1 - detail) * bright + (1 - clear) * light.low

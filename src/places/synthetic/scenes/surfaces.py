@@ -13,7 +13,6 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]  # float32 or uint8, as each function says
 Range = tuple[float, float]
 Option = TypeVar("Option")
-Patch = tuple[int, int, int, int, Array]
 
 
 class Pattern(NamedTuple):
@@ -27,12 +26,13 @@ class Pattern(NamedTuple):
     is_checked: bool = False  # whether the colours take turns as on a chess board, not by chance
 
 
-BRICKS = Pattern((8, 14), 0.06, (20, 12), 0.8, is_brick=True)
+_BRICKS = Pattern((8, 14), 0.06, (20, 12), 0.8, is_brick=True)
 _CHECKS = Pattern((8, 8), 0.08, (14, 14), 0.85, is_checked=True)
 _STRIPES = Pattern((64, 6), 0, (1, 20), is_checked=True)
 _SQUARES = Pattern((10, 10), 0.04, (16, 16), 0.75)
 _PLANKS = Pattern((4, 32), 0.1, (48, 6), 0.7, is_brick=True)
 GRAIN = Pattern((18, 18), 0.12)
+_GAPS, _HANDLE = [(0, 1, 0, 24, 0.45), (0, 32, 0, 1, 0.45)], (12, 19, 2, 4, "metal")
 _PLASTER = (["paint"], Pattern((40, 40), 0.05))
 # The colours of a surface, of which a shade is a darker first one, and its pattern. A name that is
 # missing here is the grain of that colour.
@@ -40,12 +40,25 @@ SURFACES: dict[str, list[tuple[list[str], Pattern]]] = {
     "cloth": [(["paint"], GRAIN), (["paint", "paint"], _STRIPES), (["paint", "white"], _CHECKS)],
     "crowd": [(["cloth", "bright", "paint"], Pattern((3, 3), 0.2, (14, 60), 0.5))],
     "floor": [(["wood"], _PLANKS), (["wood"], _SQUARES), (["wood", "paint"], _CHECKS)],
+    "masonry": [(["stone"], _BRICKS)],
     "picture": [(["paint", "cloth", "bright"], Pattern((5, 5), 0.1, (4, 4)))],
     "pile": [(["paint", "cloth", "bright"], Pattern((6, 24), 0.1, (4, 1), 0.6))],
     "stripes": [(["grass", "shade"], _STRIPES)],
     "tiles": [(["paint"], Pattern((8, 8), 0.06, (6, 30), 1.2))],
-    "wall": [(["paint", "shade"], _STRIPES), (["paint"], BRICKS), (["paint"], _SQUARES), _PLASTER],
+    "wall": [(["paint", "shade"], _STRIPES), (["paint"], _BRICKS), (["paint"], _SQUARES), _PLASTER],
     "waves": [(["sea"], Pattern((3, 14), 0.16))],
+}
+# Rows and columns of one colour, and patches on them: first and end row, first and end column, and
+# their colour or how bright they are beside the first one.
+INLAYS: dict[str, tuple[int, int, str, list[tuple[int, int, int, int, str | float]]]] = {
+    "cupboard": (32, 24, "wood", [*_GAPS, (5, 28, 5, 20, 0.7), (6, 28, 6, 20, 0.93), _HANDLE]),
+    "door": (
+        40,
+        20,
+        "white",
+        [(2, 40, 2, 18, "wood"), (8, 18, 6, 14, "wood"), (22, 24, 3, 6, "dark")],
+    ),
+    "oven": (40, 40, "metal", [(3, 6, 6, 34, 0.1), (9, 11, 6, 34, 0.5), (14, 32, 7, 33, 0.15)]),
 }
 # Hue (a full turn is 1), saturation and value, from and to. Of several rows each is as likely.
 _PALE = ((0, 1), (0, 0.15), (0.5, 0.95))
@@ -100,14 +113,6 @@ def woven(
     grid[:, 0] = grid[:, :, :, 0] = joint
     if pattern.is_brick:
         grid[1::2] = np.roll(texture, width // 2, axis=1).reshape(grid.shape)[1::2]
-    return texture
-
-
-def inlaid(size: tuple[int, int], colour: Array, *patches: Patch) -> Array:
-    """Return a texture of one colour with patches: first and end row, first and end column."""
-    texture = np.tile(colour.astype(np.float32), (*size, 1))
-    for top, bottom, left, right, patch in patches:
-        texture[top:bottom, left:right] = patch
     return texture
 
 

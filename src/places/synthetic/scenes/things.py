@@ -105,6 +105,7 @@ def cottage(spot: Spot, colour: Array) -> None:
 
 Kinds = Sequence[tuple[Callable[[Spot, Array], None], str]]
 TREES: Kinds = [(fir, "leaf"), (fir, "leaf"), (tree, "leaf")]
+SEASIDE: Kinds = [(parasol, "bright"), (parasol, "bright"), (palm, "leaf"), (person, "cloth")]
 ANYTHING: Kinds = [*TREES[1:], (mound, "leaf"), (mound, "hill"), (person, "cloth")]
 
 

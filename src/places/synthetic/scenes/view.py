@@ -115,21 +115,22 @@ class Camera:
 def light_of(rng: np.random.Generator, is_indoors: bool) -> Light:
     """Return the light of a time of day and a weather, indoors that of lamps before such a sky."""
     *colours, haze_per_km = pick(rng, _WEATHER)
-    high, low, sun, shade = np.array(colours, np.float32) * rng.uniform(0.92, 1.08, (4, 3))
+    varied = np.array(colours) * rng.uniform(0.92, 1.08, (4, 3))
+    high, low, sun, shade = varied.astype(np.float32)
     haze_per_m, is_dark = haze_per_km / 1000 * rng.uniform(0.4, 2), sun[0] < 0.55
     if is_indoors:
-        (sun, shade), haze_per_m, is_dark = np.array(pick(rng, _LAMPS)), 0.0, True
+        (sun, shade), haze_per_m, is_dark = np.array(pick(rng, _LAMPS), np.float32), 0.0, True
     return Light(np.minimum(high, 255), np.minimum(low, 255), sun, shade, haze_per_m, is_dark)
 
 
 def photograph(rng: np.random.Generator, pixels: Array) -> Array:
     """Return a picture as a camera takes it: tilted, mirrored, exposed, noisy."""
-    turn, zoom, mirror = rng.normal(0, 0.035), rng.uniform(1.02, 1.15), rng.choice((-1, 1))
-    sin, cos = zoom * np.sin(turn), zoom * np.cos(turn)
-    onto = np.array([[mirror * cos, -mirror * sin, 0], [sin, cos, 0], [*rng.normal(0, 4e-4, 2), 1]])
-    centre = np.array([[1, 0, SIZE / 2], [0, 1, SIZE / 2], [0, 0, 1]])
-    onto, edge = centre @ onto @ np.linalg.inv(centre), cv2.BORDER_REFLECT_101
-    taken = cv2.warpPerspective(pixels, onto, (SIZE, SIZE), borderMode=edge)
+    degrees, zoom, mirror = rng.normal(0, 2), rng.uniform(1.02, 1.15), rng.choice((-1, 1))
+    turned = np.array(cv2.getRotationMatrix2D((SIZE / 2, SIZE / 2), degrees, zoom))
+    onto = turned + rng.normal(0, 0.02, (2, 3))  # and a little sheared
+    taken = cv2.warpAffine(
+        np.ascontiguousarray(pixels[:, ::mirror]), onto, (SIZE, SIZE), borderMode=cv2.BORDER_REFLECT
+    )
     colourful, gamma = rng.uniform(0.35, 1.25), rng.uniform(0.75, 1.15)
     cast = rng.uniform(0.85, 1.15) * np.exp(rng.normal(0, 0.08, 3))
     curve = 255 * (np.linspace(0, 1, 256)[:, None] ** gamma) * cast
