@@ -57,9 +57,12 @@ def drawn(pictures: Sequence[Picture], num_processes: int) -> Iterator[Iterator[
 
 
 def _draw(picture: Picture) -> bytes:
+    return encode(draw_scene(picture.category, _generator(*picture.seed)))
+
+
+def _generator(*seed: int) -> np.random.Generator:
     # The algorithm is named, since NumPy may change the default one.
-    generator = np.random.Generator(np.random.PCG64(hash_of(*picture.seed)))
-    return encode(draw_scene(picture.category, generator))
+    return np.random.Generator(np.random.PCG64(hash_of(*seed)))
 
 
 def encode(pixels: npt.NDArray[np.uint8]) -> bytes:

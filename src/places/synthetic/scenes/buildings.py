@@ -125,11 +125,8 @@ def skyscraper(canvas: Canvas) -> None:
 
 def _facade(canvas: Canvas) -> Array:
     """Return a texture of windows: a grid, bands or pillars, some lit at night."""
-    rng, light, frame = (
-        canvas.rng,
-        canvas.light,
-        canvas.colour(pick(canvas.rng, ["stone", "paint"])),
-    )
+    rng, light = canvas.rng, canvas.light
+    frame = canvas.colour(pick(rng, ["stone", "paint"]))
     glass = pick(rng, [0.8 * light.low, light.high, 0.25 * frame, canvas.colour("sea")])
     panes = [glass, 0.85 * glass, 1.1 * glass]
     if light.is_dark:

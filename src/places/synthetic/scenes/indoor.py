@@ -34,7 +34,8 @@ def bedroom(canvas: Canvas) -> None:
     if rng.random() < 0.4:
         doors = np.tile(canvas.surface("cupboard"), (1, 2, 1))
         canvas.box((here.right - 0.7, 0, back - 2.6), (0.7, 2.1, 1.4), doors)
-    lamps(canvas, here)
+    if rng.random() < 0.5:
+        lamps(canvas, here)
     clutter(canvas, here)
 
 
@@ -49,9 +50,8 @@ def kitchen(canvas: Canvas) -> None:
     canvas.box((left, 0, front), (wide, 0.88, 0.6), doors, colour)
     canvas.box((left, 1.5, front + 0.27), (wide, rng.uniform(0.6, 0.85), 0.35), doors, colour)
     long = rng.uniform(1, here.depth - 1.2)
-    canvas.box(
-        (left, 0, front - long), (0.6, 0.88, long), doors[:, : 24 * max(2, round(long / 0.6))]
-    )
+    few = doors[:, : 24 * max(2, round(long / 0.6))]
+    canvas.box((left, 0, front - long), (0.6, 0.88, long), few)
     canvas.box((left, 0.88, front - long), (0.65, 0.05, long + 0.6), counter)
     canvas.box((left, 0.88, front - 0.03), (wide, 0.05, 0.65), counter)
     _appliances(canvas, here, canvas.colour("metal"))
