@@ -32,7 +32,7 @@ def castle(canvas: Canvas) -> None:
     for aside in pick(rng, [(-0.5, 0.5), (-0.5, gate - 0.12, gate + 0.12, 0.5)]):
         size = (wide * rng.uniform(0.1, 0.16), tall * rng.uniform(1.2, 1.7))
         _tower(foot.moved(aside * wide, -1), size, colour, roof, steep)
-    things.scatter(canvas, 14, 45, 6)
+    things.scatter(canvas, canvas.depths(14, 45, 0, 6))
 
 
 def _battlements(middle: Spot, width: float, colour: Array) -> None:
@@ -83,7 +83,7 @@ def lighthouse(canvas: Canvas) -> None:
     for level in (0.3, 0.6):
         foot.slab((0, level * tall), (half / 4, half / 2.5), canvas.colour("pane"), 1)
     _lantern(foot.moved(0, tall, half), 0.4 * paint)
-    things.scatter(canvas, 8, 25, 2)
+    things.scatter(canvas, canvas.depths(8, 25, 0, 2))
 
 
 def _lantern(foot: Spot, dark: Array) -> None:
@@ -120,7 +120,7 @@ def skyscraper(canvas: Canvas) -> None:
         if height > 25 and rng.random() < 0.4:
             mast = canvas.spot(x + width / 2, z + width / 2, height)
             mast.draw([(0, 0), (0, 0.25 * height)], canvas.colour("metal"), 0.8)
-    things.scatter(canvas, 12, 45, 5)
+    things.scatter(canvas, canvas.depths(12, 45, 0, 5))
 
 
 def _facade(canvas: Canvas) -> Array:

@@ -35,10 +35,11 @@ class Canvas:
     def surface(self, name: str, first: Array | None = None) -> Array:
         """Return a random texture of a name, at wish in another colour than a random one."""
         if name in INLAYS:
-            rows, columns, base, patches = INLAYS[name]
-            texture = np.tile(self.colour(base) if first is None else first, (rows, columns, 1))
+            (_, rows, _, columns, base), *patches = INLAYS[name]
+            colour = self.colour(str(base)) if first is None else first
+            texture = np.tile(colour, (rows, columns, 1))
             for top, bottom, left, right, tone in patches:
-                patch = self.colour(tone) if isinstance(tone, str) else tone * texture[-1, -1]
+                patch = self.colour(tone) if isinstance(tone, str) else tone * colour
                 texture[top:bottom, left:right] = patch
             return texture
         names, pattern = pick(self.rng, SURFACES.get(name, [([name], GRAIN)]))

@@ -3,9 +3,9 @@
 import numpy as np
 
 from places.synthetic.scenes.canvas import Canvas
-from places.synthetic.scenes.rooms import Room, clutter, decorate, enter, lamps, picture, window
+from places.synthetic.scenes.rooms import Room, decorate, enter, lamps, window
 from places.synthetic.scenes.surfaces import Array, pick
-from places.synthetic.scenes.things import person
+from places.synthetic.scenes.things import INDOORS, PEOPLE, person, scatter
 
 
 def bedroom(canvas: Canvas) -> None:
@@ -36,7 +36,7 @@ def bedroom(canvas: Canvas) -> None:
         canvas.box((here.right - 0.7, 0, back - 2.6), (0.7, 2.1, 1.4), doors)
     if rng.random() < 0.5:
         lamps(canvas, here)
-    clutter(canvas, here)
+    scatter(canvas, canvas.depths(2.2, 0.8 * here.depth, 0, 1), INDOORS, 0.3)
 
 
 def kitchen(canvas: Canvas) -> None:
@@ -63,7 +63,7 @@ def kitchen(canvas: Canvas) -> None:
         canvas.box((x, 0, 1.9), (length, 0.86, 0.7), doors[:, :72], colour)
         canvas.box((x - 0.05, 0.86, 1.85), (length + 0.1, 0.05, 0.8), counter)
     lamps(canvas, here)
-    clutter(canvas, here)
+    scatter(canvas, canvas.depths(2.2, 0.8 * here.depth, 0, 1), INDOORS, 0.3)
 
 
 def _appliances(canvas: Canvas, here: Room, steel: Array) -> None:
@@ -89,16 +89,14 @@ def corridor(canvas: Canvas) -> None:
             here.hang(wall, z, 2.1, (width, 2.1), leaf)
         if has_rail:
             here.hang(wall, -1, up, (end, 0.12), rail)
-    last = pick(rng, [leaf, window(canvas), picture(canvas)])
+    last = pick(rng, [leaf, window(canvas), canvas.surface("picture")])
     here.hang("back", here.wide / 2 - 0.6, 2.1, (1.2, 2.1), last)
     if rng.random() < 0.4:
         half, runner = rng.uniform(0.25, 0.4) * here.wide, canvas.surface("cloth")
         corner = ((here.left + here.right) / 2 - half, 0.01, end)
         canvas.face(corner, (2 * half, 0, 0), (0, 0, -end), runner)
     lamps(canvas, here)
-    for z in canvas.depths(3, 12, 0, 2):
-        x = rng.uniform(0.6 * here.left, 0.6 * here.right)
-        person(canvas.spot(x, z), canvas.colour("cloth"))
+    scatter(canvas, canvas.depths(3, 12, 0, 2), PEOPLE, 0.1)
 
 
 def bookstore(canvas: Canvas) -> None:

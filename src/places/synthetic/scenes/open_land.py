@@ -37,8 +37,8 @@ def baseball_field(canvas: Canvas) -> None:
     ]
     for points, surface in marks:
         canvas.flat(points + home, surface)
-    for z in canvas.depths(home[1] - 2, home[1] + 60, 0, 8):
-        things.person(canvas.spot(rng.uniform(-22, 22), z), canvas.colour("cloth"))
+    players = canvas.depths(home[1] - 2, home[1] + 60, 0, 8)
+    things.scatter(canvas, players, things.PEOPLE, 0.4)
 
 
 def _stands(canvas: Canvas, home: float) -> None:
@@ -107,7 +107,7 @@ def desert(canvas: Canvas) -> None:
         is_lee = relief(-np.abs(folds), 4) < 0.5
         facing = np.where(is_lee, 0.03 + 0.08 * ripples, 0.7 + 0.28 * ripples + 0.1 * warp)
         ridge(canvas, crest, colour, facing, 300 * max(0, 1 - near))
-    things.scatter(canvas, 8, 60, 2)
+    things.scatter(canvas, canvas.depths(8, 60, 0, 2))
 
 
 def forest_path(canvas: Canvas) -> None:
@@ -155,5 +155,5 @@ def mountain(canvas: Canvas) -> None:
         ground(canvas, canvas.surface("waves"), 0.3)
         return
     ground(canvas, canvas.surface("meadow"), 0.2)
-    things.scatter(canvas, 30, 160, 30, things.TREES)
-    things.scatter(canvas, 8, 40, 3)
+    things.scatter(canvas, canvas.depths(30, 160, 0, 30), things.TREES)
+    things.scatter(canvas, canvas.depths(8, 40, 0, 3))

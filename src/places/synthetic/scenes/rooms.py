@@ -9,7 +9,6 @@ import numpy as np
 
 from places.synthetic.scenes.canvas import Canvas
 from places.synthetic.scenes.surfaces import Array, Range, pick
-from places.synthetic.scenes.things import person, plant
 from places.synthetic.scenes.view import Camera, light_of
 
 
@@ -82,30 +81,11 @@ def window(canvas: Canvas) -> Array:
     return view
 
 
-def picture(canvas: Canvas) -> Array:
-    """Return a texture of a framed picture."""
-    image = canvas.surface("picture")
-    image[[0, 1, -2, -1]] = image[:, [0, 1, -2, -1]] = canvas.colour("wood")
-    return image
-
-
 def decorate(canvas: Canvas, here: Room) -> None:
     """Hang windows and pictures on the walls."""
     rng, top = canvas.rng, here.height * canvas.rng.uniform(0.75, 0.92)
     for _ in range(2):
-        image, width = pick(rng, [window, picture])(canvas), rng.uniform(0.5, 1.6)
+        image, width = pick(rng, [window(canvas), canvas.surface("picture")]), rng.uniform(0.5, 1.6)
         wall, size = pick(rng, ["back", "left", "right"]), (width, width * rng.uniform(0.7, 1.1))
         start, end = (0.0, here.wide) if wall == "back" else (1.2, here.depth)
         here.hang(wall, rng.uniform(start, end - width), top, size, image)
-
-
-def clutter(canvas: Canvas, here: Room) -> None:
-    """Put a plant, a box or somebody on the floor, or nothing."""
-    x = canvas.rng.uniform(0.85 * here.left, 0.7 * here.right)
-    z, kind = canvas.rng.uniform(2.2, 0.8 * here.depth), canvas.rng.integers(6)
-    if kind == 0:
-        plant(canvas.spot(x, z), canvas.colour("leaf"))
-    elif kind == 1:
-        person(canvas.spot(x, z), canvas.colour("cloth"))
-    elif kind == 2:
-        canvas.box((x, 0, z), canvas.rng.uniform(0.3, 0.7, 3), canvas.colour("wood"))

@@ -32,7 +32,7 @@ _STRIPES = Pattern((64, 6), 0, (1, 20), is_checked=True)
 _SQUARES = Pattern((10, 10), 0.04, (16, 16), 0.75)
 _PLANKS = Pattern((4, 32), 0.1, (48, 6), 0.7, is_brick=True)
 GRAIN = Pattern((18, 18), 0.12)
-_GAPS, _HANDLE = [(0, 1, 0, 24, 0.45), (0, 32, 0, 1, 0.45)], (12, 19, 2, 4, "metal")
+_GAPS, _KNOB = [(0, 1, 0, 24, 0.45), (0, 32, 0, 1, 0.45)], (19, 22, 3, 6, "metal")
 _PLASTER = (["paint"], Pattern((40, 40), 0.05))
 # The colours of a surface, of which a shade is a darker first one, and its pattern. A name that is
 # missing here is the grain of that colour.
@@ -48,17 +48,17 @@ SURFACES: dict[str, list[tuple[list[str], Pattern]]] = {
     "wall": [(["paint", "shade"], _STRIPES), (["paint"], _BRICKS), (["paint"], _SQUARES), _PLASTER],
     "waves": [(["sea"], Pattern((3, 14), 0.16))],
 }
-# Rows and columns of one colour, and patches on them: first and end row, first and end column, and
-# their colour or how bright they are beside the first one.
-INLAYS: dict[str, tuple[int, int, str, list[tuple[int, int, int, int, str | float]]]] = {
-    "cupboard": (32, 24, "wood", [*_GAPS, (5, 28, 5, 20, 0.7), (6, 28, 6, 20, 0.93), _HANDLE]),
-    "door": (
-        40,
-        20,
-        "white",
-        [(2, 40, 2, 18, "wood"), (8, 18, 6, 14, "wood"), (22, 24, 3, 6, "dark")],
-    ),
-    "oven": (40, 40, "metal", [(3, 6, 6, 34, 0.1), (9, 11, 6, 34, 0.5), (14, 32, 7, 33, 0.15)]),
+# Patches one on the other: first and end row, first and end column, and their colour or how bright
+# they are beside the first one, which lies under all others.
+INLAYS: dict[str, list[tuple[int, int, int, int, str | float]]] = {
+    "cupboard": [(0, 32, 0, 24, "wood"), *_GAPS, (5, 28, 5, 20, 0.7), (6, 28, 6, 20, 0.93), _KNOB],
+    "door": [(0, 40, 0, 20, "white"), (2, 40, 2, 18, "wood"), (8, 18, 6, 14, "wood"), _KNOB],
+    "oven": [
+        (0, 40, 0, 40, "metal"),
+        (3, 6, 6, 34, 0.1),
+        (9, 11, 6, 34, 0.5),
+        (14, 32, 7, 33, 0.15),
+    ],
 }
 # Hue (a full turn is 1), saturation and value, from and to. Of several rows each is as likely.
 _PALE = ((0, 1), (0, 0.15), (0.5, 0.95))

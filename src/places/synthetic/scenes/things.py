@@ -75,6 +75,11 @@ def plant(spot: Spot, leaf: Array) -> None:
     spot.slab((0, 0), (0.3, 0.35), spot.canvas.colour("paint"))
 
 
+def crate(spot: Spot, colour: Array) -> None:
+    """Draw a box on the floor."""
+    spot.grown(0.3, 0.7).slab((0, 0), (1, 1), colour)
+
+
 def _fronds(spot: Spot, leaf: Array, rise: float) -> None:
     """Draw long leaves that hang over."""
     rng, far = spot.canvas.rng, np.linspace(0, 1, 6)
@@ -105,16 +110,21 @@ def cottage(spot: Spot, colour: Array) -> None:
 
 Kinds = Sequence[tuple[Callable[[Spot, Array], None], str]]
 TREES: Kinds = [(fir, "leaf"), (fir, "leaf"), (tree, "leaf")]
+PEOPLE: Kinds = [(person, "cloth")]
+INDOORS: Kinds = [(plant, "leaf"), (person, "cloth"), (crate, "wood")]
 SEASIDE: Kinds = [(parasol, "bright"), (parasol, "bright"), (palm, "leaf"), (person, "cloth")]
 ANYTHING: Kinds = [*TREES[1:], (mound, "leaf"), (mound, "hill"), (person, "cloth")]
 
 
 def scatter(
-    canvas: Canvas, near_m: float, far_m: float, most: int, kinds: Kinds = ANYTHING
+    canvas: Canvas, depths: Sequence[float], kinds: Kinds = ANYTHING, aside: float = 0.6
 ) -> None:
-    """Put things of one or two kinds around, at most so many, each kind in a colour of a name."""
+    """Put things of one or two kinds at some distances, each kind in one colour of a name.
+
+    They are aside of where the viewer looks by up to a part of their distance.
+    """
     rng = canvas.rng
     coloured = [(draw, canvas.colour(name)) for draw, name in (pick(rng, kinds), pick(rng, kinds))]
-    for z in canvas.depths(near_m, far_m, 0, most):
+    for z in depths:
         draw, colour = pick(rng, coloured)
-        draw(canvas.spot(z * (rng.uniform(-0.6, 0.6) + np.tan(canvas.camera.yaw)), z), colour)
+        draw(canvas.spot(z * (rng.uniform(-aside, aside) + np.tan(canvas.camera.yaw)), z), colour)
