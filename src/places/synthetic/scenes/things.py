@@ -71,7 +71,7 @@ def palm(spot: Spot, leaf: Array) -> None:
 def plant(spot: Spot, leaf: Array) -> None:
     """Draw a plant with long leaves in a pot."""
     spot = spot.grown(0.8, 1.2)
-    _fronds(spot.moved(0, 0.33, 0.6), leaf, 1.4)
+    _fronds(spot.moved(0, 0.33, 0.5), leaf, 1.5)
     spot.slab((0, 0), (0.3, 0.35), spot.canvas.colour("paint"))
 
 
@@ -83,9 +83,9 @@ def crate(spot: Spot, colour: Array) -> None:
 def _fronds(spot: Spot, leaf: Array, rise: float) -> None:
     """Draw long leaves that hang over."""
     rng, far = spot.canvas.rng, np.linspace(0, 1, 6)
-    for turn in np.linspace(-0.2, np.pi + 0.2, 9) + rng.normal(0, 0.15, 9):
-        line = np.stack([far * np.cos(turn), far * (rise * np.sin(turn) + 0.3 - 0.8 * far)], 1)
-        spot.draw(line, leaf * rng.uniform(0.7, 1.1), 0.08, rng.uniform(0, 1))
+    for turn in np.linspace(0.1, np.pi - 0.1, 9) + rng.normal(0, 0.15, 9):
+        line = np.stack([far * np.cos(turn), far * (rise * np.sin(turn) + 0.2 - 0.6 * far)], 1)
+        spot.draw(line, leaf * rng.uniform(0.8, 1.2), 0.08, rng.uniform(0.2, 1))
 
 
 def parasol(spot: Spot, colour: Array) -> None:
