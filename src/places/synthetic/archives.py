@@ -77,7 +77,7 @@ def write_archives(
             raise DataError(problem, "choose another folder")
     (root / "pictures").mkdir(parents=True, exist_ok=True)
     for left in paths[0].parent.glob(".*.partial"):
-        left.unlink()  # by a run that was killed
+        left.unlink(missing_ok=True)  # by a run that was killed
     plan = {split: _plan(split, seed, count) for split, count in counts.items()}
     pictures = [picture for split in plan.values() for picture in split]
     with drawn(pictures, num_processes or os.cpu_count() or 1) as files:

@@ -12,7 +12,7 @@ from places.synthetic.scenes.view import COLUMNS, SIZE, Vector
 def castle(canvas: Canvas) -> None:
     """Draw walls and towers with battlements, a gate and flags."""
     look(canvas, (1.7, 8), (-0.05, 0.1))
-    rng, colour, meadow = canvas.rng, canvas.colour("stone"), canvas.surface("meadow")
+    rng, stones, meadow = canvas.rng, canvas.surface("masonry"), canvas.surface("meadow")
     ground(canvas, pick(rng, [meadow, meadow, canvas.surface("waves")]), 0.1)
     foot, roof = canvas.spot(rng.uniform(-8, 8), rng.uniform(50, 80)), canvas.colour("bright")
     wide, tall, rise = rng.uniform(28, 42), rng.uniform(8, 14), rng.uniform(0, 4)
@@ -21,17 +21,17 @@ def castle(canvas: Canvas) -> None:
     foot, gate, steep = foot.moved(0, rise), rng.uniform(-0.2, 0.2), rng.choice((0.0, 1.3))
     for aside in rng.uniform(-0.35, 0.35, int(rng.integers(1, 5))):
         size = (wide * rng.uniform(0.1, 0.2), tall * rng.uniform(1.4, 2.4))
-        _tower(foot.moved(aside * wide, 0), size, 0.93 * colour, roof, steep)
-    foot.slab((0, -0.5), (wide, tall + 0.5), canvas.surface("masonry", colour))
-    _battlements(foot.moved(0, tall), wide, colour)
+        _tower(foot.moved(aside * wide, 0), size, 0.93 * stones, roof, steep)
+    foot.slab((0, -0.5), (wide, tall + 0.5), stones)
+    _battlements(foot.moved(0, tall), wide, stones[4, 4])
     for slit in np.linspace(-0.4, 0.4, 6):
         foot.slab((slit * wide, 0.55 * tall), (0.5, 0.16 * tall), canvas.colour("pane"), 1)
     half = wide * rng.uniform(0.05, 0.08)
     arch = things.arc((gate * wide, 0.4 * tall), (half, half), (0, 1), 9)
-    foot.draw([(arch[0, 0], -0.5), *arch, (arch[-1, 0], -0.5)], 0.15 * colour)
+    foot.draw([(arch[0, 0], -0.5), *arch, (arch[-1, 0], -0.5)], 0.15 * stones[4, 4])
     for aside in pick(rng, [(-0.5, 0.5), (-0.5, gate - 0.12, gate + 0.12, 0.5)]):
         size = (wide * rng.uniform(0.1, 0.16), tall * rng.uniform(1.2, 1.7))
-        _tower(foot.moved(aside * wide, -1), size, colour, roof, steep)
+        _tower(foot.moved(aside * wide, -1), size, stones, roof, steep)
     things.scatter(canvas, canvas.depths(14, 45, 0, 6))
 
 
@@ -43,10 +43,9 @@ def _battlements(middle: Spot, width: float, colour: Array) -> None:
         middle.slab((x, -0.2), (step, 1.2 * step + 0.4), colour)
 
 
-def _tower(foot: Spot, size: Vector, colour: Array, roof: Array, steep: float) -> None:
+def _tower(foot: Spot, size: Vector, stones: Array, roof: Array, steep: float) -> None:
     """Draw a round tower of a width and a height, with a pointed roof or with battlements."""
-    canvas, (width, height) = foot.canvas, size
-    stones = canvas.surface("masonry", colour)[:80, :48]
+    canvas, (width, height), stones = foot.canvas, size, stones[:80, :48]
     things.pillar(foot, (width, width), height, stones)
     things.pillar(foot.moved(0, 0.88 * height), (1.2 * width, 1.2 * width), 0.12 * height, stones)
     for up in (0.35, 0.6):
@@ -56,9 +55,9 @@ def _tower(foot: Spot, size: Vector, colour: Array, roof: Array, steep: float) -
     for end, facing in ((-0.66 * width, 0.8), (0.66 * width, 0.1)):
         top.draw([(0, peak), (end, 0), (0.1 * width, 0)], roof, facing=facing)
     if not steep:
-        _battlements(top, 1.2 * width, colour)
+        _battlements(top, 1.2 * width, stones[4, 4])
     if canvas.rng.random() < 0.4:
-        top.draw([(0, peak), (0, peak + 4)], 0.2 * colour, 0.2)
+        top.draw([(0, peak), (0, peak + 4)], canvas.colour("dark"), 0.2)
         top.draw([(0, peak + 4), (2.2, peak + 3.2), (0, peak + 2.5)], canvas.colour("bright"))
 
 

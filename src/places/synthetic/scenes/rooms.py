@@ -85,7 +85,8 @@ def decorate(canvas: Canvas, here: Room) -> None:
     """Hang windows and pictures on the walls."""
     rng, top = canvas.rng, here.height * canvas.rng.uniform(0.75, 0.92)
     for _ in range(2):
-        image, width = pick(rng, [window(canvas), canvas.surface("picture")]), rng.uniform(0.5, 1.6)
+        image = window(canvas) if rng.random() < 0.5 else canvas.surface("picture")
+        width = rng.uniform(0.5, 1.6)
         wall, size = pick(rng, ["back", "left", "right"]), (width, width * rng.uniform(0.7, 1.1))
         start, end = (0.0, here.wide) if wall == "back" else (1.2, here.depth)
         here.hang(wall, rng.uniform(start, end - width), top, size, image)
