@@ -100,14 +100,15 @@ class Camera:
         return onto
 
     def project(self, points: Points) -> Array:
-        """Return the pixels (n, 2) of a polygon in space (n, 3); none if all of it is behind.
-
-        Points behind the camera are pulled forward, which puts them far outside of the picture.
-        """
+        """Return the pixels (n, 2) of a polygon in space (m, 3), cut off at the near plane."""
         corners = np.asarray(points, float) @ self.matrix[:, :3].T + self.matrix[:, 3]
-        if corners[:, 2].max() < NEAR_M:
-            return np.empty((0, 2))
-        corners += np.maximum(NEAR_M - corners[:, 2:], 0) * (SIZE / 2, SIZE / 2, 1)
+        is_seen = corners[:, 2] >= NEAR_M
+        if not is_seen.all():
+            ends = np.roll(corners, -1, axis=0)
+            part = (NEAR_M - corners[:, 2:]) / (ends[:, 2:] - corners[:, 2:] + 1e-12)
+            both = np.stack([corners, corners + part * (ends - corners)], 1)
+            is_cut = is_seen != np.roll(is_seen, -1)
+            corners = both[np.stack([is_seen, is_cut], 1)]
         pixels: Array = np.minimum(np.maximum(corners[:, :2] / corners[:, 2:], -4000), 4000)
         return pixels
 
