@@ -81,10 +81,12 @@ class Canvas:
             return
         mask = np.zeros((bottom - top, right - left), np.uint8)
         cv2.fillPoly(mask, [_fixed(outline - (left, top))], 255, cv2.LINE_AA, 4)
-        shift = np.array([(1.0, 0, -left), (0, 1, -top), (0, 0, 1)])
-        onto = shift if onto is None else shift @ onto
-        image, edge = layer.astype(np.uint8), cv2.BORDER_REPLICATE
-        seen = cv2.warpPerspective(image, onto, mask.shape[::-1], borderMode=edge)
+        if onto is None:
+            seen = layer[top:bottom, left:right]
+        else:
+            onto = np.array([(1, 0, -left), (0, 1, -top), (0, 0, 1)]) @ onto
+            image, edge = layer.astype(np.uint8), cv2.BORDER_REPLICATE
+            seen = cv2.warpPerspective(image, onto, mask.shape[::-1], borderMode=edge)
         _mix(self.pixels[top:bottom, left:right], seen, mask * np.float32(1 / 255))
 
     def blend(self, layer: Array, weight: Array) -> None:

@@ -89,7 +89,7 @@ def corridor(canvas: Canvas) -> None:
             here.hang(wall, z, 2.1, (width, 2.1), leaf)
         if has_rail:
             here.hang(wall, -1, up, (end, 0.12), rail)
-    last = pick(rng, [leaf, window(canvas), canvas.surface("picture")])
+    last = pick(rng, [leaf, canvas.surface("door"), window(canvas)])
     here.hang("back", here.wide / 2 - 0.6, 2.1, (1.2, 2.1), last)
     if rng.random() < 0.4:
         half, runner = rng.uniform(0.25, 0.4) * here.wide, canvas.surface("cloth")

@@ -97,14 +97,14 @@ def desert(canvas: Canvas) -> None:
     look(canvas, (2, 12), (-0.12, 0.1))
     rng, colour, horizon = canvas.rng, canvas.colour("sand"), canvas.camera.horizon
     ground(canvas, canvas.surface("sand", colour), 0.06)
-    for top in np.sort(rng.uniform(horizon - 15, 215, int(rng.integers(3, 6)))):
+    for top in canvas.depths(horizon - 15, 215, 3, 5)[::-1]:
         near = (top - horizon + 20) / 130
         crest = top - (6 + 26 * near) * line(canvas, rng.uniform(90, 200), 1)
         warp = noise(rng, (SIZE, SIZE), (50, 50), 2)
         phase = ROWS * rng.uniform(0.7, 1.1) + rng.uniform(-0.4, 0.4) * COLUMNS + 14 * near * warp
         ripples = np.sin(phase * (6 / (2 + 9 * near))) * np.clip((ROWS - crest) / 25, 0, 1)
         folds = noise(rng, (SIZE, SIZE), (90, rng.uniform(60, 110)), 1)
-        is_lee = relief(-np.abs(folds), 4) < 0.5
+        is_lee = np.diff(np.abs(folds), axis=1, append=0) > 0
         facing = np.where(is_lee, 0.03 + 0.08 * ripples, 0.7 + 0.28 * ripples + 0.1 * warp)
         ridge(canvas, crest, colour, facing, 300 * max(0, 1 - near))
     things.scatter(canvas, canvas.depths(8, 60, 0, 2))
@@ -155,5 +155,5 @@ def mountain(canvas: Canvas) -> None:
         ground(canvas, canvas.surface("waves"), 0.3)
         return
     ground(canvas, canvas.surface("meadow"), 0.2)
-    things.scatter(canvas, canvas.depths(30, 160, 0, 30), things.TREES)
+    things.scatter(canvas, canvas.depths(30, 160, 0, 24), things.TREES)
     things.scatter(canvas, canvas.depths(8, 40, 0, 3))

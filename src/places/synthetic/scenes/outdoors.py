@@ -39,8 +39,9 @@ def look(
     canvas.blend(cloud, cover * rng.uniform(0.4, 1))
     for distance_m in (150.0, 70.0)[: int(rng.integers(0, num_hills + 1))]:
         hill = line(canvas, rng.uniform(30, 120), 4) * rng.uniform(2, 9) + rng.uniform(2, 8)
-        facing, colour = np.full((SIZE, SIZE), 0.5), canvas.colour("hill")
-        ridge(canvas, canvas.camera.horizon - np.abs(hill), colour, facing, distance_m)
+        crest = np.stack([COLUMNS[0], canvas.camera.horizon - np.abs(hill[0])], 1)
+        foot = [(SIZE, canvas.camera.horizon + 1), (0, canvas.camera.horizon + 1)]
+        canvas.draw([*crest, *foot], light.lit(canvas.colour("hill"), 0.5, distance_m))
 
 
 def plane(canvas: Canvas, texture: Array, m_per_px: float) -> Array:

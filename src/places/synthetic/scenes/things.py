@@ -28,7 +28,7 @@ def tree(spot: Spot, leaf: Array) -> None:
     """Draw a tree with a crown of many tufts."""
     rng, spot, half = spot.canvas.rng, spot.grown(3, 9), spot.canvas.rng.uniform(0.2, 0.35)
     spot.draw([(0, 0), (0, 0.5)], 0.4 * leaf, 0.06)
-    for turn, far, size in rng.uniform((0, 0, 0.1), (2 * np.pi, 1, 0.25), (24, 3)):
+    for turn, far, size in rng.uniform((0, 0, 0.14), (2 * np.pi, 1, 0.3), (18, 3)):
         x, y = far**0.5 * np.cos(turn), far**0.5 * np.sin(turn)
         facing = min(max(0.5 + 0.4 * (y - x), 0), 1)
         spot.draw([(half * x, 0.66 + 0.3 * y)], leaf, size, facing)
