@@ -36,7 +36,7 @@ def bedroom(canvas: Canvas) -> None:
         canvas.box((here.right - 0.7, 0, back - 2.6), (0.7, 2.1, 1.4), doors)
     if rng.random() < 0.5:
         lamps(canvas, here)
-    scatter(canvas, canvas.depths(2.2, 0.8 * here.depth, 0, 1), INDOORS, 0.3)
+    scatter(canvas, canvas.depths(2.2, 0.8 * here.depth, 0, 1), INDOORS, 0.5)
 
 
 def kitchen(canvas: Canvas) -> None:
@@ -63,7 +63,7 @@ def kitchen(canvas: Canvas) -> None:
         canvas.box((x, 0, 1.9), (length, 0.86, 0.7), doors[:, :72], colour)
         canvas.box((x - 0.05, 0.86, 1.85), (length + 0.1, 0.05, 0.8), counter)
     lamps(canvas, here)
-    scatter(canvas, canvas.depths(2.2, 0.8 * here.depth, 0, 1), INDOORS, 0.3)
+    scatter(canvas, canvas.depths(2.2, 0.8 * here.depth, 0, 1), INDOORS, 0.5)
 
 
 def _appliances(canvas: Canvas, here: Room, steel: Array) -> None:
