@@ -45,7 +45,7 @@ def _battlements(middle: Spot, width: float, colour: Array) -> None:
 
 def _tower(foot: Spot, size: Vector, stones: Array, roof: Array, steep: float) -> None:
     """Draw a round tower of a width and a height, with a pointed roof or with battlements."""
-    canvas, (width, height), stones = foot.canvas, size, stones[:80, :48]
+    canvas, (width, height), stones = foot.canvas, size, stones[:, :48]
     things.pillar(foot, (width, width), height, stones)
     things.pillar(foot.moved(0, 0.88 * height), (1.2 * width, 1.2 * width), 0.12 * height, stones)
     for up in (0.35, 0.6):
@@ -130,7 +130,7 @@ def _facade(canvas: Canvas) -> Array:
     panes = [glass, 0.85 * glass, 1.1 * glass]
     if light.is_dark:
         panes = [0.3 * glass, 0.4 * glass, canvas.colour("lamp") * rng.uniform(0.7, 1)]
-    cell, count = int(rng.integers(3, 7)), (int(rng.integers(14, 40)), int(rng.integers(6, 14)))
+    cell, count = int(rng.integers(2, 6)), (int(rng.integers(14, 40)), int(rng.integers(6, 14)))
     texture = woven(rng, Pattern((cell, cell), 0.12, count), panes, frame)
     style = rng.integers(3)
     if style == 0:

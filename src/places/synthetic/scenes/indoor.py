@@ -12,29 +12,32 @@ def bedroom(canvas: Canvas) -> None:
     """Draw a bed with headboard, pillows and blanket, bedside tables and lamps."""
     here = enter(canvas, (3.4, 4.8), (3.2, 4.2))
     decorate(canvas, here)
-    rng, frame, white, back = canvas.rng, canvas.colour("wood"), canvas.colour("white"), here.depth
+    rng, frame, back = canvas.rng, canvas.colour("wood"), here.depth
+    sheet = canvas.colour(pick(rng, ["white", "white", "paint"]))
     wide, long, high = rng.uniform(1.2, 2.0), rng.uniform(1.9, 2.2), rng.uniform(0.4, 0.65)
     x, z = rng.uniform(here.left + 0.6, here.right - wide - 0.6), back - long - 0.1
     for side in (x - 0.55, x + wide + 0.1):
         canvas.box((side, 0, back - 0.45), (0.45, 0.55, 0.4), frame)
-        if rng.random() < 0.7:
+        if rng.random() < 0.85:
             lamp = canvas.spot(side + 0.22, back - 0.25, 0.55)
             lamp.draw([(0, 0), (0, 0.3)], 0.6 * frame, 0.03)
             shade = [(-0.1, 0.5), (0.1, 0.5), (0.17, 0.25), (-0.17, 0.25)]
             lamp.draw(shade, canvas.colour("lamp"), facing=1)
     canvas.box((x - 0.05, 0, back - 0.1), (wide + 0.1, rng.uniform(0.9, 1.4), 0.1), frame)
     canvas.box((x, 0, z), (wide, 0.25, long), frame)
-    canvas.box((x, 0.25, z), (wide, high - 0.25, long), white)
+    canvas.box((x, 0.25, z), (wide, high - 0.25, long), sheet)
     low, cover = rng.uniform(0.1, 0.25), long * rng.uniform(0.55, 0.75)
     blanket = (wide + 0.06, high + 0.02 - low, cover)
     canvas.box((x - 0.03, low, z - 0.03), blanket, canvas.surface("cloth"))
-    cushion, count = canvas.colour(pick(rng, ["white", "paint"])), round(wide)
+    count = round(wide)
     for pillow in np.arange(0.1, count) * wide / count:
-        canvas.box((x + pillow, high, back - 0.6), (0.8 * wide / count, 0.16, 0.4), cushion)
+        canvas.box(
+            (x + pillow, high, back - 0.6), (0.8 * wide / count, 0.2, 0.4), canvas.colour("white")
+        )
     if rng.random() < 0.4:
         doors = np.tile(canvas.surface("cupboard"), (1, 2, 1))
         canvas.box((here.right - 0.7, 0, back - 2.6), (0.7, 2.1, 1.4), doors)
-    if rng.random() < 0.5:
+    if rng.random() < 0.3:
         lamps(canvas, here)
     scatter(canvas, canvas.depths(2.2, 0.8 * here.depth, 0, 1), INDOORS, 0.5)
 

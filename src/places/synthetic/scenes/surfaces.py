@@ -31,9 +31,11 @@ _CHECKS = Pattern((8, 8), 0.08, (14, 14), 0.85, is_checked=True)
 _STRIPES = Pattern((64, 6), 0, (1, 20), is_checked=True)
 _SQUARES = Pattern((10, 10), 0.04, (16, 16), 0.75)
 _PLANKS = Pattern((4, 32), 0.1, (48, 6), 0.7, is_brick=True)
+_PLASTER = Pattern((40, 40), 0.05)
 GRAIN = Pattern((20, 20), 0.08)
-_GAPS, _KNOB = [(0, 1, 0, 24, 0.45), (0, 32, 0, 1, 0.45)], (19, 22, 3, 6, "metal")
-_FLOORS, _WALLS = (_PLANKS, _SQUARES, GRAIN), (_BRICKS, _SQUARES, GRAIN, GRAIN)
+_GAPS = [(0, 1, 0, 24, 0.4), (0, 32, 0, 1, 0.4)]
+_HANDLE, _KNOB = (11, 19, 2, 5, 0.2), (22, 24, 3, 6, "dark")
+_FLOORS, _WALLS = (_PLANKS, _SQUARES, GRAIN), (_BRICKS, _SQUARES, _PLASTER, _PLASTER)
 # The colours of a surface, of which a shade is a darker first one, and its pattern. A name that is
 # missing here is the grain of that colour.
 SURFACES: dict[str, list[tuple[list[str], Pattern]]] = {
@@ -41,19 +43,25 @@ SURFACES: dict[str, list[tuple[list[str], Pattern]]] = {
     "crowd": [(["cloth", "bright", "paint"], Pattern((3, 3), 0.2, (14, 60), 0.5))],
     "floor": [*((["wood"], kind) for kind in _FLOORS), (["wood", "paint"], _CHECKS)],
     "leaf": [(["leaf"], Pattern((12, 12), 0.2))],
-    "masonry": [(["stone"], _BRICKS)],
+    "masonry": [(["stone"], Pattern((8, 14), 0.12, (8, 14), 0.7, is_brick=True))],
     "meadow": [(["meadow"], Pattern((24, 24), 0.13))],
     "picture": [(["paint", "cloth", "bright"], Pattern((5, 5), 0.1, (4, 4)))],
     "pile": [(["paint", "cloth", "bright"], Pattern((6, 24), 0.1, (4, 1), 0.6))],
     "stripes": [(["grass", "shade"], Pattern((128, 8), 0, (1, 16), is_checked=True))],
-    "tiles": [(["paint"], Pattern((8, 8), 0.06, (6, 30), 1.2))],
+    "tiles": [(["paint"], Pattern((8, 8), 0.06, (6, 30), 1.6))],
     "wall": [*((["paint"], kind) for kind in _WALLS), (["paint", "shade"], _STRIPES)],
     "waves": [(["sea"], Pattern((3, 14), 0.16))],
 }
 # Patches one on the other: first and end row, first and end column, and their colour or how bright
 # they are beside the first one, which lies under all others.
 INLAYS: dict[str, list[tuple[int, int, int, int, str | float]]] = {
-    "cupboard": [(0, 32, 0, 24, "wood"), *_GAPS, (5, 28, 5, 20, 0.7), (6, 28, 6, 20, 0.93), _KNOB],
+    "cupboard": [
+        (0, 32, 0, 24, "wood"),
+        *_GAPS,
+        (5, 28, 5, 20, 0.7),
+        (6, 28, 6, 20, 0.93),
+        _HANDLE,
+    ],
     "door": [(0, 40, 0, 20, "white"), (2, 40, 2, 18, "wood"), (8, 18, 6, 14, "wood"), _KNOB],
     "oven": [
         (0, 40, 0, 40, "metal"),
