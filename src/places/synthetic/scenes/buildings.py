@@ -14,7 +14,8 @@ def castle(canvas: Canvas) -> None:
     look(canvas, (1.7, 8), (-0.05, 0.1))
     rng, stones, meadow = canvas.rng, canvas.surface("masonry"), canvas.surface("meadow")
     ground(canvas, pick(rng, [meadow, meadow, canvas.surface("waves")]), 0.1)
-    foot, roof = canvas.spot(rng.uniform(-8, 8), rng.uniform(50, 80)), canvas.colour("bright")
+    roof, foot = canvas.colour("bright"), canvas.spot(rng.uniform(-8, 8), rng.uniform(50, 80))
+    foot = foot._replace(distance_m=10)  # so that no haze hides what the picture is about
     wide, tall, rise = rng.uniform(28, 42), rng.uniform(8, 14), rng.uniform(0, 4)
     bank = things.arc((0, -1.5), (0.9 * wide, rise + 1.5), (1, 0), 24)
     foot.draw(bank + rng.normal(0, 0.15, (24, 2)), meadow.mean((0, 1)))
