@@ -7,7 +7,8 @@ from tests.data.packing.official import train_files, write_tar
 
 from places.cli.main import main
 from places.data.packing.pack import pack
-from places.synthetic import archives as synthetic
+from places.synthetic import pictures as synthetic
+from places.synthetic.scenes.draw import draw_scene
 
 SIZES = [word for pair in SAMPLE_SIZES.items() for word in pair]
 
@@ -32,7 +33,6 @@ def _draw(root: Path, *words: str) -> int:
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The categories that are drawn from now on."""
     categories: list[str] = []
-    draw_scene = synthetic.draw_scene
 
     def draw(category: str, *rest: object) -> object:
         categories.append(category)

@@ -9,7 +9,7 @@ from places import __version__
 from places.data.packing.official import synthetic_md5
 from places.data.shards.manifest import load_manifest, manifest_path, read_fields
 from places.errors import DataError
-from places.synthetic.archives import ARCHIVES, LISTS
+from places.synthetic.archives import ARCHIVES, archives_in
 
 
 class Drawing(NamedTuple):
@@ -23,11 +23,6 @@ class Drawing(NamedTuple):
     def __str__(self) -> str:
         """Return it as it is typed."""
         return " ".join(f"--{name} {value}" for name, value in self._asdict().items())
-
-
-def archives_in(root: Path) -> list[Path]:
-    """Return the archives of a sample: train, val, test and the lists."""
-    return [root / "archives" / name for name in (*ARCHIVES.values(), LISTS)]
 
 
 def check_folder(root: Path, asked: Drawing) -> bool:
@@ -49,27 +44,9 @@ def check_folder(root: Path, asked: Drawing) -> bool:
                 f"choose another --root, or remove this one:  rm -r {root}",
             )
     return any((root / "pictures").glob("*.jpg")) and all(
-        record and record["made_by"] == f"places {__version__}" and _is_whole(path)
+        record and record["made_by"] == f"places {__version__}" and _is_whole(path, record["md5"])
         for path, record in zip(archives_in(root), records, strict=True)
     )
-
-
-def _packed_counts(root: Path, split: str) -> set[int]:
-    """Return the number of pictures that are packed of a split, if any are; refuse other data."""
-    is_packed = manifest_path(root, split).exists()
-    manifest = load_manifest(root, split) if is_packed else None
-    if manifest and manifest.synthetic:
-        return {manifest.num_samples}
-    if manifest or any(root.glob(f"{split}-*.tar")):
-        raise DataError(
-            f"{root} holds data of split {split!r} that were not drawn",
-            "choose another folder:  --root FOLDER",
-        )
-    return set()
-
-
-def _join(numbers: set[int]) -> str:
-    return " and ".join(f"{number:,}" for number in sorted(numbers)) or "unknown"
 
 
 def is_packed_from(root: Path, archives: list[Path]) -> bool:
@@ -83,6 +60,7 @@ def is_packed_from(root: Path, archives: list[Path]) -> bool:
 
 
 def _record(archive: Path) -> dict[str, Any] | None:
+    """Return the JSON beside an archive that was drawn."""
     if synthetic_md5(archive) is None:
         return None
     text = archive.with_name(f"{archive.name}.json").read_text(encoding="utf-8")
@@ -90,8 +68,24 @@ def _record(archive: Path) -> dict[str, Any] | None:
     return fields
 
 
-def _is_whole(archive: Path) -> bool:
+def _packed_counts(root: Path, split: str) -> set[int]:
+    """Return the number of pictures that are packed of a split, if any are; refuse other data."""
+    is_packed = manifest_path(root, split).exists()
+    manifest = load_manifest(root, split) if is_packed else None
+    if manifest and manifest.synthetic:
+        return {manifest.num_samples}
+    if manifest or any(root.glob(f"{split}-*.tar")):
+        problem = f"{root} holds data of split {split!r} that were not drawn"
+        raise DataError(problem, "choose another folder:  --root FOLDER")
+    return set()
+
+
+def _join(numbers: set[int]) -> str:
+    return " and ".join(f"{number:,}" for number in sorted(numbers)) or "unknown"
+
+
+def _is_whole(archive: Path, md5: str) -> bool:
     if not archive.is_file():
         return False
     with archive.open("rb") as file:
-        return hashlib.file_digest(file, "md5").hexdigest() == synthetic_md5(archive)
+        return hashlib.file_digest(file, "md5").hexdigest() == md5

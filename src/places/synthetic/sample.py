@@ -5,8 +5,8 @@ from pathlib import Path
 from places.console import progress
 from places.data.packing.pack import pack
 from places.errors import DataError
-from places.synthetic.archives import write_archives
-from places.synthetic.existing import Drawing, archives_in, check_folder, is_packed_from
+from places.synthetic.archives import archives_in, write_archives
+from places.synthetic.existing import Drawing, check_folder, is_packed_from
 
 
 def sample(
@@ -35,19 +35,14 @@ def sample(
     Raises:
         DataError: The folder holds other data, or cannot be written to.
     """
-    asked = Drawing(seed, num_train, num_val, num_test)
+    asked, archives = Drawing(seed, num_train, num_val, num_test), archives_in(root)
     try:
-        is_drawn = check_folder(root, asked)
-        archives = archives_in(root) if is_drawn else _draw(root, asked)
+        if check_folder(root, asked):
+            print(f"drawn before: {root / 'archives'}")
+        else:
+            with progress("drawing", sum(asked[1:]), "pictures") as counter:
+                write_archives(root, **asked._asdict(), progress=counter.advance)
     except OSError as error:
         raise DataError(f"drawing into {root} failed: {error}") from error
-    if is_drawn:
-        print(f"drawn before: {root / 'archives'}")
     # Another version of places may have drawn what is packed.
     return pack(archives, root, force=not is_packed_from(root, archives))
-
-
-def _draw(root: Path, asked: Drawing) -> list[Path]:
-    num_pictures = asked.num_train + asked.num_val + asked.num_test
-    with progress("drawing", num_pictures, "pictures") as counter:
-        return write_archives(root, **asked._asdict(), progress=counter.advance)
