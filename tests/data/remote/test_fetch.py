@@ -623,9 +623,10 @@ def test_a_process_that_ends_does_not_complain_about_the_server(
     manifest = fetch_manifest(root.as_uri(), "train", tmp_path / "cache")
     num_reads = 0
 
-    def end(*_: object) -> bytes:
+    def end(*_: object) -> Iterator[answers.Part]:
         nonlocal num_reads
         num_reads += 1
+        yield from ()
         raise RuntimeError("cannot schedule new futures after shutdown")
 
     monkeypatch.setattr(download, "ask", end)
