@@ -17,61 +17,39 @@ from tempfile import TemporaryDirectory
 from places.data.remote.cache import CacheFolder, Wait, cache_error, locked
 from places.data.remote.download import MissingFileError, complete, read_file
 from places.data.remote.urls import RemotePath, open_url, without_credentials
-from places.data.shards.manifest import Manifest, index_path, load_manifest, manifest_path
+from places.data.shards.manifest import Manifest, Shard, index_path, load_manifest, manifest_path
 from places.errors import DataError
 
 _logger = logging.getLogger("places.data.remote.fetch")
 
 
-class Fetcher:
-    """Opens shards, fetching them if need be. Safe to use from many threads and processes.
+def open_shard(
+    folder: CacheFolder, remote: RemotePath, shard: Shard, stop: threading.Event
+) -> int | Wait:
+    """Return a new read-only descriptor of a shard, fetched if need be, or why there is none yet.
 
     Args:
-        url: The folder with the shards.
-        manifest: What `fetch_manifest` returned for it.
-        cache_size_bytes: The most bytes of the whole cache, over all splits and URLs.
+        folder: Where it is kept.
+        remote: The folder with the shards.
+        shard: The shard.
+        stop: Set by another thread to end this early.
+
+    Raises:
+        DataError: It is missing or damaged.
+        StorageError: It cannot be fetched or kept.
     """
-
-    def __init__(self, url: str, manifest: Manifest, cache_size_bytes: int) -> None:
-        self._remote = open_url(url)
-        self._shards = manifest.shards
-        self.folder = CacheFolder(manifest.root, cache_size_bytes)
-
-    def open(self, shard: int) -> int | None:
-        """Return a new read-only descriptor of a shard, or `None` if it is not in the cache."""
-        return self.folder.open(self._shards[shard].name, self._shards[shard].size_bytes)
-
-    def open_or_fetch(self, shard: int, stop: threading.Event) -> int | Wait:
-        """Return a new read-only descriptor of a shard, or why there is none yet.
-
-        Args:
-            shard: Its number.
-            stop: Set by another thread to end this early.
-
-        Raises:
-            DataError: It is missing or damaged.
-            StorageError: It cannot be fetched or kept.
-        """
-        wanted = self._shards[shard]
-        try:
-            file = self.open(shard)
-            if file is not None:
-                return file
-            part = self.folder.claim(wanted.name, wanted.size_bytes)
+    try:
+        file = folder.open(shard.name, shard.size_bytes)
+        if file is not None:
+            return file
+        with folder.claimed(shard.name, shard.size_bytes) as part:
             if isinstance(part, Wait):
                 return part
-            try:
-                remote = self._remote.file(wanted.name, wanted.size_bytes)
-                _fetch(remote, wanted.sha256, part, stop)
-            except BaseException:
-                self.folder.give_up(part, wanted.name, wanted.size_bytes)
-                raise
-            self.folder.install(part, wanted.name, wanted.size_bytes)
-            file = self.open(shard)
-        except OSError as error:  # those of the network are DataErrors by now
-            what = f"cannot keep {wanted.name} in {self.folder.folder}"
-            raise cache_error(what, error) from error
-        return Wait.BUSY if file is None else file
+            _fetch(remote.file(shard.name, shard.size_bytes), shard.sha256, part, stop)
+        file = folder.open(shard.name, shard.size_bytes)
+    except OSError as error:  # those of the network are DataErrors by now
+        raise cache_error(f"cannot keep {shard.name} in {folder.folder}", error) from error
+    return Wait.BUSY if file is None else file
 
 
 def fetch_manifest(

@@ -1,7 +1,9 @@
 """When which shard is read, and how many bytes of shards a run needs at a time: pure numpy."""
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -77,15 +79,7 @@ def longest_horizon(
     Returns:
         At least `shortest`, or `None` if not even that one fits.
     """
-    fits, too_long = shortest, int(uses.last_step.max(initial=0)) + 1
-    if peak_bytes(uses, sizes_bytes, shortest) > limit_bytes:
-        return None
-    if peak_bytes(uses, sizes_bytes, too_long) <= limit_bytes:
-        return max(shortest, too_long)
-    while too_long - fits > 1:
-        middle = (fits + too_long) // 2
-        if peak_bytes(uses, sizes_bytes, middle) <= limit_bytes:
-            fits = middle
-        else:
-            too_long = middle
-    return fits
+    longest = max(shortest, int(uses.last_step.max(initial=0)) + 1)
+    horizons = range(shortest, longest + 1)
+    num_fitting = bisect_right(horizons, limit_bytes, key=partial(peak_bytes, uses, sizes_bytes))
+    return horizons[num_fitting - 1] if num_fitting else None
