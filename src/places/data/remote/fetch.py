@@ -85,7 +85,9 @@ def fetch_manifest(
             _fetch_index(remote, manifest, kept)
         for folder in cache.glob(f"{place}-*"):
             if folder != manifest.root and manifest_path(folder, split).exists():
-                _remove_index(folder, split)
+                with locked(folder / "lock"):  # processes that have the files open keep them
+                    manifest_path(folder, split).unlink(missing_ok=True)
+                    index_path(folder, split).unlink(missing_ok=True)
     except OSError as error:  # those of the network are DataErrors by now
         raise cache_error(f"cannot use the cache {cache}", error) from error
     return manifest
@@ -108,12 +110,7 @@ def _fetch(remote: RemotePath, sha256: str, part: int, stop: threading.Event) ->
                 return
             _logger.warning("%s arrived damaged: SHA-256 %s", remote.shown, found)
             file.truncate(0)
-    raise DataError(
-        f"{remote.shown} is not the file that its manifest describes",
-        f"SHA-256 of its manifest:  {sha256}",
-        f"SHA-256 found:            {found}",
-        "put the shard and its manifest there again, both of the same run of places pack",
-    )
+    raise _wrong_sum(remote, ("file", "the shard and its manifest"), sha256, found)
 
 
 def _read_manifest(folder: RemotePath, split: str) -> tuple[Manifest, bytes]:
@@ -122,7 +119,12 @@ def _read_manifest(folder: RemotePath, split: str) -> tuple[Manifest, bytes]:
     try:
         data = read_file(remote)
     except MissingFileError as error:
-        raise _no_manifest(folder, split) from error
+        archive = "train_256_places365standard.tar" if split == "train" else f"{split}_256.tar"
+        raise DataError(
+            f"no shards for split {split!r} at {folder.shown}",
+            f"looked for: {remote.shown}",
+            f"make them:  places pack {archive} --root FOLDER, then copy FOLDER to {folder.shown}",
+        ) from error
     with TemporaryDirectory() as temporary:
         path = Path(temporary) / name
         path.write_bytes(data)
@@ -146,29 +148,17 @@ def _fetch_index(remote: RemotePath, manifest: Manifest, kept: CacheFolder) -> N
     file = remote.file(path.name)
     data = read_file(file)
     if _sha256(data) != manifest.index_sha256:
-        raise DataError(
-            f"{file.shown} is not the index that its manifest describes",
-            f"SHA-256 of its manifest:  {manifest.index_sha256}",
-            f"SHA-256 found:            {_sha256(data)}",
-            "put index and manifest there again, both of the same run of places pack",
-        )
+        words = "index", "index and manifest"
+        raise _wrong_sum(file, words, manifest.index_sha256, _sha256(data))
     kept.keep(path.name, data)
 
 
-def _remove_index(folder: Path, split: str) -> None:
-    """Remove manifest and index of replaced data; processes that have them open keep them."""
-    with locked(folder / "lock"):
-        for path in (manifest_path(folder, split), index_path(folder, split)):
-            path.unlink(missing_ok=True)
-
-
-def _no_manifest(remote: RemotePath, split: str) -> DataError:
-    shown = remote.shown
-    archive = "train_256_places365standard.tar" if split == "train" else f"{split}_256.tar"
+def _wrong_sum(file: RemotePath, words: tuple[str, str], expected: str, found: str) -> DataError:
     return DataError(
-        f"no shards for split {split!r} at {shown}",
-        f"looked for: {remote.file(f'{split}.json').shown}",
-        f"make them:  places pack {archive} --root FOLDER, then copy FOLDER to {shown}",
+        f"{file.shown} is not the {words[0]} that its manifest describes",
+        f"SHA-256 of its manifest:  {expected}",
+        f"SHA-256 found:            {found}",
+        f"put {words[1]} there again, both of the same run of places pack",
     )
 
 

@@ -67,11 +67,6 @@ class Shards:
         """Return in words where a sample lies."""
         return f"{self._paths[entry[2]]} at byte {entry[0]:,}"
 
-    @property
-    def are_remote(self) -> bool:
-        """Whether the shards are fetched; then `follow` and `advance` tell when which is read."""
-        return self._remote is not None
-
     def follow(self, samples: Ids, batch_size: int, first_step: int) -> None:
         """Fetch remote shards ahead, in the order of an epoch.
 

@@ -43,33 +43,10 @@ class Batch(TypedDict):
     error: list[str]  # N texts, empty for readable pictures
 
 
-OpenBatch = Callable[[Ids], Callable[[int, Pixels], Sample]]
+LoadRow = Callable[[int, Pixels], Sample]
+OpenBatch = Callable[[Ids], LoadRow]
 
-
-class _Memory:
-    """Memory for batches, used again once nobody holds the batch before, in a later epoch too.
-
-    Fresh memory for each batch would cost 5 % of the loader's time in page faults.
-    """
-
-    def __init__(self) -> None:
-        self._free: deque[Pixels] = deque()
-
-    def take(self, shape: tuple[int, ...]) -> Pixels:
-        """Return an array with any content; once nobody holds it, it is used again."""
-        try:
-            whole = self._free.pop()
-        except IndexError:
-            whole = np.empty(shape, np.uint8)
-        if whole.shape != shape:
-            whole = np.empty(shape, np.uint8)
-        # A tensor made of the view holds the view, and so do all tensors that share its memory.
-        view = whole[:]
-        weakref.finalize(view, self._free.append, whole).atexit = False
-        return view
-
-
-_memory = _Memory()
+_free_memory: deque[Pixels] = deque()
 
 
 def stream(
@@ -109,7 +86,7 @@ def stream(
             if pin_memory:  # PyTorch keeps page-locked memory for the next batch itself
                 images = torch.empty(shape, dtype=torch.uint8, pin_memory=True)
             else:
-                images = torch.from_numpy(_memory.take(shape))
+                images = torch.from_numpy(_memory(shape))
             load, pixels = open_batch(ids), images.numpy()
             rows = range(len(ids))
             parts = [rows[i : i + _ROWS_PER_TASK] for i in range(0, len(ids), _ROWS_PER_TASK)]
@@ -128,9 +105,24 @@ def stream(
             pool.shutdown(cancel_futures=True)
 
 
-def _load(
-    load: Callable[[int, Pixels], Sample], rows: range, ids: Ids, pixels: Pixels
-) -> list[Sample]:
+def _memory(shape: tuple[int, ...]) -> Pixels:
+    """Return an array with any content; once nobody holds it, it is used again, by any epoch.
+
+    Fresh memory for each batch would cost 5 % of the loader's time in page faults.
+    """
+    try:
+        whole = _free_memory.pop()
+    except IndexError:
+        whole = np.empty(shape, np.uint8)
+    if whole.shape != shape:
+        whole = np.empty(shape, np.uint8)
+    # A tensor made of the view holds the view, and so do all tensors that share its memory.
+    view = whole[:]
+    weakref.finalize(view, _free_memory.append, whole).atexit = False
+    return view
+
+
+def _load(load: LoadRow, rows: range, ids: Ids, pixels: Pixels) -> list[Sample]:
     samples = []
     for row in rows:
         if ids[row] == PADDING:
