@@ -110,7 +110,7 @@ def _fetch(remote: RemotePath, sha256: str, part: int, stop: threading.Event) ->
                 return
             _logger.warning("%s arrived damaged: SHA-256 %s", remote.shown, found)
             file.truncate(0)
-    raise _wrong_sum(remote, ("file", "the shard and its manifest"), sha256, found)
+    raise _wrong_sum(remote, "file", "the shard and its manifest", sha256, found)
 
 
 def _read_manifest(folder: RemotePath, split: str) -> tuple[Manifest, bytes]:
@@ -148,17 +148,17 @@ def _fetch_index(remote: RemotePath, manifest: Manifest, kept: CacheFolder) -> N
     file = remote.file(path.name)
     data = read_file(file)
     if _sha256(data) != manifest.index_sha256:
-        words = "index", "index and manifest"
-        raise _wrong_sum(file, words, manifest.index_sha256, _sha256(data))
+        sums = manifest.index_sha256, _sha256(data)
+        raise _wrong_sum(file, "index", "index and manifest", *sums)
     kept.keep(path.name, data)
 
 
-def _wrong_sum(file: RemotePath, words: tuple[str, str], expected: str, found: str) -> DataError:
+def _wrong_sum(file: RemotePath, kind: str, both: str, expected: str, found: str) -> DataError:
     return DataError(
-        f"{file.shown} is not the {words[0]} that its manifest describes",
+        f"{file.shown} is not the {kind} that its manifest describes",
         f"SHA-256 of its manifest:  {expected}",
         f"SHA-256 found:            {found}",
-        f"put {words[1]} there again, both of the same run of places pack",
+        f"put {both} there again, both of the same run of places pack",
     )
 
 

@@ -41,11 +41,7 @@ class RemoteShards:
     """
 
     def __init__(
-        self,
-        url: str,
-        manifest: Manifest,
-        cache_size_bytes: int,
-        prefetch_share: float = 1.0,
+        self, url: str, manifest: Manifest, cache_size_bytes: int, prefetch_share: float = 1.0
     ) -> None:
         self._shards = manifest.shards
         self._remote = open_url(url)
@@ -138,12 +134,10 @@ class RemoteShards:
                 raise type(failed)(failed.message, *failed.hint)
         try:
             return open_shard(self._folder, self._remote, self._shards[shard], stop)
-        except StoppedError:
-            raise
         except DataError as error:
             with self._changed:
-                if shard in self._steps:  # later calls fail at once, not after as many tries
-                    self._failed[shard] = error
+                if shard in self._steps and not isinstance(error, StoppedError):
+                    self._failed[shard] = error  # later calls fail at once, not after as many tries
             raise
 
     def _prefetch(self, stop: threading.Event) -> None:

@@ -13,17 +13,11 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class ShardUses:
-    """Which shards an epoch reads, and when.
+    """Which shards an epoch reads, and when: arrays `(num_used,)` int64."""
 
-    Args:
-        shards: `(num_used,)` int64, the numbers of the shards in order of first use.
-        first_step: `(num_used,)` int64, the first batch that reads each of `shards`.
-        last_step: `(num_used,)` int64, the last batch that reads each of `shards`.
-    """
-
-    shards: Ints
-    first_step: Ints
-    last_step: Ints
+    shards: Ints  # the numbers of the shards in order of first use
+    first_step: Ints  # the first batch that reads each of `shards`
+    last_step: Ints  # the last batch that reads each of `shards`
 
 
 def shard_uses(shard_of_row: npt.NDArray[np.integer], batch_size: int) -> ShardUses:

@@ -19,17 +19,11 @@ def is_url(root: str) -> bool:
 
 @dataclass(frozen=True)
 class RemotePath:
-    """A file or a folder behind a URL.
+    """A file or a folder behind a URL."""
 
-    Args:
-        url: Its URL, with credentials and query if it needs them.
-        files: The fsspec file system that reads it.
-        size_bytes: The size that the file must have; `None` if that is not known.
-    """
-
-    url: str
-    files: Any
-    size_bytes: int | None = None
+    url: str  # with credentials and query if it needs them
+    files: Any  # the fsspec file system that reads it
+    size_bytes: int | None = None  # that the file must have, if known
 
     @property
     def shown(self) -> str:

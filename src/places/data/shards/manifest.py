@@ -35,33 +35,19 @@ class Shard:
 
 @dataclass(frozen=True)
 class Manifest:
-    """One split of a data set in shards.
+    """One split of a data set in shards."""
 
-    Args:
-        root: The folder that holds the shards.
-        split: "train", "val" or "test".
-        variant: "standard", "challenge", or "folder" for pictures from elsewhere.
-        size: "256" or "large" for official pictures, "original" for others.
-        synthetic: Whether the pictures were drawn by `places sample`.
-        seed: The seed of the order of the train split.
-        categories: The names of the labels; the position is the label.
-        labelled: Whether every picture has a label.
-        shards: The tars, in order.
-        index_sha256: SHA-256 of the index file, in hex.
-        version: The version of the format.
-    """
-
-    root: Path
-    split: str
-    variant: str
-    size: str
-    synthetic: bool
-    seed: int
-    categories: tuple[str, ...]
-    labelled: bool
-    shards: tuple[Shard, ...]
-    index_sha256: str
-    version: int = VERSION
+    root: Path  # the folder that holds the shards
+    split: str  # "train", "val" or "test"
+    variant: str  # "standard", "challenge", or "folder" for pictures from elsewhere
+    size: str  # "256" or "large" for official pictures, "original" for others
+    synthetic: bool  # whether the pictures were drawn by `places sample`
+    seed: int  # of the order of the train split
+    categories: tuple[str, ...]  # the names of the labels; the position is the label
+    labelled: bool  # whether every picture has a label
+    shards: tuple[Shard, ...]  # in order
+    index_sha256: str  # SHA-256 of the index file, in hex
+    version: int = VERSION  # of the format
 
     @property
     def num_samples(self) -> int:

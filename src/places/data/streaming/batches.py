@@ -26,21 +26,13 @@ _CROP_STREAM = 3  # keeps the numbers of crops apart from those that plan.train_
 
 @dataclass(frozen=True)
 class Workers:
-    """Who decodes how much.
+    """Who decodes how much."""
 
-    Args:
-        rank: Number of this process.
-        num_ranks: Number of processes that share each batch.
-        num_threads: Decoding threads of this process.
-        pin_memory: See `places.data.streaming.stream.stream`.
-        num_ranks_per_node: Processes that share a machine, and its cache of remote shards.
-    """
-
-    rank: int = 0
-    num_ranks: int = 1
-    num_threads: int = 2
-    pin_memory: bool = False
-    num_ranks_per_node: int = 1
+    rank: int = 0  # number of this process
+    num_ranks: int = 1  # processes that share each batch
+    num_threads: int = 2  # decoding threads of this process
+    pin_memory: bool = False  # see `places.data.streaming.stream.stream`
+    num_ranks_per_node: int = 1  # processes that share a machine, and its cache of remote shards
 
     def share_of_node(self, ids: Ids, batch_size: int) -> tuple[Ids, int]:
         """Return what all processes of this node read of an epoch, and how much in each step."""

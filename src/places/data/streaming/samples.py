@@ -19,17 +19,11 @@ _TRAIN_SHARE = 0.8  # of the cache
 
 @dataclass(frozen=True)
 class SplitSamples:
-    """Where the samples of a split come from.
+    """Where the samples of a split come from."""
 
-    Args:
-        manifest: What the split holds.
-        shards: Its samples.
-        bad_samples: What becomes of those that cannot be read.
-    """
-
-    manifest: Manifest
-    shards: Shards
-    bad_samples: BadSamples
+    manifest: Manifest  # what the split holds
+    shards: Shards  # its samples
+    bad_samples: BadSamples  # what becomes of those that cannot be read
 
     def load(
         self,

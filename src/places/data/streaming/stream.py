@@ -21,6 +21,7 @@ from places.hashing import Ids
 
 # Large enough that handing out work costs nothing, small enough to share a batch.
 _ROWS_PER_TASK = 16
+_BATCHES_AHEAD = 3  # are decoded while one is used
 
 
 class Sample(NamedTuple):
@@ -55,7 +56,6 @@ def stream(
     *,
     image_size: int,
     num_threads: int,
-    num_batches_ahead: int = 3,
     pin_memory: bool = False,
     cancel: Callable[[], None] = lambda: None,
 ) -> Generator[Batch, None, None]:
@@ -70,7 +70,6 @@ def stream(
             uint8.
         image_size: Height and width of the pictures in pixels.
         num_threads: Number of decoding threads.
-        num_batches_ahead: Number of batches that are decoded while one is used.
         pin_memory: Allocate page-locked memory, from which copies to a GPU run in the background.
         cancel: Called when the iterator ends, before it waits for its threads.
 
@@ -94,7 +93,7 @@ def stream(
 
         ids_of_batches = iter(plan)
         try:
-            pending = deque(map(start, islice(ids_of_batches, num_batches_ahead)))
+            pending = deque(map(start, islice(ids_of_batches, _BATCHES_AHEAD)))
             while pending:
                 images, tasks = pending.popleft()
                 samples = [sample for task in tasks for sample in task.result()]
