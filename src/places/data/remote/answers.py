@@ -4,7 +4,8 @@ Servers of HTTP are asked for all bytes from one on, object stores for one range
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from typing import Any, NamedTuple
 
 from places.data.remote.urls import RemotePath, is_http
@@ -45,7 +46,17 @@ def ask(file: RemotePath, start: int, kept: Version) -> Iterator[Part]:
         DataError: The file has not the size that it must have.
         Exception: Whatever the library behind the URL raises.
     """
-    return _from_server(file, start, kept) if is_http(file.url) else _from_store(file, start, kept)
+    answer = _from_server(file, start, kept.tag) if is_http(file.url) else _from_store(file, start)
+    with closing(answer):
+        position, data, version = next(answer)
+        if file.size_bytes not in (None, version.size_bytes or file.size_bytes):
+            raise _wrong_size(file, f"{version.size_bytes:,}")
+        pairs = zip(version, kept, strict=True)
+        fits = all(None in pair or "" in pair or pair[0] == pair[1] for pair in pairs)
+        if position and not fits:
+            raise ReplacedError
+        yield position, data, version
+        yield from answer
 
 
 def status_of(error: BaseException) -> int | None:
@@ -58,16 +69,6 @@ def status_of(error: BaseException) -> int | None:
     return status if isinstance(status, int) else None
 
 
-def _check(file: RemotePath, version: Version, start: int, kept: Version) -> None:
-    """Refuse bytes from `start` on that do not fit those before, or a file of another size."""
-    if file.size_bytes not in (None, version.size_bytes or file.size_bytes):
-        raise _wrong_size(file, f"{version.size_bytes:,}")
-    pairs = zip(version, kept, strict=True)
-    fits = all(None in pair or "" in pair or pair[0] == pair[1] for pair in pairs)
-    if start and not fits:
-        raise ReplacedError
-
-
 def _wrong_size(file: RemotePath, found: str) -> DataError:
     return DataError(
         f"{file.shown} has {found} bytes, its manifest says {file.size_bytes:,}",
@@ -75,10 +76,9 @@ def _wrong_size(file: RemotePath, found: str) -> DataError:
     )
 
 
-def _from_store(file: RemotePath, position: int, kept: Version) -> Iterator[Part]:
+def _from_store(file: RemotePath, position: int) -> Generator[Part, None, None]:
     # Where the size is known, a checksum is as well: one request less for each shard.
     version = _stored_version(file) if file.size_bytes is None else Version(file.size_bytes)
-    _check(file, version, position, kept)
     yield position, b"", version
     size_bytes = version.size_bytes or 0
     while position < size_bytes:
@@ -103,20 +103,18 @@ def _stored_version(file: RemotePath) -> Version:
     return Version(info["size"], str(next(filter(None, tags), "")))
 
 
-def _from_server(file: RemotePath, start: int, kept: Version) -> Iterator[Part]:
+def _from_server(file: RemotePath, start: int, tag: str) -> Generator[Part, None, None]:
     from fsspec.asyn import sync  # type: ignore[import-untyped]  # ships no type information
 
     loop = file.files.loop
-    response, data = sync(loop, _get, file, start, kept.tag)
+    response, data = sync(loop, _get, file, start, tag)
     try:
         position, version = _extent(response)
-        if response.status == 416 and version.size_bytes in (None, start):  # nothing is left
-            position, version = start, Version(start, kept.tag)
-        elif response.status == 416:
-            raise ReplacedError
-        elif position in (0, start):
-            _check(file, version, position, kept)
-        else:
+        if response.status == 416:
+            if version.size_bytes not in (None, start):
+                raise ReplacedError
+            position, version = start, Version(version.size_bytes, tag)  # nothing is left to send
+        elif position not in (0, start):
             raise OSError(f"asked for bytes from {start:,} on, got those from {position:,} on")
         yield position, b"", version
         while data:

@@ -94,7 +94,7 @@ def train_batches(
     """
 
     def open_batch(ids: Ids) -> LoadRow:
-        entries = source.shards.entries(ids)
+        entries = source.entries(ids)
         # The last number decides the flip, the others the crop.
         numbers = uniforms(ids, NUM_CROP_UNIFORMS + 1, seed, epoch, _CROP_STREAM).tolist()
 
@@ -118,7 +118,7 @@ def train_batches(
         plan.train_batch(order, batch_size, step, rank=workers.rank, num_ranks=workers.num_ranks)
         for step in range(first_step, len(order) // batch_size)
     )
-    source.shards.follow(*workers.share_of_node(order, batch_size), first_step)
+    source.follow(*workers.share_of_node(order, batch_size), first_step)
     yield from _stream(source, workers, ids, open_batch, crop.image_size, first_step)
 
 
@@ -137,7 +137,7 @@ def eval_batches(
     """
 
     def open_batch(ids: Ids) -> LoadRow:
-        entries = source.shards.entries(ids)
+        entries = source.entries(ids)
 
         def load(row: int, pixels: Pixels) -> Sample:
             def decode(jpeg: bytes) -> None:
@@ -152,7 +152,7 @@ def eval_batches(
         num_batches = plan.num_eval_batches(num_samples, batch_size)
     order = np.minimum(np.arange(num_batches * batch_size), num_samples - 1)
     ids = islice(eval_ids(num_samples, batch_size, workers), first_step, num_batches)
-    source.shards.follow(*workers.share_of_node(order, batch_size), first_step)
+    source.follow(*workers.share_of_node(order, batch_size), first_step)
     yield from _stream(source, workers, ids, open_batch, crop.image_size, first_step)
 
 
@@ -178,12 +178,12 @@ def _stream(
         image_size=image_size,
         num_threads=workers.num_threads,
         pin_memory=workers.pin_memory,
-        cancel=source.shards.cancel,
+        cancel=source.cancel,
     )
     try:
         for step, batch in enumerate(batches, first_step):
-            source.shards.advance(step)
+            source.advance(step)
             yield batch
     finally:
         batches.close()
-        source.shards.leave()
+        source.leave()

@@ -80,14 +80,9 @@ def decode_train_crop(
     scale: tuple[float, float],
     ratio: tuple[float, float],
 ) -> None:
-    """Decode a random crop of a JPEG into `out`, `(size, size, 3)` uint8, RGB.
+    """Decode a random crop of a JPEG into `out`, `(size, size, 3)` uint8, RGB, contiguous.
 
-    Args:
-        jpeg: The whole JPEG file.
-        uniforms: Numbers in [0, 1) that choose the crop, see `crop_box`.
-        out: Where the pixels go; contiguous.
-        scale: See `crop_box`.
-        ratio: See `crop_box`.
+    See `crop_box` for the numbers that choose the crop.
 
     Raises:
         DataError: The JPEG is damaged.
@@ -104,7 +99,7 @@ def decode_for_crop(
 ) -> Pixels:
     """Return the random crop of a JPEG, decoded as small as a crop of `size` pixels allows.
 
-    The pixels are valid until the thread's next call; see `decode_train_crop` for the arguments.
+    The pixels are valid until the thread's next call; see `crop_box` for the arguments.
     """
     header = read_header(jpeg)
     box = crop_box(header.width, header.height, uniforms, scale, ratio)
