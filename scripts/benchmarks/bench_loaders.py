@@ -73,11 +73,11 @@ def write_pictures(folder: Path, root: Path | None, num: int, num_distinct: int)
         archive = write_archives(root, num_train=num_distinct, num_val=1, num_test=1)[0]
         pack([archive], root)
     source = open_samples(root, "train")
-    entries = source.shards.entries(np.arange(min(num_distinct, source.manifest.num_samples)))
+    entries = source.entries(np.arange(min(num_distinct, source.manifest.num_samples)))
     sizes_bytes = []
     for number in range(num):
         entry = entries[number % len(entries)]
-        _, jpeg = source.shards.read(entry)
+        _, jpeg = source.read(entry)
         category = source.manifest.categories[entry[-1]]
         path = folder / "pictures" / category / f"{number:06d}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)

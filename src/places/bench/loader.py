@@ -125,10 +125,10 @@ def time_parts(source: SplitSamples, crop: TrainCrop) -> tuple[ThreadTime, float
     rows = uniforms(ids, NUM_CROP_UNIFORMS, 1).tolist()
     out = np.empty((crop.image_size, crop.image_size, 3), np.uint8)
     spent_s = np.zeros(3)
-    entries = source.shards.entries(ids)
+    entries = source.entries(ids)
     for entry, numbers in zip(entries, rows, strict=True):
         start_s = time.perf_counter()  # a disk lets the processor wait
-        _, jpeg = source.shards.read(entry)
+        _, jpeg = source.read(entry)
         spent_s[0] += time.perf_counter() - start_s
         times_s = [time.thread_time()]
         pixels = decode_for_crop(jpeg, numbers, crop.image_size, crop.scale, crop.ratio)

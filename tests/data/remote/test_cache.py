@@ -1,6 +1,8 @@
 import fcntl
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -10,11 +12,28 @@ from places.data.remote.cache import CacheFolder, Wait, locked
 
 
 def _add(folder: CacheFolder, name: str, size_bytes: int, used_s: int = 0) -> None:
-    file = folder.claim(name, size_bytes)
-    assert isinstance(file, int)
-    os.write(file, b"x" * size_bytes)
-    folder.install(file, name, size_bytes)
+    with folder.claimed(name, size_bytes) as file:
+        assert isinstance(file, int)
+        os.write(file, b"x" * size_bytes)
     os.utime(folder.folder / name, (used_s, used_s))
+
+
+@contextmanager
+def _given_up(folder: CacheFolder, name: str, size_bytes: int) -> Iterator[int]:
+    """Claim a file, and end the claim with an error."""
+    with suppress(InterruptedError), folder.claimed(name, size_bytes) as file:
+        assert isinstance(file, int)
+        yield file
+        raise InterruptedError
+
+
+def _claim(folder: CacheFolder, name: str, size_bytes: int) -> int | Wait:
+    """Tell whether a file could be claimed, by the reason why not."""
+    with suppress(InterruptedError), folder.claimed(name, size_bytes) as file:
+        if isinstance(file, Wait):
+            return file
+        raise InterruptedError
+    return 0
 
 
 def _names(cache: Path) -> set[str]:
@@ -57,7 +76,7 @@ def test_an_open_file_stays_until_it_is_closed(tmp_path: Path) -> None:
     _add(folder, "1.tar", 60)
     file = folder.open("1.tar", 60)
     assert file is not None
-    assert folder.claim("2.tar", 60) is Wait.FULL
+    assert _claim(folder, "2.tar", 60) is Wait.FULL
     assert folder.full("2.tar", 60).hint[0] == "in use:  60 bytes: 1.tar"
     os.close(file)
     _add(folder, "2.tar", 60)
@@ -68,34 +87,28 @@ def test_a_partial_file_takes_its_full_size_and_is_not_removed_while_it_grows(
     tmp_path: Path,
 ) -> None:
     folder = _folder(tmp_path)
-    part = folder.claim("1.tar", 60)
-    assert isinstance(part, int)
-    assert folder.claim("2.tar", 60) is Wait.FULL
-    os.write(part, b"begin")
-    folder.give_up(part, "1.tar", 60)
-    again = folder.claim("1.tar", 60)
-    assert isinstance(again, int)
-    assert os.pread(again, 99, 0) == b"begin"
-    folder.give_up(again, "1.tar", 60)
+    with _given_up(folder, "1.tar", 60) as part:
+        assert _claim(folder, "2.tar", 60) is Wait.FULL
+        os.write(part, b"begin")
+    with _given_up(folder, "1.tar", 60) as again:
+        assert os.pread(again, 99, 0) == b"begin"
     _add(folder, "2.tar", 60)  # an abandoned one makes room
     assert _names(tmp_path / "cache") == {"2.tar"}
 
 
 def test_an_empty_partial_file_is_not_kept(tmp_path: Path) -> None:
     folder = _folder(tmp_path)
-    part = folder.claim("1.tar", 60)
-    assert isinstance(part, int)
-    folder.give_up(part, "1.tar", 60)
+    with _given_up(folder, "1.tar", 60):
+        assert _names(tmp_path / "cache") == {"1.tar.60.part"}
     assert _names(tmp_path / "cache") == set()
 
 
 def test_only_one_at_a_time_fetches_a_file(tmp_path: Path) -> None:
     folder = _folder(tmp_path)
-    part = folder.claim("1.tar", 60)
-    assert isinstance(part, int)
-    assert folder.claim("1.tar", 60) is Wait.BUSY
-    folder.install(part, "1.tar", 60)
-    assert folder.claim("1.tar", 60) is Wait.BUSY  # it is complete by now
+    with folder.claimed("1.tar", 60) as part:
+        assert isinstance(part, int)
+        assert _claim(folder, "1.tar", 60) is Wait.BUSY
+    assert _claim(folder, "1.tar", 60) is Wait.BUSY  # it is complete by now
 
 
 def test_manifests_and_indexes_count_but_stay(tmp_path: Path) -> None:
@@ -103,7 +116,7 @@ def test_manifests_and_indexes_count_but_stay(tmp_path: Path) -> None:
     (folder.folder / "train.json").write_bytes(b"x" * 30)
     (folder.folder / "train.index.npy").write_bytes(b"x" * 20)
     assert folder.kept_bytes() == 50
-    assert folder.claim("1.tar", 51) is Wait.FULL
+    assert _claim(folder, "1.tar", 51) is Wait.FULL
     _add(folder, "1.tar", 50)
     assert _names(tmp_path / "cache") == {"train.json", "train.index.npy", "1.tar"}
 
@@ -156,17 +169,16 @@ def test_folders_may_vanish_while_files_are_counted(
 ) -> None:
     folder = _folder(tmp_path)
     (folder.cache / "manifest-x").mkdir()
-    is_dir = Path.is_dir
+    scandir = os.scandir
 
-    def is_dir_for_the_last_time(path: Path) -> bool:
-        found = is_dir(path)
-        if path.name == "manifest-x":
-            path.rmdir()
-        return found
+    def scandir_too_late(path: str) -> object:
+        if str(path).endswith("manifest-x"):
+            Path(path).rmdir()
+        return scandir(path)
 
-    monkeypatch.setattr(Path, "is_dir", is_dir_for_the_last_time)
+    monkeypatch.setattr(os, "scandir", scandir_too_late)
     _add(folder, "1.tar", 60)
-    assert not is_dir(folder.cache / "manifest-x")
+    assert not (folder.cache / "manifest-x").exists()
 
 
 def test_descriptors_are_read_only_and_have_their_own_position(tmp_path: Path) -> None:

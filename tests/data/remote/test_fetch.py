@@ -22,7 +22,7 @@ from tests.data.remote.servers import (
     write_shards,
 )
 
-from places.data.remote import answers, download
+from places.data.remote import answers, download, prefetch
 from places.data.remote.cache import CacheFolder
 from places.data.remote.download import StoppedError
 from places.data.remote.fetch import fetch_manifest
@@ -414,10 +414,13 @@ def test_shards_read_at_the_same_time_must_fit(root: Path, tmp_path: Path) -> No
     enough.close()
 
 
-def test_shards_in_use_are_not_removed(root: Path, tmp_path: Path) -> None:
+def test_shards_in_use_are_not_removed(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prefetch, "PATIENCE_S", 0.2)
     manifest = fetch_manifest(root.as_uri(), "train", tmp_path / "cache")
     limit_bytes = 2 * SHARD_BYTES + _cache_bytes(tmp_path / "cache")
-    shards = RemoteShards(root.as_uri(), manifest, limit_bytes, patience_s=0.2)
+    shards = RemoteShards(root.as_uri(), manifest, limit_bytes)
     files = [shards.open(0), shards.open(1)]
     with pytest.raises(DataError) as caught:
         shards.open(2)
@@ -623,9 +626,10 @@ def test_a_process_that_ends_does_not_complain_about_the_server(
     manifest = fetch_manifest(root.as_uri(), "train", tmp_path / "cache")
     num_reads = 0
 
-    def end(*_: object) -> bytes:
+    def end(*_: object) -> Iterator[answers.Part]:
         nonlocal num_reads
         num_reads += 1
+        yield from ()
         raise RuntimeError("cannot schedule new futures after shutdown")
 
     monkeypatch.setattr(download, "ask", end)

@@ -9,6 +9,7 @@ from tests.data.drawn import drawn_picture, gigantic_jpeg, jpeg_of
 from torchvision.transforms import CenterCrop, RandomResizedCrop, Resize
 
 from places.data.streaming import decode
+from places.data.streaming.jpeg import decode_jpeg
 from places.errors import DataError
 from places.hashing import uniforms
 
@@ -18,9 +19,9 @@ def test_evaluation_pixels_equal_torchvision(width: int, height: int) -> None:
     jpeg = jpeg_of(drawn_picture(width, height))
     image = Image.open(io.BytesIO(jpeg)).convert("RGB")
     out = np.empty((224, 224, 3), dtype=np.uint8)
-    decode.decode_eval_crop(jpeg, out, 256, "short_side")
+    decode.eval_crop(decode_jpeg(jpeg), out, 256, "short_side")
     assert np.array_equal(out, np.asarray(CenterCrop(224)(Resize(256)(image))))
-    decode.decode_eval_crop(jpeg, out, 256, "squash")
+    decode.eval_crop(decode_jpeg(jpeg), out, 256, "squash")
     assert np.array_equal(out, np.asarray(CenterCrop(224)(Resize((256, 256))(image))))
 
 

@@ -4,11 +4,11 @@ Servers of HTTP are asked for all bytes from one on, object stores for one range
 """
 
 import re
-import weakref
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from typing import Any, NamedTuple
 
-from places.data.remote.urls import RemotePath
+from places.data.remote.urls import RemotePath, is_http
 from places.errors import DataError
 
 PART_BYTES = 2**20
@@ -20,26 +20,16 @@ class ReplacedError(Exception):
 
 
 class Version(NamedTuple):
-    """Which file is behind a URL now, as far as the server tells.
-
-    Args:
-        size_bytes: Its size.
-        tag: What changes with every change of the file, such as an ETag.
-    """
+    """Which file is behind a URL now, as far as the server tells."""
 
     size_bytes: int | None = None
-    tag: str = ""
-
-    def fits(self, other: "Version") -> bool:
-        """Tell whether both may be the same file, by what is known of both."""
-        pairs = (self.size_bytes, other.size_bytes), (self.tag, other.tag)
-        return all(None in pair or "" in pair or pair[0] == pair[1] for pair in pairs)
+    tag: str = ""  # what changes with every change of the file, such as an ETag
 
 
-Answer = tuple[Version, int, Iterator[bytes]]
+Part = tuple[int, bytes, Version]
 
 
-def ask(file: RemotePath, start: int = 0, kept: Version | None = None) -> Answer:
+def ask(file: RemotePath, start: int, kept: Version) -> Iterator[Part]:
     """Ask for a file from one byte on, in one try.
 
     Args:
@@ -47,22 +37,29 @@ def ask(file: RemotePath, start: int = 0, kept: Version | None = None) -> Answer
         start: How many bytes of it are there already.
         kept: To which version these belong.
 
-    Returns:
-        The version that the server sends, the first byte that it sends (0 if it cannot begin
-        elsewhere), and the bytes from there to the end of the file in parts.
+    Yields:
+        Where a part belongs, the part, and the version that the server sends. The first part is
+        empty; it belongs to byte 0 if the server cannot begin elsewhere.
 
     Raises:
         ReplacedError: They belong to another one.
         DataError: The file has not the size that it must have.
         Exception: Whatever the library behind the URL raises.
     """
-    kept = kept or Version()
-    if file.url.startswith(("http://", "https://")):
-        return _ask_server(file, start, kept)
-    return _ask_store(file, start, kept)
+    answer = _from_server(file, start, kept.tag) if is_http(file.url) else _from_store(file, start)
+    with closing(answer):
+        position, data, version = next(answer)
+        if file.size_bytes not in (None, version.size_bytes or file.size_bytes):
+            raise _wrong_size(file, f"{version.size_bytes:,}")
+        pairs = zip(version, kept, strict=True)
+        fits = all(None in pair or "" in pair or pair[0] == pair[1] for pair in pairs)
+        if position and not fits:
+            raise ReplacedError
+        yield position, data, version
+        yield from answer
 
 
-def status_of(error: Exception) -> int | None:
+def status_of(error: BaseException) -> int | None:
     """Return the HTTP status of an error, whichever library raised it."""
     if type(error) is OSError and error.__cause__ is not None:  # s3fs
         response = getattr(error.__cause__, "response", None) or {}
@@ -72,14 +69,6 @@ def status_of(error: Exception) -> int | None:
     return status if isinstance(status, int) else None
 
 
-def _check(file: RemotePath, version: Version, start: int, kept: Version) -> None:
-    """Refuse bytes from `start` on that do not fit those before, or a file of another size."""
-    if file.size_bytes not in (None, version.size_bytes or file.size_bytes):
-        raise _wrong_size(file, f"{version.size_bytes:,}")
-    if start and not version.fits(kept):
-        raise ReplacedError
-
-
 def _wrong_size(file: RemotePath, found: str) -> DataError:
     return DataError(
         f"{file.shown} has {found} bytes, its manifest says {file.size_bytes:,}",
@@ -87,30 +76,25 @@ def _wrong_size(file: RemotePath, found: str) -> DataError:
     )
 
 
-def _ask_store(file: RemotePath, start: int, kept: Version) -> Answer:
+def _from_store(file: RemotePath, position: int) -> Generator[Part, None, None]:
     # Where the size is known, a checksum is as well: one request less for each shard.
     version = _stored_version(file) if file.size_bytes is None else Version(file.size_bytes)
-    _check(file, version, start, kept)
-
-    def parts() -> Iterator[bytes]:
-        position, size_bytes = start, version.size_bytes or 0
-        while position < size_bytes:
-            end = min(position + RANGE_BYTES, size_bytes)
-            try:
-                data: bytes = file.files.cat_file(file.url, start=position, end=end)
-            except Exception as error:
-                if status_of(error) != 416:
-                    raise
-                data = b""
-            if len(data) != end - position:
-                fewer = _wrong_size(file, f"fewer than {end:,}")
-                raise ReplacedError if version.tag else fewer
-            yield data
-            position = end
-        if version.tag and _stored_version(file) != version:
-            raise ReplacedError
-
-    return version, start, parts()
+    yield position, b"", version
+    size_bytes = version.size_bytes or 0
+    while position < size_bytes:
+        end = min(position + RANGE_BYTES, size_bytes)
+        try:
+            data: bytes = file.files.cat_file(file.url, start=position, end=end)
+        except Exception as error:
+            if status_of(error) != 416:
+                raise
+            data = b""
+        if len(data) != end - position:
+            raise ReplacedError if version.tag else _wrong_size(file, f"fewer than {end:,}")
+        yield position, data, version
+        position = end
+    if version.tag and _stored_version(file) != version:
+        raise ReplacedError
 
 
 def _stored_version(file: RemotePath) -> Version:
@@ -119,48 +103,43 @@ def _stored_version(file: RemotePath) -> Version:
     return Version(info["size"], str(next(filter(None, tags), "")))
 
 
-def _ask_server(file: RemotePath, start: int, kept: Version) -> Answer:
+def _from_server(file: RemotePath, start: int, tag: str) -> Generator[Part, None, None]:
     from fsspec.asyn import sync  # type: ignore[import-untyped]  # ships no type information
 
     loop = file.files.loop
-    response, version, begin, first = sync(loop, _get, file, start, kept)
-
-    def parts() -> Iterator[bytes]:
-        data = first
+    response, data = sync(loop, _get, file, start, tag)
+    try:
+        position, version = _extent(response)
+        if response.status == 416:
+            if version.size_bytes not in (None, start):
+                raise ReplacedError
+            position, version = start, Version(version.size_bytes, tag)  # nothing is left to send
+        elif position not in (0, start):
+            raise OSError(f"asked for bytes from {start:,} on, got those from {position:,} on")
+        yield position, b"", version
         while data:
-            yield data
+            yield position, data, version
+            position += len(data)
             data = sync(loop, _receive, response)
+        if version.size_bytes not in (None, position):
+            raise ConnectionError(f"the connection ended at byte {position:,}")
+    finally:  # a response that nobody reads to its end holds its connection
+        loop.call_soon_threadsafe(response.close)
 
-    # A response that nobody reads to its end holds its connection.
-    weakref.finalize(iterator := parts(), loop.call_soon_threadsafe, response.close).atexit = False
-    return version, begin, iterator
 
-
-async def _get(file: RemotePath, start: int, kept: Version) -> tuple[Any, Version, int, bytes]:
+async def _get(file: RemotePath, start: int, tag: str) -> tuple[Any, bytes]:
     headers = {"Accept-Encoding": "identity"}
     if start:
         headers["Range"] = f"bytes={start}-"
-        if kept.tag:
-            headers["If-Range"] = kept.tag  # a server with another file sends all of that
+        if tag:
+            headers["If-Range"] = tag  # a server with another file sends all of that
     session = await file.files.set_session()
     response = await session.get(file.files.encode_url(file.url), headers=headers)
-    try:
-        begin, size_bytes = _extent(response)
-        if response.status == 416 and size_bytes in (None, start):  # nothing is left to send
-            response.close()
-            return response, Version(start, kept.tag), start, b""
-        if response.status == 416:
-            raise ReplacedError
-        response.raise_for_status()
-        if begin not in (0, start):
-            raise OSError(f"asked for bytes from {start:,} on, got those from {begin:,} on")
-        version = Version(size_bytes, _tag(response))
-        _check(file, version, begin, kept)
-        # At once: when the connection breaks, aiohttp drops what nobody has taken yet.
-        return response, version, begin, await _receive(response)
-    except BaseException:
-        response.close()
-        raise
+    if response.status == 416:
+        return response, b""
+    response.raise_for_status()
+    # At once: when the connection breaks, aiohttp drops what nobody has taken yet.
+    return response, await _receive(response)
 
 
 async def _receive(response: Any) -> bytes:  # noqa: ANN401  # of aiohttp, imported on demand
@@ -168,27 +147,23 @@ async def _receive(response: Any) -> bytes:  # noqa: ANN401  # of aiohttp, impor
     try:
         while len(data) < PART_BYTES and (arrived := await response.content.readany()):
             data += arrived
-    except Exception:
+    except BaseException:
+        response.close()
         if not data:  # else the next call raises it again
             raise
     return bytes(data)
 
 
-def _extent(response: Any) -> tuple[int, int | None]:  # noqa: ANN401
-    """Return the first byte that a server sends, and the size of the file if it tells that."""
-    headers = response.headers
+def _extent(response: Any) -> tuple[int, Version]:  # noqa: ANN401
+    """Return the first byte that a server sends, and the version if it tells that."""
+    headers, begin = response.headers, None
     if response.status in (206, 416):
         pattern = r"bytes (?:(\d+)-\d+|\*)/(?:(\d+)|\*)"
         found = re.fullmatch(pattern, headers.get("Content-Range", ""))
         begin, size = found.groups() if found else (None, None)
-    else:
-        begin, size = "0", headers.get("Content-Length")
-        if "Content-Encoding" in headers:  # that is the size of other bytes
-            size = None
-    return int(begin or 0), int(size) if size else None
-
-
-def _tag(response: Any) -> str:  # noqa: ANN401
-    tag: str = response.headers.get("ETag", "W/")
-    # A weak ETag does not promise equal bytes.
-    return response.headers.get("Last-Modified", "") if tag.startswith("W/") else tag
+    else:  # of encoded bytes it would be another size
+        size = None if "Content-Encoding" in headers else headers.get("Content-Length")
+    tag = headers.get("ETag", "W/")
+    if tag.startswith("W/"):  # a weak ETag does not promise equal bytes
+        tag = headers.get("Last-Modified", "")
+    return int(begin or 0), Version(int(size) if size else None, tag)

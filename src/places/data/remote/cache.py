@@ -10,10 +10,11 @@ import fcntl
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager, suppress
 from enum import Enum, auto
+from glob import glob
 from pathlib import Path
+from typing import NamedTuple
 
 from places.errors import StorageError
 from places.files import storage_error
@@ -28,16 +29,11 @@ class Wait(Enum):
     FULL = auto()  # nothing more can be removed
 
 
-@dataclass(frozen=True)
-class _File:
+class _File(NamedTuple):
     path: Path
     size_bytes: int  # of a partial file the size that it will have
     used_ns: int
-
-    @property
-    def is_kept(self) -> bool:
-        """Whether the file is never removed for another one: manifests, indexes, lock files."""
-        return self.path.suffix in (".json", ".npy", "")
+    is_kept: bool  # never removed for another one: manifests, indexes, lock files
 
 
 class CacheFolder:
@@ -65,26 +61,75 @@ class CacheFolder:
         except FileNotFoundError:
             return None
         found = os.fstat(file)
-        if not _lock(file, fcntl.LOCK_SH) or os.fstat(file).st_nlink == 0:  # removed just now
-            os.close(file)
-            return None
-        if found.st_size != size_bytes:
+        is_there = _lock(file, fcntl.LOCK_SH) and os.fstat(file).st_nlink > 0  # else removed now
+        if is_there and found.st_size == size_bytes:
+            touch(file)
+            return file
+        if is_there:
             with self._exclusive(), suppress(FileNotFoundError):
                 if os.path.samestat(path.stat(), found):  # no whole one was put there meanwhile
                     path.unlink()
-            os.close(file)
-            return None
-        touch(file)
-        return file
+        os.close(file)
+        return None
 
-    def claim(self, name: str, size_bytes: int) -> int | Wait:
+    @contextmanager
+    def claimed(self, name: str, size_bytes: int) -> Iterator[int | Wait]:
         """Make room for a file and become the one that fetches it.
 
-        Returns:
-            A descriptor of the partial file, which may hold the beginning already. Give it to
-            `install` or `give_up`.
+        Yields:
+            A descriptor of the partial file, which may hold the beginning already. At the end the
+            file gets its name; after an error what has arrived is kept for a later try.
         """
-        part = self._part(name, size_bytes)
+        part = self.folder / f"{name}.{size_bytes}.part"
+        file = self._claim(name, part, size_bytes)
+        if isinstance(file, Wait):
+            yield file
+            return
+        try:
+            yield file
+            with self._exclusive():
+                part.replace(self.folder / name)
+        except BaseException:
+            with self._exclusive():
+                if os.fstat(file).st_size == 0:
+                    part.unlink()
+            raise
+        finally:
+            os.close(file)
+
+    def keep(self, name: str, data: bytes) -> None:
+        """Write a whole file, unless it is there. The caller makes sure that nobody else does.
+
+        Raises:
+            StorageError: There is no room for it.
+        """
+        with self.claimed(name, len(data)) as part:
+            if part is Wait.FULL:
+                raise self.full(name, len(data))
+            if isinstance(part, int):
+                os.ftruncate(part, 0)
+                with open(part, "wb", closefd=False) as writer:
+                    writer.write(data)
+
+    def kept_bytes(self) -> int:
+        """Return the bytes of manifests and indexes, which are never removed."""
+        return sum(file.size_bytes for file in self._files() if file.is_kept)
+
+    def full(self, name: str, size_bytes: int) -> StorageError:
+        """Return the error that there is no room for a file, with what takes the room."""
+        with self._exclusive():
+            used = [file for file in self._files() if not file.is_kept and _is_locked(file.path)]
+        kept_bytes = self.kept_bytes()
+        names = sorted(_PART.sub("", file.path.name) for file in used)
+        shown = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
+        return StorageError(
+            f"no room for {name} with {size_bytes:,} bytes in the cache",
+            f"in use:  {sum(file.size_bytes for file in used):,} bytes: {shown or 'nothing'}",
+            f"limit:   {self.limit_bytes:,} bytes in {self.cache}, less {kept_bytes:,} for indexes",
+            "type a larger `cache_size_gb`, or end other runs with the same cache",
+        )
+
+    def _claim(self, name: str, part: Path, size_bytes: int) -> int | Wait:
         self.folder.mkdir(parents=True, exist_ok=True)
         with self._exclusive():
             if (self.folder / name).exists():
@@ -96,56 +141,6 @@ class CacheFolder:
                 return file
             os.close(file)
             return Wait.BUSY
-
-    def install(self, file: int, name: str, size_bytes: int) -> None:
-        """Give a fetched and verified file its name, and close the descriptor."""
-        with self._exclusive():
-            self._part(name, size_bytes).replace(self.folder / name)
-            os.close(file)
-
-    def give_up(self, file: int, name: str, size_bytes: int) -> None:
-        """Close the descriptor of a partial file; what has arrived is kept for a later try."""
-        with self._exclusive():
-            if os.fstat(file).st_size == 0:
-                self._part(name, size_bytes).unlink()
-            os.close(file)
-
-    def keep(self, name: str, data: bytes) -> None:
-        """Write a whole file, unless it is there. The caller makes sure that nobody else does.
-
-        Raises:
-            StorageError: There is no room for it.
-        """
-        part = self.claim(name, len(data))
-        if part is Wait.FULL:
-            raise self.full(name, len(data))
-        if isinstance(part, int):
-            os.ftruncate(part, 0)
-            with open(part, "wb", closefd=False) as writer:
-                writer.write(data)
-            self.install(part, name, len(data))
-
-    def kept_bytes(self) -> int:
-        """Return the bytes of manifests and indexes, which are never removed."""
-        return sum(file.size_bytes for file in self._files() if file.is_kept)
-
-    def full(self, name: str, size_bytes: int) -> StorageError:
-        """Return the error that there is no room for a file, with what takes the room."""
-        with self._exclusive():
-            files = self._files()
-            used = [file for file in files if not file.is_kept and _is_locked(file.path)]
-        kept_bytes = sum(file.size_bytes for file in files if file.is_kept)
-        names = sorted(_PART.sub("", file.path.name) for file in used)
-        shown = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
-        return StorageError(
-            f"no room for {name} with {size_bytes:,} bytes in the cache",
-            f"in use:  {sum(file.size_bytes for file in used):,} bytes: {shown or 'nothing'}",
-            f"limit:   {self.limit_bytes:,} bytes in {self.cache}, less {kept_bytes:,} for indexes",
-            "type a larger `cache_size_gb`, or end other runs with the same cache",
-        )
-
-    def _part(self, name: str, size_bytes: int) -> Path:
-        return self.folder / f"{name}.{size_bytes}.part"
 
     def _make_room(self, size_bytes: int) -> bool:
         files = self._files()
@@ -159,24 +154,20 @@ class CacheFolder:
 
     def _files(self) -> list[_File]:
         files = []
-        for path in self._paths():
+        # Unlike that of `Path`, this glob passes over folders that vanish meanwhile.
+        for name in glob("*/*", root_dir=self.cache, include_hidden=True):  # noqa: PTH207
+            path = self.cache / name
             with suppress(FileNotFoundError):
                 found = path.stat()
                 part = _PART.search(path.name)
                 size_bytes = int(part[1]) if part else found.st_size
-                files.append(_File(path, size_bytes, found.st_mtime_ns))
+                is_kept = path.suffix in (".json", ".npy", "")
+                files.append(_File(path, size_bytes, found.st_mtime_ns, is_kept))
         return files
 
-    def _paths(self) -> Iterator[Path]:
-        for folder in filter(Path.is_dir, self.cache.iterdir()):
-            with suppress(FileNotFoundError):  # somebody may empty the cache
-                yield from list(folder.iterdir())
-
-    @contextmanager
-    def _exclusive(self) -> Iterator[None]:
+    def _exclusive(self) -> AbstractContextManager[None]:
         """Keep all others from adding, renaming and removing files; for moments only."""
-        with locked(self.cache / "lock"):
-            yield
+        return locked(self.cache / "lock")
 
 
 @contextmanager

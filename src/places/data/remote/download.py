@@ -14,12 +14,11 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
 from contextlib import contextmanager, suppress
-from functools import partial
 from io import BytesIO, FileIO
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO
 
-from places.data.remote.answers import ReplacedError, Version, ask, status_of
+from places.data.remote.answers import Part, ReplacedError, Version, ask, status_of
 from places.data.remote.urls import RemotePath, without_secrets
 from places.errors import DataError, StorageError
 from places.files import storage_error
@@ -30,7 +29,6 @@ LONGEST_WAIT_S = 30.0
 
 _LOOK_S = 0.1  # how often a read looks whether it is still wanted
 _PASSING_STATUSES = {408, 425, 429}  # of those from 400 to 499; the others stay as they are
-_T = TypeVar("_T")
 _logger = logging.getLogger("places.data.remote.fetch")
 
 
@@ -44,10 +42,6 @@ class RefusedError(StorageError):
 
 class StoppedError(StorageError):
     """A file was not fetched to its end, because nobody waits for it any more."""
-
-
-class _ReadError(Exception):
-    """Reading from a server failed, not writing to the disk; its argument is the reason."""
 
 
 def read_file(remote: RemotePath) -> bytes:
@@ -87,10 +81,10 @@ def fetch_file(
         StorageError: It cannot be read, or not be written.
     """
     part = path.with_name(f"{path.name}.part")
-    record = _record_of(part)
+    record = part.with_name(f"{part.name}.json")  # to which version the partial file belongs
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with _only_writer(part) as file:
+        with _only_writer(part, record) as file:
             kept = Version()
             with suppress(OSError, ValueError, TypeError):
                 kept = Version(*json.loads(record.read_text()))
@@ -139,41 +133,30 @@ def complete(
     """
     stop = stop or threading.Event()
     position = furthest = file.seek(0, os.SEEK_END)
-    num_tries = 0
+    answer, num_tries = None, 0
     while True:
-        try:
-            start = position if is_verified or version.tag else 0
-            for position, data, version in _answer(remote, start, version, stop):  # noqa: B020
-                position += _write(file, position, data)
-                yield position, version
-                if position > furthest:
-                    num_tries, furthest = 0, position
+        answer = answer or ask(remote, position if is_verified or version.tag else 0, version)
+        read = _read_part(answer, stop)
+        if read is None:
+            raise StoppedError(f"{remote.shown} was not fetched to its end")
+        if error := read.exception():
+            answer, num_tries = None, num_tries + 1
+            if isinstance(error, ReplacedError):
+                position, version = 0, Version()
+            if failure := _failure(remote, error, num_tries):
+                raise failure
+            reason = _reason(remote, error)
+            _logger.warning("%s: try %d failed: %s", remote.shown, num_tries, reason)
+            # Random, so that the processes of a job do not all come back at the same time.
+            stop.wait(random.uniform(0, min(FIRST_WAIT_S * 2 ** (num_tries - 1), LONGEST_WAIT_S)))
+        elif part := read.result():
+            position, data, version = part
+            position += _write(file, position, data)
+            yield position, version
+            if position > furthest:
+                num_tries, furthest = 0, position
+        else:
             return
-        except _ReadError as failed:
-            error, num_tries = failed.args[0], num_tries + 1
-        if isinstance(error, ReplacedError):
-            position, version = 0, Version()
-        if not _may_pass(error) or num_tries >= NUM_TRIES:
-            raise _failure(remote, error, num_tries)
-        _logger.warning("%s: try %d failed: %s", remote.shown, num_tries, _reason(remote, error))
-        # Random, so that the processes of a job do not all come back at the same time.
-        stop.wait(random.uniform(0, min(FIRST_WAIT_S * 2 ** (num_tries - 1), LONGEST_WAIT_S)))
-
-
-def _answer(
-    remote: RemotePath, start: int, kept: Version, stop: threading.Event
-) -> Iterator[tuple[int, bytes, Version]]:
-    """Yield where each part of an answer belongs, the part, and the version; first an empty part.
-
-    `kept` is the version to which the bytes before `start` belong.
-    """
-    version, position, parts = _unless(stop, partial(ask, remote, start, kept), remote)
-    yield position, b"", version
-    while data := _unless(stop, partial(next, parts, b""), remote):
-        yield position, data, version
-        position += len(data)
-    if version.size_bytes not in (None, position):
-        raise _ReadError(ConnectionError(f"the connection ended at byte {position:,}"))
 
 
 def _write(file: BinaryIO | FileIO, position: int, data: bytes) -> int:
@@ -185,17 +168,20 @@ def _write(file: BinaryIO | FileIO, position: int, data: bytes) -> int:
     return len(data)
 
 
-def _unless(stop: threading.Event, read: Callable[[], _T], remote: RemotePath) -> _T:
+def _read_part(answer: Iterator[Part], stop: threading.Event) -> Future[Part | None] | None:
     """Read in a thread of its own, which is left to itself once nobody waits any more.
 
     A server that does not answer holds a connection for a minute, and no library can be told in
     the meantime.
+
+    Returns:
+        The next part, `None` at the end, or an error; nothing if `stop` was set.
     """
-    done: Future[_T] = Future()
+    done: Future[Part | None] = Future()
 
     def run() -> None:
         try:
-            done.set_result(read())
+            done.set_result(next(answer, None))
         except BaseException as error:
             done.set_exception(error)
 
@@ -206,22 +192,14 @@ def _unless(stop: threading.Event, read: Callable[[], _T], remote: RemotePath) -
             error = done.exception()
             if isinstance(error, RuntimeError) and "shutdown" in str(error):
                 break  # "cannot schedule new futures": this process is about to end
-            if isinstance(error, Exception) and not isinstance(error, DataError):
-                raise _ReadError(error)
-            return done.result()
-    raise StoppedError(f"{remote.shown} was not fetched to its end")
+            return done
+    return None
 
 
-def _may_pass(error: Exception) -> bool:
-    """Tell whether an error may not come again."""
-    lasting = (FileNotFoundError, PermissionError, ImportError)
-    if isinstance(error, lasting) or type(error).__name__ == "NoCredentialsError":
-        return False
-    status = status_of(error)
-    return status is None or not 400 <= status < 500 or status in _PASSING_STATUSES
-
-
-def _failure(remote: RemotePath, error: Exception, num_tries: int) -> DataError:
+def _failure(remote: RemotePath, error: BaseException, num_tries: int) -> BaseException | None:
+    """Return with what to end after a failed try, or `None` if another one may help."""
+    if not isinstance(error, Exception) or isinstance(error, DataError):
+        return error
     shown, reason, status = remote.shown, _reason(remote, error), status_of(error)
     if isinstance(error, FileNotFoundError) or status == 404:
         return MissingFileError(
@@ -234,6 +212,9 @@ def _failure(remote: RemotePath, error: Exception, num_tries: int) -> DataError:
             f"the answer:  {reason}",
             "check the address and the credentials; some stores refuse missing files like this",
         )
+    may_pass = status is None or not 400 <= status < 500 or status in _PASSING_STATUSES
+    if may_pass and not isinstance(error, ImportError) and num_tries < NUM_TRIES:
+        return None
     return StorageError(
         f"cannot read {shown}",
         f"after {num_tries} {'try' if num_tries == 1 else 'tries'}:  {reason}",
@@ -241,7 +222,7 @@ def _failure(remote: RemotePath, error: Exception, num_tries: int) -> DataError:
     )
 
 
-def _reason(remote: RemotePath, error: Exception) -> str:
+def _reason(remote: RemotePath, error: BaseException) -> str:
     """Return kind and text of an error without the secrets of the URL."""
     if isinstance(error, ReplacedError):
         return "the file was replaced while it was fetched"
@@ -251,13 +232,8 @@ def _reason(remote: RemotePath, error: Exception) -> str:
     return f"{kind}: {text}" if text else kind
 
 
-def _record_of(part: Path) -> Path:
-    """Return the file that tells to which version a partial file belongs."""
-    return part.with_name(f"{part.name}.json")
-
-
 @contextmanager
-def _only_writer(part: Path) -> Iterator[FileIO]:
+def _only_writer(part: Path, record: Path) -> Iterator[FileIO]:
     """Open a partial file, waiting for another process that writes it; an empty one is removed."""
     while True:
         with part.open("ab", buffering=0) as file:
@@ -271,7 +247,7 @@ def _only_writer(part: Path) -> Iterator[FileIO]:
                 if os.fstat(file.fileno()).st_size == 0:
                     part.unlink(missing_ok=True)
                 if not part.exists():
-                    _record_of(part).unlink(missing_ok=True)
+                    record.unlink(missing_ok=True)
             return
 
 

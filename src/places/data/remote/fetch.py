@@ -17,61 +17,39 @@ from tempfile import TemporaryDirectory
 from places.data.remote.cache import CacheFolder, Wait, cache_error, locked
 from places.data.remote.download import MissingFileError, complete, read_file
 from places.data.remote.urls import RemotePath, open_url, without_credentials
-from places.data.shards.manifest import Manifest, index_path, load_manifest, manifest_path
+from places.data.shards.manifest import Manifest, Shard, index_path, load_manifest, manifest_path
 from places.errors import DataError
 
 _logger = logging.getLogger("places.data.remote.fetch")
 
 
-class Fetcher:
-    """Opens shards, fetching them if need be. Safe to use from many threads and processes.
+def open_shard(
+    folder: CacheFolder, remote: RemotePath, shard: Shard, stop: threading.Event
+) -> int | Wait:
+    """Return a new read-only descriptor of a shard, fetched if need be, or why there is none yet.
 
     Args:
-        url: The folder with the shards.
-        manifest: What `fetch_manifest` returned for it.
-        cache_size_bytes: The most bytes of the whole cache, over all splits and URLs.
+        folder: Where it is kept.
+        remote: The folder with the shards.
+        shard: The shard.
+        stop: Set by another thread to end this early.
+
+    Raises:
+        DataError: It is missing or damaged.
+        StorageError: It cannot be fetched or kept.
     """
-
-    def __init__(self, url: str, manifest: Manifest, cache_size_bytes: int) -> None:
-        self._remote = open_url(url)
-        self._shards = manifest.shards
-        self.folder = CacheFolder(manifest.root, cache_size_bytes)
-
-    def open(self, shard: int) -> int | None:
-        """Return a new read-only descriptor of a shard, or `None` if it is not in the cache."""
-        return self.folder.open(self._shards[shard].name, self._shards[shard].size_bytes)
-
-    def open_or_fetch(self, shard: int, stop: threading.Event) -> int | Wait:
-        """Return a new read-only descriptor of a shard, or why there is none yet.
-
-        Args:
-            shard: Its number.
-            stop: Set by another thread to end this early.
-
-        Raises:
-            DataError: It is missing or damaged.
-            StorageError: It cannot be fetched or kept.
-        """
-        wanted = self._shards[shard]
-        try:
-            file = self.open(shard)
-            if file is not None:
-                return file
-            part = self.folder.claim(wanted.name, wanted.size_bytes)
+    try:
+        file = folder.open(shard.name, shard.size_bytes)
+        if file is not None:
+            return file
+        with folder.claimed(shard.name, shard.size_bytes) as part:
             if isinstance(part, Wait):
                 return part
-            try:
-                remote = self._remote.file(wanted.name, wanted.size_bytes)
-                _fetch(remote, wanted.sha256, part, stop)
-            except BaseException:
-                self.folder.give_up(part, wanted.name, wanted.size_bytes)
-                raise
-            self.folder.install(part, wanted.name, wanted.size_bytes)
-            file = self.open(shard)
-        except OSError as error:  # those of the network are DataErrors by now
-            what = f"cannot keep {wanted.name} in {self.folder.folder}"
-            raise cache_error(what, error) from error
-        return Wait.BUSY if file is None else file
+            _fetch(remote.file(shard.name, shard.size_bytes), shard.sha256, part, stop)
+        file = folder.open(shard.name, shard.size_bytes)
+    except OSError as error:  # those of the network are DataErrors by now
+        raise cache_error(f"cannot keep {shard.name} in {folder.folder}", error) from error
+    return Wait.BUSY if file is None else file
 
 
 def fetch_manifest(
@@ -107,7 +85,9 @@ def fetch_manifest(
             _fetch_index(remote, manifest, kept)
         for folder in cache.glob(f"{place}-*"):
             if folder != manifest.root and manifest_path(folder, split).exists():
-                _remove_index(folder, split)
+                with locked(folder / "lock"):  # processes that have the files open keep them
+                    manifest_path(folder, split).unlink(missing_ok=True)
+                    index_path(folder, split).unlink(missing_ok=True)
     except OSError as error:  # those of the network are DataErrors by now
         raise cache_error(f"cannot use the cache {cache}", error) from error
     return manifest
@@ -130,12 +110,7 @@ def _fetch(remote: RemotePath, sha256: str, part: int, stop: threading.Event) ->
                 return
             _logger.warning("%s arrived damaged: SHA-256 %s", remote.shown, found)
             file.truncate(0)
-    raise DataError(
-        f"{remote.shown} is not the file that its manifest describes",
-        f"SHA-256 of its manifest:  {sha256}",
-        f"SHA-256 found:            {found}",
-        "put the shard and its manifest there again, both of the same run of places pack",
-    )
+    raise _wrong_sum(remote, "file", "the shard and its manifest", sha256, found)
 
 
 def _read_manifest(folder: RemotePath, split: str) -> tuple[Manifest, bytes]:
@@ -144,7 +119,12 @@ def _read_manifest(folder: RemotePath, split: str) -> tuple[Manifest, bytes]:
     try:
         data = read_file(remote)
     except MissingFileError as error:
-        raise _no_manifest(folder, split) from error
+        archive = "train_256_places365standard.tar" if split == "train" else f"{split}_256.tar"
+        raise DataError(
+            f"no shards for split {split!r} at {folder.shown}",
+            f"looked for: {remote.shown}",
+            f"make them:  places pack {archive} --root FOLDER, then copy FOLDER to {folder.shown}",
+        ) from error
     with TemporaryDirectory() as temporary:
         path = Path(temporary) / name
         path.write_bytes(data)
@@ -168,29 +148,17 @@ def _fetch_index(remote: RemotePath, manifest: Manifest, kept: CacheFolder) -> N
     file = remote.file(path.name)
     data = read_file(file)
     if _sha256(data) != manifest.index_sha256:
-        raise DataError(
-            f"{file.shown} is not the index that its manifest describes",
-            f"SHA-256 of its manifest:  {manifest.index_sha256}",
-            f"SHA-256 found:            {_sha256(data)}",
-            "put index and manifest there again, both of the same run of places pack",
-        )
+        sums = manifest.index_sha256, _sha256(data)
+        raise _wrong_sum(file, "index", "index and manifest", *sums)
     kept.keep(path.name, data)
 
 
-def _remove_index(folder: Path, split: str) -> None:
-    """Remove manifest and index of replaced data; processes that have them open keep them."""
-    with locked(folder / "lock"):
-        for path in (manifest_path(folder, split), index_path(folder, split)):
-            path.unlink(missing_ok=True)
-
-
-def _no_manifest(remote: RemotePath, split: str) -> DataError:
-    shown = remote.shown
-    archive = "train_256_places365standard.tar" if split == "train" else f"{split}_256.tar"
+def _wrong_sum(file: RemotePath, kind: str, both: str, expected: str, found: str) -> DataError:
     return DataError(
-        f"no shards for split {split!r} at {shown}",
-        f"looked for: {remote.file(f'{split}.json').shown}",
-        f"make them:  places pack {archive} --root FOLDER, then copy FOLDER to {shown}",
+        f"{file.shown} is not the {kind} that its manifest describes",
+        f"SHA-256 of its manifest:  {expected}",
+        f"SHA-256 found:            {found}",
+        f"put {both} there again, both of the same run of places pack",
     )
 
 

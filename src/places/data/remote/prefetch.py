@@ -10,14 +10,16 @@ import os
 import threading
 import time
 
-from places.data.remote.cache import Wait, touch
+from places.data.remote.cache import CacheFolder, Wait, touch
 from places.data.remote.download import StoppedError
-from places.data.remote.fetch import Fetcher
+from places.data.remote.fetch import open_shard
 from places.data.remote.shard_uses import ShardUses, longest_horizon, peak_bytes
+from places.data.remote.urls import open_url
 from places.data.shards.manifest import Manifest
 from places.errors import ConfigError, DataError
 
 SHORTEST_HORIZON = 8  # batches; a few are decoded while one is used
+PATIENCE_S = 60.0  # how long `open` waits for room in the cache
 NUM_PREFETCHERS = 4  # a single connection to an object store is slow
 
 _POLL_S = 0.05  # how often a file is looked for that somebody else fetches
@@ -36,21 +38,15 @@ class RemoteShards:
         cache_size_bytes: The most bytes of the whole cache, over all splits and URLs.
         prefetch_share: Part of it that may be filled ahead of time; the rest is for other splits,
             which are read in between.
-        patience_s: How long `open` waits for room in the cache, in seconds.
     """
 
     def __init__(
-        self,
-        url: str,
-        manifest: Manifest,
-        cache_size_bytes: int,
-        *,
-        prefetch_share: float = 1.0,
-        patience_s: float = 60.0,
+        self, url: str, manifest: Manifest, cache_size_bytes: int, prefetch_share: float = 1.0
     ) -> None:
         self._shards = manifest.shards
-        self._fetcher = Fetcher(url, manifest, cache_size_bytes)
-        self._prefetch_share, self._patience_s = prefetch_share, patience_s
+        self._remote = open_url(url)
+        self._folder = CacheFolder(manifest.root, cache_size_bytes)
+        self._prefetch_share = prefetch_share
         self._changed = threading.Condition()  # guards everything below
         self._steps: dict[int, tuple[int, int]] = {}  # first and last use, in order of first use
         self._step = self._horizon = 0
@@ -69,18 +65,15 @@ class RemoteShards:
             DataError: It is missing or damaged.
             StorageError: It cannot be fetched, there is no room for it, or `cancel` was called.
         """
-        stop, wait_start_s = self._stop, time.monotonic()
-        while True:
-            file = self._open_now(shard, stop)
-            if isinstance(file, int):
-                return file
+        stop, wanted, wait_start_s = self._stop, self._shards[shard], time.monotonic()
+        while isinstance(file := self._open_now(shard, stop), Wait):
             if file is Wait.BUSY:
                 wait_start_s = time.monotonic()
-            elif time.monotonic() - wait_start_s > self._patience_s:
-                wanted = self._shards[shard]
-                raise self._fetcher.folder.full(wanted.name, wanted.size_bytes)
+            elif time.monotonic() - wait_start_s > PATIENCE_S:
+                raise self._folder.full(wanted.name, wanted.size_bytes)
             if stop.wait(_POLL_S):
-                raise StoppedError(f"{self._shards[shard].name} was closed before it was fetched")
+                raise StoppedError(f"{wanted.name} was closed before it was fetched")
+        return file
 
     def follow(self, uses: ShardUses, first_step: int) -> None:
         """Fetch the shards of one epoch ahead of time, in the background; replaces earlier ones.
@@ -100,8 +93,12 @@ class RemoteShards:
             self._set_aside.clear()
             self._failed.clear()
             self._release()
-            if not self._threads:
-                self._start_threads()
+            while len(self._threads) < NUM_PREFETCHERS:
+                # Daemons: a process that ends does not wait for a download.
+                name, stop = f"places-fetch-{len(self._threads)}", (self._stop,)
+                thread = threading.Thread(None, self._prefetch, name, stop, daemon=True)
+                thread.start()
+                self._threads.append(thread)
             self._changed.notify_all()
 
     def advance(self, step: int) -> None:
@@ -136,22 +133,12 @@ class RemoteShards:
             if failed := self._failed.get(shard):
                 raise type(failed)(failed.message, *failed.hint)
         try:
-            return self._fetcher.open_or_fetch(shard, stop)
-        except StoppedError:
-            raise
+            return open_shard(self._folder, self._remote, self._shards[shard], stop)
         except DataError as error:
             with self._changed:
-                if shard in self._steps:  # later calls fail at once, not after as many tries
-                    self._failed[shard] = error
+                if shard in self._steps and not isinstance(error, StoppedError):
+                    self._failed[shard] = error  # later calls fail at once, not after as many tries
             raise
-
-    def _start_threads(self) -> None:
-        for number in range(NUM_PREFETCHERS):
-            # Daemons: a process that ends does not wait for a download.
-            name, stop = f"places-fetch-{number}", self._stop
-            thread = threading.Thread(target=self._prefetch, args=(stop,), name=name, daemon=True)
-            thread.start()
-            self._threads.append(thread)
 
     def _prefetch(self, stop: threading.Event) -> None:
         while not stop.is_set():
@@ -168,12 +155,12 @@ class RemoteShards:
         """Fetch the most urgent shard that nobody else fetches; tell whether there was one."""
         # First hold what is there already, so that it is not removed to make room for the others.
         for shard in self._wanted():
-            file = self._fetcher.open(shard)
+            file = self._folder.open(self._shards[shard].name, self._shards[shard].size_bytes)
             if file is not None:
                 self._hold(shard, file)
         for shard in self._wanted():
             try:
-                outcome = self._fetcher.open_or_fetch(shard, stop)
+                outcome = open_shard(self._folder, self._remote, self._shards[shard], stop)
             except StoppedError:
                 return False
             except DataError as error:
@@ -219,8 +206,7 @@ class RemoteShards:
 
     def _horizon_of(self, uses: ShardUses) -> int:
         sizes_bytes = [shard.size_bytes for shard in self._shards]
-        kept_bytes = self._fetcher.folder.kept_bytes()
-        limit_bytes = self._fetcher.folder.limit_bytes
+        kept_bytes, limit_bytes = self._folder.kept_bytes(), self._folder.limit_bytes
         usable_bytes = int(limit_bytes * self._prefetch_share) - kept_bytes
         horizon = longest_horizon(uses, sizes_bytes, usable_bytes, SHORTEST_HORIZON)
         if horizon is None:

@@ -1,7 +1,9 @@
 """When which shard is read, and how many bytes of shards a run needs at a time: pure numpy."""
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -11,17 +13,11 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class ShardUses:
-    """Which shards an epoch reads, and when.
+    """Which shards an epoch reads, and when: arrays `(num_used,)` int64."""
 
-    Args:
-        shards: `(num_used,)` int64, the numbers of the shards in order of first use.
-        first_step: `(num_used,)` int64, the first batch that reads each of `shards`.
-        last_step: `(num_used,)` int64, the last batch that reads each of `shards`.
-    """
-
-    shards: Ints
-    first_step: Ints
-    last_step: Ints
+    shards: Ints  # the numbers of the shards in order of first use
+    first_step: Ints  # the first batch that reads each of `shards`
+    last_step: Ints  # the last batch that reads each of `shards`
 
 
 def shard_uses(shard_of_row: npt.NDArray[np.integer], batch_size: int) -> ShardUses:
@@ -77,15 +73,7 @@ def longest_horizon(
     Returns:
         At least `shortest`, or `None` if not even that one fits.
     """
-    fits, too_long = shortest, int(uses.last_step.max(initial=0)) + 1
-    if peak_bytes(uses, sizes_bytes, shortest) > limit_bytes:
-        return None
-    if peak_bytes(uses, sizes_bytes, too_long) <= limit_bytes:
-        return max(shortest, too_long)
-    while too_long - fits > 1:
-        middle = (fits + too_long) // 2
-        if peak_bytes(uses, sizes_bytes, middle) <= limit_bytes:
-            fits = middle
-        else:
-            too_long = middle
-    return fits
+    longest = max(shortest, int(uses.last_step.max(initial=0)) + 1)
+    horizons = range(shortest, longest + 1)
+    num_fitting = bisect_right(horizons, limit_bytes, key=partial(peak_bytes, uses, sizes_bytes))
+    return horizons[num_fitting - 1] if num_fitting else None

@@ -19,17 +19,11 @@ def is_url(root: str) -> bool:
 
 @dataclass(frozen=True)
 class RemotePath:
-    """A file or a folder behind a URL.
+    """A file or a folder behind a URL."""
 
-    Args:
-        url: Its URL, with credentials and query if it needs them.
-        files: The fsspec file system that reads it.
-        size_bytes: The size that the file must have; `None` if that is not known.
-    """
-
-    url: str
-    files: Any
-    size_bytes: int | None = None
+    url: str  # with credentials and query if it needs them
+    files: Any  # the fsspec file system that reads it
+    size_bytes: int | None = None  # that the file must have, if known
 
     @property
     def shown(self) -> str:
@@ -39,7 +33,7 @@ class RemotePath:
     def file(self, name: str, size_bytes: int | None = None) -> "RemotePath":
         """Return a file in this folder; the query of an https URL stays at the end."""
         url = f"{self.url.rstrip('/')}/{name}"
-        if _has_query(self.url):
+        if is_http(self.url):
             parts = urlsplit(self.url)
             url = urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{name}"))
         return RemotePath(url, self.files, size_bytes)
@@ -85,7 +79,7 @@ def without_credentials(url: str) -> str:
     if not separator:
         return url
     host, slash, path = rest.partition("/")
-    path = re.split(r"[?#]", path)[0] if _has_query(url) else path
+    path = re.split(r"[?#]", path)[0] if is_http(url) else path
     return f"{scheme}://{host.rpartition('@')[2].partition('?')[0]}{slash}{path}".rstrip("/")
 
 
@@ -97,20 +91,21 @@ def without_secrets(text: str, url: str) -> str:
         url: The URL that was asked; its password and query are removed wherever they are.
     """
     parts = urlsplit(url)
-    for secret in (parts.query if _has_query(url) else "", parts.password):
+    for secret in (parts.query if is_http(url) else "", parts.password):
         for spelling in {secret, unquote(secret)} if secret else ():
             text = text.replace(spelling, "***")
     text = re.sub(r"(\w://)[^/\s@]*@", r"\1", text)
     return re.sub(r"(\w://[^\s?'\"]*)\?[^\s'\")]*", r"\1", text)
 
 
-def _has_query(url: str) -> bool:
+def is_http(url: str) -> bool:
+    """Tell whether a URL is one of HTTP, which may have a query."""
     return url.startswith(("http://", "https://"))
 
 
 def _options(url: str) -> dict[str, Any]:
     """Return what the file system of a URL is made with."""
-    if not _has_query(url):
+    if not is_http(url):
         return {}
     import aiohttp
 

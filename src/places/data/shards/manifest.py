@@ -35,33 +35,19 @@ class Shard:
 
 @dataclass(frozen=True)
 class Manifest:
-    """One split of a data set in shards.
+    """One split of a data set in shards."""
 
-    Args:
-        root: The folder that holds the shards.
-        split: "train", "val" or "test".
-        variant: "standard", "challenge", or "folder" for pictures from elsewhere.
-        size: "256" or "large" for official pictures, "original" for others.
-        synthetic: Whether the pictures were drawn by `places sample`.
-        seed: The seed of the order of the train split.
-        categories: The names of the labels; the position is the label.
-        labelled: Whether every picture has a label.
-        shards: The tars, in order.
-        index_sha256: SHA-256 of the index file, in hex.
-        version: The version of the format.
-    """
-
-    root: Path
-    split: str
-    variant: str
-    size: str
-    synthetic: bool
-    seed: int
-    categories: tuple[str, ...]
-    labelled: bool
-    shards: tuple[Shard, ...]
-    index_sha256: str
-    version: int = VERSION
+    root: Path  # the folder that holds the shards
+    split: str  # "train", "val" or "test"
+    variant: str  # "standard", "challenge", or "folder" for pictures from elsewhere
+    size: str  # "256" or "large" for official pictures, "original" for others
+    synthetic: bool  # whether the pictures were drawn by `places sample`
+    seed: int  # of the order of the train split
+    categories: tuple[str, ...]  # the names of the labels; the position is the label
+    labelled: bool  # whether every picture has a label
+    shards: tuple[Shard, ...]  # in order
+    index_sha256: str  # SHA-256 of the index file, in hex
+    version: int = VERSION  # of the format
 
     @property
     def num_samples(self) -> int:
@@ -120,7 +106,7 @@ def read_fields(root: Path, split: str) -> dict[str, Any]:
         fields = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise _missing(root, split) from error
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except ValueError as error:
         raise _damaged(path, str(error)) from error
     if not isinstance(fields, dict):
         raise _damaged(path, f"an object was expected, not a {type(fields).__name__}")
@@ -153,17 +139,18 @@ def load_index(manifest: Manifest) -> np.ndarray:
         DataError: The file is missing, cannot be read or does not have the manifest's shape.
     """
     path = index_path(manifest.root, manifest.split)
+    make_it = f"make it:  places verify {manifest.root} --split {manifest.split} --index"
     try:
         index: np.ndarray = np.load(path, mmap_mode="r")
     except FileNotFoundError as error:
-        raise DataError(f"no index {path}", _make_index(manifest)) from error
+        raise DataError(f"no index {path}", make_it) from error
     except OSError as error:
         raise storage_error(f"cannot read {path}", error) from error
     except (ValueError, EOFError) as error:
-        raise DataError(f"damaged index {path}: {error}", _make_index(manifest)) from error
+        raise DataError(f"damaged index {path}: {error}", make_it) from error
     if index.dtype != SAMPLE or index.shape != (manifest.num_samples,):
         reason = f"it has shape {index.shape}, not ({manifest.num_samples},)"
-        raise DataError(f"{path} does not fit its manifest: {reason}", _make_index(manifest))
+        raise DataError(f"{path} does not fit its manifest: {reason}", make_it)
     return index
 
 
@@ -196,7 +183,3 @@ def _missing(root: Path, split: str) -> DataError:
 
 def _damaged(path: Path, reason: str) -> DataError:
     return DataError(f"damaged manifest {path}: {reason}", "remove it and pack the data again")
-
-
-def _make_index(manifest: Manifest) -> str:
-    return f"make it:  places verify {manifest.root} --split {manifest.split} --index"

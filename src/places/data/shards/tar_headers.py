@@ -6,6 +6,11 @@ from places.errors import DataError
 
 BLOCK_BYTES = 512
 
+_OWNER = b"0000644\0" + b"0000000\0" * 2
+_MODIFIED = b"00000000000\0"
+_REST = bytes(100) + (b"ustar\00000").ljust(255, b"\0")  # all behind the type of the member
+_FIXED_SUM = sum(_OWNER) + sum(_MODIFIED) + sum(_REST) + ord("0") + 8 * ord(" ")
+
 
 def read_key(header: bytes) -> str:
     """Return a member's WebDataset key from the 512 bytes of its tar header.
@@ -98,15 +103,3 @@ def is_header(block: bytes) -> bool:
 def padded(size_bytes: int) -> int:
     """Return a size rounded up to whole blocks of 512 bytes."""
     return -(-size_bytes // BLOCK_BYTES) * BLOCK_BYTES
-
-
-_OWNER = b"0000644\0" + b"0000000\0" * 2
-
-
-_MODIFIED = b"00000000000\0"
-
-
-_REST = bytes(100) + (b"ustar\00000").ljust(255, b"\0")  # all behind the type of the member
-
-
-_FIXED_SUM = sum(_OWNER) + sum(_MODIFIED) + sum(_REST) + ord("0") + 8 * ord(" ")

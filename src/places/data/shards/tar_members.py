@@ -81,7 +81,7 @@ def members_of(
         blocks = _Blocks(path, file.fileno(), advance)
         try:
             yield from _members(blocks, 0, blocks.size_bytes)
-            blocks.finish()
+            advance(blocks.size_bytes - blocks.end)  # what is left counts as passed
             if hashed:
                 hashed.result()
         finally:
@@ -97,13 +97,13 @@ class _Blocks:
         self.size_bytes = os.fstat(file).st_size
         self._advance = advance
         self._window = bytearray(_WINDOW_BYTES)
-        self._start = self._end = 0
+        self._start = self.end = 0
 
     def header(self, position: int, end: int) -> bytes | None:
         """Return the header at a position, `None` at the mark of the end of a tar."""
         if position + BLOCK_BYTES > end:
             raise self.cut(position, "the mark of its end is missing")
-        if position + BLOCK_BYTES > self._end:
+        if position + BLOCK_BYTES > self.end:
             self._read(position)
         start = position - self._start
         block = bytes(memoryview(self._window)[start : start + BLOCK_BYTES])
@@ -113,16 +113,12 @@ class _Blocks:
             raise self.damaged(position)
         return block
 
-    def finish(self) -> None:
-        """Count what is left of the file as passed."""
-        self._advance(self.size_bytes - self._end)
-
     def _read(self, position: int) -> None:
         length = os.preadv(self.file, [self._window], position)
         if length == 0:
             raise self.cut(position, "it shrank while it was read")
-        self._advance(position + length - self._end)
-        self._start, self._end = position, position + length
+        self._advance(position + length - self.end)
+        self._start, self.end = position, position + length
 
     def cut(self, position: int, reason: str) -> DataError:
         return DataError(

@@ -1,6 +1,6 @@
 """Batches of one split of tar shards, for training and for evaluation, without Lightning."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import get_args
@@ -12,12 +12,12 @@ from places.data.streaming import plan
 from places.data.streaming.decode import (
     NUM_CROP_UNIFORMS,
     ResizeMode,
-    decode_eval_crop,
     decode_train_crop,
+    eval_crop,
 )
-from places.data.streaming.jpeg import Pixels
+from places.data.streaming.jpeg import Pixels, decode_jpeg
 from places.data.streaming.samples import SplitSamples
-from places.data.streaming.stream import Batch, Sample, stream
+from places.data.streaming.stream import Batch, LoadRow, OpenBatch, Sample, stream
 from places.errors import ConfigError
 from places.hashing import Ids, uniforms
 
@@ -26,21 +26,13 @@ _CROP_STREAM = 3  # keeps the numbers of crops apart from those that plan.train_
 
 @dataclass(frozen=True)
 class Workers:
-    """Who decodes how much.
+    """Who decodes how much."""
 
-    Args:
-        rank: Number of this process.
-        num_ranks: Number of processes that share each batch.
-        num_threads: Decoding threads of this process.
-        pin_memory: See `places.data.streaming.stream.stream`.
-        num_ranks_per_node: Processes that share a machine, and its cache of remote shards.
-    """
-
-    rank: int = 0
-    num_ranks: int = 1
-    num_threads: int = 2
-    pin_memory: bool = False
-    num_ranks_per_node: int = 1
+    rank: int = 0  # number of this process
+    num_ranks: int = 1  # processes that share each batch
+    num_threads: int = 2  # decoding threads of this process
+    pin_memory: bool = False  # see `places.data.streaming.stream.stream`
+    num_ranks_per_node: int = 1  # processes that share a machine, and its cache of remote shards
 
     def share_of_node(self, ids: Ids, batch_size: int) -> tuple[Ids, int]:
         """Return what all processes of this node read of an epoch, and how much in each step."""
@@ -101,8 +93,8 @@ def train_batches(
     Order, crops and flips depend on `seed`, `epoch` and the sample alone.
     """
 
-    def open_batch(ids: Ids) -> Callable[[int, Pixels], Sample]:
-        entries = source.shards.entries(ids)
+    def open_batch(ids: Ids) -> LoadRow:
+        entries = source.entries(ids)
         # The last number decides the flip, the others the crop.
         numbers = uniforms(ids, NUM_CROP_UNIFORMS + 1, seed, epoch, _CROP_STREAM).tolist()
 
@@ -126,9 +118,8 @@ def train_batches(
         plan.train_batch(order, batch_size, step, rank=workers.rank, num_ranks=workers.num_ranks)
         for step in range(first_step, len(order) // batch_size)
     )
-    if source.shards.are_remote:
-        source.shards.follow(*workers.share_of_node(order, batch_size), first_step)
-    yield from _stream(source, ids, open_batch, crop.image_size, workers, first_step)
+    source.follow(*workers.share_of_node(order, batch_size), first_step)
+    yield from _stream(source, workers, ids, open_batch, crop.image_size, first_step)
 
 
 def eval_batches(
@@ -145,12 +136,12 @@ def eval_batches(
     Only the first `num_batches` are read if that is given, those before `first_step` included.
     """
 
-    def open_batch(ids: Ids) -> Callable[[int, Pixels], Sample]:
-        entries = source.shards.entries(ids)
+    def open_batch(ids: Ids) -> LoadRow:
+        entries = source.entries(ids)
 
         def load(row: int, pixels: Pixels) -> Sample:
             def decode(jpeg: bytes) -> None:
-                decode_eval_crop(jpeg, pixels, crop.resize_size, crop.resize_mode)
+                eval_crop(decode_jpeg(jpeg), pixels, crop.resize_size, crop.resize_mode)
 
             return source.load(int(ids[row]), entries[row], pixels, decode)
 
@@ -159,12 +150,10 @@ def eval_batches(
     num_samples = source.manifest.num_samples
     if num_batches is None:
         num_batches = plan.num_eval_batches(num_samples, batch_size)
-    if source.shards.are_remote:
-        rows = np.arange(num_batches * batch_size)
-        order = np.minimum(rows, num_samples - 1)
-        source.shards.follow(*workers.share_of_node(order, batch_size), first_step)
+    order = np.minimum(np.arange(num_batches * batch_size), num_samples - 1)
     ids = islice(eval_ids(num_samples, batch_size, workers), first_step, num_batches)
-    yield from _stream(source, ids, open_batch, crop.image_size, workers, first_step)
+    source.follow(*workers.share_of_node(order, batch_size), first_step)
+    yield from _stream(source, workers, ids, open_batch, crop.image_size, first_step)
 
 
 def eval_ids(num_samples: int, batch_size: int, workers: Workers) -> Iterator[Ids]:
@@ -177,10 +166,10 @@ def eval_ids(num_samples: int, batch_size: int, workers: Workers) -> Iterator[Id
 
 def _stream(
     source: SplitSamples,
-    ids: Iterable[Ids],
-    open_batch: Callable[[Ids], Callable[[int, Pixels], Sample]],
-    image_size: int,
     workers: Workers,
+    ids: Iterable[Ids],
+    open_batch: OpenBatch,
+    image_size: int,
     first_step: int,
 ) -> Iterator[Batch]:
     batches = stream(
@@ -189,12 +178,12 @@ def _stream(
         image_size=image_size,
         num_threads=workers.num_threads,
         pin_memory=workers.pin_memory,
-        cancel=source.shards.cancel,
+        cancel=source.cancel,
     )
     try:
         for step, batch in enumerate(batches, first_step):
-            source.shards.advance(step)
+            source.advance(step)
             yield batch
     finally:
         batches.close()
-        source.shards.leave()
+        source.leave()

@@ -20,7 +20,6 @@ from places.data.streaming.jpeg import (
     Pixels,
     check_size,
     decode_box,
-    decode_jpeg,
     read_header,
 )
 from places.errors import DataError
@@ -28,8 +27,7 @@ from places.files import storage_error
 
 ResizeMode = Literal["short_side", "squash"]
 
-NUM_CROP_TRIES = 10  # as torchvision.transforms.RandomResizedCrop
-NUM_CROP_UNIFORMS = 4 * NUM_CROP_TRIES
+NUM_CROP_UNIFORMS = 4 * 10  # for ten tries, as torchvision.transforms.RandomResizedCrop
 
 # Above this factor a picture is shrunk by averaging. Below it (256-pixel pictures to 224), it would
 # cost a tenth of the loader's speed and bring the pixels 0.3 levels nearer to Pillow's.
@@ -82,14 +80,9 @@ def decode_train_crop(
     scale: tuple[float, float],
     ratio: tuple[float, float],
 ) -> None:
-    """Decode a random crop of a JPEG into `out`, `(size, size, 3)` uint8, RGB.
+    """Decode a random crop of a JPEG into `out`, `(size, size, 3)` uint8, RGB, contiguous.
 
-    Args:
-        jpeg: The whole JPEG file.
-        uniforms: Numbers in [0, 1) that choose the crop, see `crop_box`.
-        out: Where the pixels go; contiguous.
-        scale: See `crop_box`.
-        ratio: See `crop_box`.
+    See `crop_box` for the numbers that choose the crop.
 
     Raises:
         DataError: The JPEG is damaged.
@@ -106,7 +99,7 @@ def decode_for_crop(
 ) -> Pixels:
     """Return the random crop of a JPEG, decoded as small as a crop of `size` pixels allows.
 
-    The pixels are valid until the thread's next call; see `decode_train_crop` for the arguments.
+    The pixels are valid until the thread's next call; see `crop_box` for the arguments.
     """
     header = read_header(jpeg)
     box = crop_box(header.width, header.height, uniforms, scale, ratio)
@@ -118,15 +111,6 @@ def resize_crop(crop: Pixels, out: Pixels) -> None:
     shrinks = max(crop.shape[0], crop.shape[1]) > _MOST_LINEAR * out.shape[0]
     interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     cv2.resize(crop, out.shape[1::-1], dst=out, interpolation=interpolation)
-
-
-def decode_eval_crop(jpeg: bytes, out: Pixels, resize_size: int, mode: ResizeMode) -> None:
-    """Decode the evaluation crop of a JPEG into `out`, see `eval_crop`.
-
-    Raises:
-        DataError: The JPEG is damaged.
-    """
-    eval_crop(decode_jpeg(jpeg), out, resize_size, mode)
 
 
 def eval_crop(pixels: Pixels, out: Pixels, resize_size: int, mode: ResizeMode) -> None:

@@ -76,16 +76,11 @@ class Growth:
 
     It grows in equal steps of whole multiples of 32 pixels, as in the recipes of FFCV (Leclerc et
     al., 2023), where it spares computation in early epochs.
-
-    Args:
-        image_size: The size in the end, in pixels.
-        start_image_size: The size in the beginning; `None` for the same size in all epochs.
-        grow_epochs: The last epoch with the first size, and the first epoch with the final size.
     """
 
-    image_size: int
-    start_image_size: int | None
-    grow_epochs: tuple[int, int]
+    image_size: int  # in the end, in pixels
+    start_image_size: int | None  # in the beginning; `None` for the same size in all epochs
+    grow_epochs: tuple[int, int]  # the last with the first size, and the first with the final size
 
     def __post_init__(self) -> None:
         """Refuse sizes that shrink and epochs that do not rise."""

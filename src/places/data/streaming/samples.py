@@ -1,35 +1,83 @@
-"""One split as a source of samples: opened by its folder, read sample by sample."""
+"""One split as a source of samples: opened by its folder or URL, read by position in the index."""
 
+import os
+import resource
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from places.data.remote.fetch import fetch_manifest
 from places.data.remote.prefetch import RemoteShards
+from places.data.remote.shard_uses import shard_uses
 from places.data.remote.urls import is_url
-from places.data.shards.manifest import Manifest, load_manifest
+from places.data.shards.manifest import Manifest, load_index, load_manifest
+from places.data.shards.tar_headers import BLOCK_BYTES, read_key, read_size_bytes
 from places.data.streaming.bad_samples import BadSamples
 from places.data.streaming.jpeg import Pixels
-from places.data.streaming.shard_reader import Entry, Shards
 from places.data.streaming.stream import Sample
 from places.errors import DataError, StorageError
+from places.files import storage_error
+from places.hashing import Ids
 
+Entry = tuple[int, int, int, int]  # a row of the index: offset, size in bytes, shard, label
+
+_OTHER_FILES = 256  # what else a process may have open
 _TRAIN_SHARE = 0.8  # of the cache
 
 
-@dataclass(frozen=True)
 class SplitSamples:
-    """Where the samples of a split come from.
+    """The samples of one split, numbered as in the index. Safe to use from many threads.
 
     Args:
         manifest: What the split holds.
-        shards: Its samples.
-        bad_samples: What becomes of those that cannot be read.
+        bad_samples: What becomes of samples that cannot be read; by default they are refused.
+        remote: Fetches the shards; by default they are files in the manifest's folder.
     """
 
-    manifest: Manifest
-    shards: Shards
-    bad_samples: BadSamples
+    def __init__(
+        self,
+        manifest: Manifest,
+        bad_samples: BadSamples | None = None,
+        remote: RemoteShards | None = None,
+    ) -> None:
+        self.manifest = manifest
+        self.bad_samples = bad_samples or BadSamples()
+        self._paths = manifest.shard_paths
+        self._index = load_index(manifest)
+        self._remote = remote
+        self._last_steps: dict[int, int] = {}
+        self._files: dict[int, int] = {}
+        self._lock = threading.Lock()
+        _allow_open_files(len(self._paths) * (2 if remote else 1))  # the cache holds them too
+
+    def entries(self, samples: Ids) -> list[Entry]:
+        """Return the rows of the index for some samples."""
+        # One fancy indexing for a whole batch: a row at a time costs 20 times as much.
+        entries: list[Entry] = self._index[samples].tolist()
+        return entries
+
+    def read(self, entry: Entry) -> tuple[str, bytes]:
+        """Return the key and the JPEG bytes of a sample.
+
+        Raises:
+            DataError: The shard is not there, or does not hold what the index says.
+            StorageError: It cannot be read now, or there is no room for it.
+        """
+        offset, size_bytes, shard, _ = entry
+        try:
+            # The tar header lies right before the picture: one read brings both, and proves the
+            # place.
+            start = offset - BLOCK_BYTES
+            block = os.pread(self._file(shard), BLOCK_BYTES + size_bytes, start)
+        except FileNotFoundError as error:
+            raise DataError(f"no such shard: {self._paths[shard]}") from error
+        except OSError as error:
+            raise storage_error(f"cannot read {self._paths[shard]}", error) from error
+        header = block[:BLOCK_BYTES]
+        if len(block) < BLOCK_BYTES + size_bytes or read_size_bytes(header) != size_bytes:
+            raise self._replaced(shard, f"at byte {offset:,} the picture of the index is missing")
+        return read_key(header), block[BLOCK_BYTES:]
 
     def load(
         self,
@@ -56,22 +104,87 @@ class SplitSamples:
         """
         key, label = "", entry[-1]
         try:
-            key, jpeg = self.shards.read(entry)
+            key, jpeg = self.read(entry)
             if needs_label and label < 0:
                 raise DataError(f"{key} has no label")
             decode(jpeg)
         except StorageError:
             raise
         except DataError as error:
-            place = self.shards.place(entry)
+            place = f"{self._paths[entry[2]]} at byte {entry[0]:,}"
             reason = self.bad_samples.report(number, f"{key} in {place}" if key else place, error)
             pixels[:] = 0
             return Sample(key or f"sample {number}", label, error=reason)
         return Sample(key, label, flip)
 
+    def follow(self, samples: Ids, batch_size: int, first_step: int) -> None:
+        """Fetch remote shards ahead, in the order of an epoch.
+
+        Args:
+            samples: What all processes of this node read in the epoch, in the order of reading.
+            batch_size: How many of them each step reads.
+            first_step: The step to begin with.
+        """
+        if self._remote:
+            uses = shard_uses(self._index["shard"][samples], batch_size)
+            self._last_steps = dict(zip(uses.shards.tolist(), uses.last_step.tolist(), strict=True))
+            self._remote.follow(uses, first_step)
+
+    def advance(self, step: int) -> None:
+        """Note that all samples up to and including a step were read; local shards stay open."""
+        if self._remote:
+            with self._lock:
+                for shard in list(self._files):
+                    if self._last_steps.get(shard, -1) <= step:
+                        os.close(self._files.pop(shard))
+            self._remote.advance(step)
+
+    def cancel(self) -> None:
+        """End all waiting for remote shards with an error, until `leave` is called."""
+        if self._remote:
+            self._remote.cancel()
+
+    def leave(self) -> None:
+        """Let go of remote shards and fetch no more, once nobody reads; local ones stay open."""
+        if self._remote:
+            self.close()
+
     def close(self) -> None:
-        """Close the shards; reading opens them again."""
-        self.shards.close()
+        """Close the shards that were opened; reading opens them again."""
+        with self._lock:
+            for file in self._files.values():
+                os.close(file)
+            self._files.clear()
+        if self._remote:
+            self._remote.close()
+
+    def _file(self, shard: int) -> int:
+        file = self._files.get(shard)
+        if file is None:
+            opened = self._open(shard)  # without the lock: a remote shard may take a while
+            with self._lock:
+                file = self._files.setdefault(shard, opened)
+            if file != opened:  # another thread was faster
+                os.close(opened)
+        return file
+
+    def _open(self, shard: int) -> int:
+        if self._remote:
+            return self._remote.open(shard)
+        file = os.open(self._paths[shard], os.O_RDONLY | os.O_CLOEXEC)
+        size_bytes, expected = os.fstat(file).st_size, self.manifest.shards[shard].size_bytes
+        if size_bytes != expected:
+            os.close(file)
+            reason = f"it has {size_bytes:,} bytes, its manifest says {expected:,}"
+            raise self._replaced(shard, reason)
+        return file
+
+    def _replaced(self, shard: int, reason: str) -> DataError:
+        path = self._paths[shard]
+        return DataError(
+            f"{path} was cut or replaced: {reason}",
+            f"check it:  places verify {path.parent}",
+        )
 
 
 @dataclass(frozen=True)
@@ -101,18 +214,20 @@ def open_samples(
     Raises:
         DataError: The split is missing or damaged.
     """
-    bad_samples = bad_samples or BadSamples()
     if not is_url(str(root)):
-        manifest = manifest or load_manifest(root, split)
-        return SplitSamples(manifest, Shards(manifest), bad_samples)
+        return SplitSamples(manifest or load_manifest(root, split), bad_samples)
     cache = cache or Cache()
     size_bytes = int(cache.size_gb * 1e9)
     manifest = manifest or fetch_manifest(str(root), split, cache.folder, size_bytes)
-    remote = RemoteShards(
-        str(root),
-        manifest,
-        size_bytes,
-        # Training keeps fetching ahead while a validation runs, which needs room as well.
-        prefetch_share=_TRAIN_SHARE if split == "train" else 1.0,
-    )
-    return SplitSamples(manifest, Shards(manifest, remote), bad_samples)
+    # Training keeps fetching ahead while a validation runs, which needs room as well.
+    share = _TRAIN_SHARE if split == "train" else 1.0
+    return SplitSamples(manifest, bad_samples, RemoteShards(str(root), manifest, size_bytes, share))
+
+
+def _allow_open_files(num_files: int) -> None:
+    """Raise this process's limit of open files, as far as it may, when many shards need it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = num_files + _OTHER_FILES
+    if soft < wanted:
+        limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))

@@ -21,6 +21,7 @@ from places.hashing import Ids
 
 # Large enough that handing out work costs nothing, small enough to share a batch.
 _ROWS_PER_TASK = 16
+_BATCHES_AHEAD = 3  # are decoded while one is used
 
 
 class Sample(NamedTuple):
@@ -43,33 +44,10 @@ class Batch(TypedDict):
     error: list[str]  # N texts, empty for readable pictures
 
 
-OpenBatch = Callable[[Ids], Callable[[int, Pixels], Sample]]
+LoadRow = Callable[[int, Pixels], Sample]
+OpenBatch = Callable[[Ids], LoadRow]
 
-
-class _Memory:
-    """Memory for batches, used again once nobody holds the batch before, in a later epoch too.
-
-    Fresh memory for each batch would cost 5 % of the loader's time in page faults.
-    """
-
-    def __init__(self) -> None:
-        self._free: deque[Pixels] = deque()
-
-    def take(self, shape: tuple[int, ...]) -> Pixels:
-        """Return an array with any content; once nobody holds it, it is used again."""
-        try:
-            whole = self._free.pop()
-        except IndexError:
-            whole = np.empty(shape, np.uint8)
-        if whole.shape != shape:
-            whole = np.empty(shape, np.uint8)
-        # A tensor made of the view holds the view, and so do all tensors that share its memory.
-        view = whole[:]
-        weakref.finalize(view, self._free.append, whole).atexit = False
-        return view
-
-
-_memory = _Memory()
+_free_memory: deque[Pixels] = deque()
 
 
 def stream(
@@ -78,7 +56,6 @@ def stream(
     *,
     image_size: int,
     num_threads: int,
-    num_batches_ahead: int = 3,
     pin_memory: bool = False,
     cancel: Callable[[], None] = lambda: None,
 ) -> Generator[Batch, None, None]:
@@ -93,7 +70,6 @@ def stream(
             uint8.
         image_size: Height and width of the pictures in pixels.
         num_threads: Number of decoding threads.
-        num_batches_ahead: Number of batches that are decoded while one is used.
         pin_memory: Allocate page-locked memory, from which copies to a GPU run in the background.
         cancel: Called when the iterator ends, before it waits for its threads.
 
@@ -109,7 +85,7 @@ def stream(
             if pin_memory:  # PyTorch keeps page-locked memory for the next batch itself
                 images = torch.empty(shape, dtype=torch.uint8, pin_memory=True)
             else:
-                images = torch.from_numpy(_memory.take(shape))
+                images = torch.from_numpy(_memory(shape))
             load, pixels = open_batch(ids), images.numpy()
             rows = range(len(ids))
             parts = [rows[i : i + _ROWS_PER_TASK] for i in range(0, len(ids), _ROWS_PER_TASK)]
@@ -117,7 +93,7 @@ def stream(
 
         ids_of_batches = iter(plan)
         try:
-            pending = deque(map(start, islice(ids_of_batches, num_batches_ahead)))
+            pending = deque(map(start, islice(ids_of_batches, _BATCHES_AHEAD)))
             while pending:
                 images, tasks = pending.popleft()
                 samples = [sample for task in tasks for sample in task.result()]
@@ -128,9 +104,24 @@ def stream(
             pool.shutdown(cancel_futures=True)
 
 
-def _load(
-    load: Callable[[int, Pixels], Sample], rows: range, ids: Ids, pixels: Pixels
-) -> list[Sample]:
+def _memory(shape: tuple[int, ...]) -> Pixels:
+    """Return an array with any content; once nobody holds it, it is used again, by any epoch.
+
+    Fresh memory for each batch would cost 5 % of the loader's time in page faults.
+    """
+    try:
+        whole = _free_memory.pop()
+    except IndexError:
+        whole = np.empty(shape, np.uint8)
+    if whole.shape != shape:
+        whole = np.empty(shape, np.uint8)
+    # A tensor made of the view holds the view, and so do all tensors that share its memory.
+    view = whole[:]
+    weakref.finalize(view, _free_memory.append, whole).atexit = False
+    return view
+
+
+def _load(load: LoadRow, rows: range, ids: Ids, pixels: Pixels) -> list[Sample]:
     samples = []
     for row in rows:
         if ids[row] == PADDING:

@@ -5,7 +5,7 @@ import psutil
 import pytest
 
 from places.data.shards.manifest import SAMPLE, Manifest, Shard
-from places.data.streaming.shard_reader import Shards
+from places.data.streaming.samples import SplitSamples
 
 
 def _manifest(root: Path, num_samples: int) -> Manifest:
@@ -31,11 +31,11 @@ def test_an_index_of_eight_million_samples_stays_in_its_file(tmp_path: Path) -> 
     manifest = _manifest(tmp_path, 8_026_628)
     process = psutil.Process()
     before = process.memory_full_info()
-    shards = Shards(manifest)
+    samples = SplitSamples(manifest)
     rng = np.random.default_rng(0)
     for _ in range(500):
         ids = rng.integers(0, 8_026_628, 256)
-        assert [entry[3] for entry in shards.entries(ids)] == (ids % 365).tolist()
+        assert [entry[3] for entry in samples.entries(ids)] == (ids % 365).tolist()
     after = process.memory_full_info()
     # Pages of the file are shared by all processes; what each has for itself is next to nothing.
     assert (tmp_path / "train.index.npy").stat().st_size < 200e6
@@ -52,5 +52,5 @@ def test_more_shards_than_open_files_are_allowed_raise_the_limit(
     for num_shards in (10, 2000, 9000):
         manifest = _manifest(tmp_path, num_shards)
         shards = tuple(Shard(f"{i}.tar", 1, 0, "") for i in range(num_shards))
-        Shards(Manifest(**{**vars(manifest), "shards": shards}))
+        SplitSamples(Manifest(**{**vars(manifest), "shards": shards}))
     assert limits == [(2256, 4096), (4096, 4096)]
