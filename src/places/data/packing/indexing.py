@@ -73,15 +73,7 @@ def describe_shards(
     index: npt.NDArray[np.void],
     packed_from: Mapping[str, Any] | None = None,
 ) -> Manifest:
-    """Write the index of shards and then their manifest, each as a whole file.
-
-    Args:
-        root: The folder of the shards.
-        source: Where their pictures came from.
-        shards: The tars, in order.
-        index: `(num_samples,)` of dtype `SAMPLE`.
-        packed_from: Sources and settings of `places pack`.
-    """
+    """Write the index of shards, `(num_samples,)` of dtype `SAMPLE`, and then their manifest."""
     index_sha256 = _save_index(index_path(root, source.split), index)
     manifest = Manifest(
         root=root,

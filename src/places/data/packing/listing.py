@@ -84,7 +84,6 @@ class Pictures:
 
 
 def _row_dtype(width: int) -> np.dtype[np.void]:
-    """Return the type of a row whose `base` has the given width in bytes."""
     columns = [("offset", "<u8"), ("size_bytes", "<u4"), ("folder", "<u4"), ("suffix", "u1")]
     return np.dtype([*columns, ("label", "<i2"), ("base", f"S{width}")])
 
@@ -119,18 +118,12 @@ def collect(sources: list[PackSource], read: Callable[[PackSource], Iterable[Mem
             categories, or a name cannot be kept in a tar.
     """
     pictures = Pictures(sources)
-    chunks: list[npt.NDArray[np.void]] = []
+    chunks = [pictures.rows]
     for position, source in enumerate(sources):
         rows = _rows(pictures, position, read(source))
         while chunk := list(islice(rows, _ROWS_PER_CHUNK)):
             chunks.append(np.array(chunk, _row_dtype(max(len(row[-1]) for row in chunk))))
-    width = max((chunk.dtype["base"].itemsize for chunk in chunks), default=1)
-    pictures.rows = np.empty(sum(map(len, chunks)), _row_dtype(width))
-    end = len(pictures.rows)
-    while chunks:  # from the last, so that each is freed when it was copied
-        part = chunks.pop()
-        pictures.rows[end - len(part) : end] = part
-        end -= len(part)
+    pictures.rows = np.concatenate(chunks)  # takes the longest width
     return pictures
 
 
@@ -179,7 +172,9 @@ def _rows(pictures: Pictures, position: int, members: Iterable[Member]) -> Itera
         base, _, suffix = file.rpartition(b".")
         is_jpeg = base and suffix.lower() in _JPEG_SUFFIXES
         if not is_jpeg or base.startswith(b".") or (b"." in path and _is_hidden(path)):
-            _leave_out(pictures, name, suffix.lower())
+            is_image = suffix.lower() in _OTHER_SUFFIXES and not _is_hidden(name)
+            others = pictures.other_images if is_image else pictures.other_files
+            others.add(name.decode(errors="replace"))
             continue
         if suffix not in pictures.suffixes:
             pictures.suffixes.append(suffix)
@@ -192,11 +187,6 @@ def _rows(pictures: Pictures, position: int, members: Iterable[Member]) -> Itera
         if size_bytes > MAX_SIZE_BYTES or len(name) > 80 or not name.isascii():
             _check(name, folder.key + base, size_bytes)
         yield offset, size_bytes, number, pictures.suffixes.index(suffix), folder.label, base
-
-
-def _leave_out(pictures: Pictures, name: bytes, suffix: bytes) -> None:
-    is_image = suffix in _OTHER_SUFFIXES and not _is_hidden(name)
-    (pictures.other_images if is_image else pictures.other_files).add(name.decode(errors="replace"))
 
 
 def _is_hidden(path: bytes) -> bool:

@@ -155,15 +155,10 @@ def synthetic_md5(path: Path) -> str | None:
 
 
 def check_md5(path: Path, expected: str, stop: Event | None = None) -> None:
-    """Compare the MD5 of a file with the published one.
-
-    Args:
-        path: The file.
-        expected: The MD5 that it must have.
-        stop: Set by another thread to end this early; the result then means nothing.
+    """Compare the MD5 of a file with the published one, unless another thread sets `stop`.
 
     Raises:
-        DataError: They differ.
+        DataError: They differ, or the file was not read to its end.
     """
     digest = hashlib.md5(usedforsecurity=False)
     hash_file(path, digest, stop or Event())

@@ -52,7 +52,7 @@ def is_packed(folder: Path, split: str, packed_from: Mapping[str, Any], force: b
         folder: The staging folder, inside of the folder of the shards.
         split: The split.
         packed_from: Sources and settings of this run.
-        force: Whether whatever is in place may be replaced; then the answer is no.
+        force: Whether something else in place may be replaced; then it always is.
 
     Raises:
         DataError: There is something else in place.

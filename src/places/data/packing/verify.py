@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice, zip_longest
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -38,7 +38,6 @@ from places.data.shards.tar_headers import (
 from places.errors import DataError
 
 Split = Literal["train", "val", "test"]
-_SPLITS: tuple[Split, ...] = ("train", "val", "test")
 _MAX_LINES = 20
 _ROWS_PER_CHUNK = 256
 
@@ -71,8 +70,9 @@ def verify(
     Raises:
         DataError: There is no manifest.
     """
-    packed = [name for name in _SPLITS if manifest_path(root, name).exists()]
-    found = [name for name in _SPLITS if name in packed or any(root.glob(f"{name}-*.tar"))]
+    splits: tuple[Split, ...] = get_args(Split)
+    packed = [name for name in splits if manifest_path(root, name).exists()]
+    found = [name for name in splits if name in packed or any(root.glob(f"{name}-*.tar"))]
     if not (split or packed or (index and found)):
         raise DataError(
             f"no shards with a manifest in {root}",

@@ -6,7 +6,7 @@ writes them.
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -99,12 +99,16 @@ def write_shards(
     no_jpegs = FirstFew()
     shards = []
     buffers = [bytearray(BUFFER_BYTES) for _ in range(NUM_BUFFERS)]
-    with ExitStack() as tars:
-        read = _reader(pictures, tars)
+    with ExitStack() as stack:
+        tars = {
+            number: stack.enter_context(source.path.open("rb", buffering=0)).fileno()
+            for number, source in enumerate(pictures.sources)
+            if source.path.is_file()
+        }
         for number, path in enumerate(paths):
             rows = pictures.rows[layout.starts[number] : layout.starts[number + 1]]
             with _Output(path, buffers, advance) as output:
-                _fill(output, pictures, rows, read, no_jpegs)
+                _fill(output, pictures, rows, tars, no_jpegs)
                 end = _ZEROS[: layout.sizes_bytes[number] - output.size_bytes]
                 output.take(len(end))[:] = end
             shards.append(Shard(path.name, len(rows), output.size_bytes, output.digest.hexdigest()))
@@ -115,7 +119,7 @@ def _fill(
     output: "_Output",
     pictures: Pictures,
     rows: npt.NDArray[np.void],
-    read: Callable[[Row, memoryview], None],
+    tars: Mapping[int, int],
     no_jpegs: FirstFew,
 ) -> None:
     for row in tuples_of(rows):
@@ -126,9 +130,23 @@ def _fill(
         view[:BLOCK_BYTES] = header_of(key + b".jpg", size_bytes)
         view[BLOCK_BYTES + size_bytes :] = behind
         picture = view[BLOCK_BYTES : BLOCK_BYTES + size_bytes]
-        read(row, picture)
+        _read(row, picture, pictures, tars)
         if picture[:3] != _JPEG_START:
             no_jpegs.add(key.decode(errors="replace"))
+
+
+def _read(row: Row, view: memoryview, pictures: Pictures, tars: Mapping[int, int]) -> None:
+    """Fill in the bytes of a picture; `tars` are the open files of the sources that are tars."""
+    source = pictures.folders[row[2]].source
+    if source in tars:
+        length = os.preadv(tars[source], [view], row[0])
+    else:
+        with open(pictures.path_of(row), "rb", buffering=0) as file:  # noqa: PTH123 - bytes
+            os.readv(file.fileno(), [view])
+            length = os.fstat(file.fileno()).st_size
+    if length != len(view):
+        where = f"{pictures.key_of(row)} in {pictures.sources[source].path}"
+        raise DataError(f"{where} changed while it was packed", "pack again")
 
 
 def _label_member(key: bytes, label: int) -> bytes:
@@ -197,28 +215,3 @@ class _Output:
             data = data[self._file.write(data) or 0 :]
         # Starts the way to the disk now; else all would wait for it at the end.
         os.posix_fadvise(self._file.fileno(), start, size_bytes, os.POSIX_FADV_DONTNEED)
-
-
-def _reader(pictures: Pictures, tars: ExitStack) -> Callable[[Row, memoryview], None]:
-    """Open the tars among the sources, and return what fills in the bytes of a picture."""
-    files = [
-        tars.enter_context(source.path.open("rb", buffering=0)) if source.path.is_file() else None
-        for source in pictures.sources
-    ]
-    file_of = [files[folder.source] for folder in pictures.folders]
-
-    def read(row: Row, view: memoryview) -> None:
-        tar = file_of[row[2]]
-        if tar is not None:
-            length = os.preadv(tar.fileno(), [view], row[0])
-        else:
-            with open(pictures.path_of(row), "rb", buffering=0) as file:  # noqa: PTH123 - bytes
-                os.readv(file.fileno(), [view])
-                length = os.fstat(file.fileno()).st_size
-        if length != len(view):
-            source = pictures.sources[pictures.folders[row[2]].source].path
-            raise DataError(
-                f"{pictures.key_of(row)} in {source} changed while it was packed", "pack again"
-            )
-
-    return read
