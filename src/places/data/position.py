@@ -11,20 +11,13 @@ class Position:
     """How many samples of which epoch were trained on, over all processes.
 
     Nothing in it depends on the number of processes, threads or the size of a batch.
-
-    Args:
-        seed: Seed of the order.
-        manifest_digest: `Manifest.digest` of the training data.
-        epoch: The epoch, from 0.
-        num_samples_consumed: Samples of that epoch that were handed out.
-        version: The version of this format.
     """
 
-    seed: int
-    manifest_digest: str
+    seed: int  # of the order
+    manifest_digest: str  # of the training data
     epoch: int = 0
-    num_samples_consumed: int = 0
-    version: int = 1
+    num_samples_consumed: int = 0  # of that epoch, that were handed out
+    version: int = 1  # of this format
 
     def restore(self, state: dict[str, Any], batch_size: int) -> None:
         """Resume at a saved position: the fields of another one.

@@ -27,9 +27,7 @@ class TensorsToDevice(DataHooks):
 def workers_of(data: LightningDataModule, num_threads: int | None) -> Workers:
     """Return who decodes how much under the trainer of a data module.
 
-    Args:
-        data: The data module.
-        num_threads: Decoding threads per process; `None` gives each its share of the node's cores.
+    Without `num_threads` each process gets its share of the node's cores.
     """
     trainer = attached_trainer(data)
     num_cores = len(os.sched_getaffinity(0))

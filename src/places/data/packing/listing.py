@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 import numpy as np
@@ -34,43 +34,29 @@ _UNSAFE = re.compile(rb"[%.\x00-\x1f\x7f]")
 Row = tuple[int, int, int, int, int, bytes]
 
 
-@dataclass(frozen=True)
-class Folder:
-    """A folder inside a source.
+class Folder(NamedTuple):
+    """A folder inside a source."""
 
-    Args:
-        source: The position of the source.
-        path: The folder's path in the source.
-        key: The start of its pictures' keys, with a slash at the end unless empty.
-        label: The category that its name tells; -1 for the top folder, which has no name.
-    """
-
-    source: int
-    path: bytes
-    key: bytes
-    label: int
+    source: int  # the position of the source
+    path: bytes  # in the source
+    key: bytes  # the start of its pictures' keys, with a slash at the end unless empty
+    label: int  # the category that its name tells; -1 for the top folder, which has no name
 
 
 @dataclass
 class Pictures:
     """The pictures of a split.
 
-    Args:
-        sources: The tars and folders.
-        folders: The folders inside them.
-        suffixes: The ends of the file names, such as `b"jpg"`.
-        rows: `(num_pictures,)` structured array: `offset` in the tar, `size_bytes`, `folder` and
-            `suffix` (positions in the two lists above), `label`, and `base`, the end of the key.
-        other_images: Pictures in other formats than JPEG.
-        other_files: Files that are no pictures.
+    The rows are `(num_pictures,)`: `offset` in the tar, `size_bytes`, `folder` and `suffix`
+    (positions in the lists), `label`, and `base`, the end of the key.
     """
 
     sources: list[PackSource]
     folders: list[Folder] = field(default_factory=list)
-    suffixes: list[bytes] = field(default_factory=list)
+    suffixes: list[bytes] = field(default_factory=list)  # of the file names, such as b"jpg"
     rows: npt.NDArray[np.void] = field(default_factory=lambda: np.empty(0, _row_dtype(1)))
-    other_images: FirstFew = field(default_factory=FirstFew)
-    other_files: FirstFew = field(default_factory=FirstFew)
+    other_images: FirstFew = field(default_factory=FirstFew)  # in other formats than JPEG
+    other_files: FirstFew = field(default_factory=FirstFew)  # no pictures
 
     def key_of(self, row: Row) -> str:
         """Return the key of a picture."""

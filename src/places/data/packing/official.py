@@ -49,25 +49,15 @@ UNPACKED = re.compile(r"(data|val|test)_(256|large)(_standard|_challenge)?")
 
 @dataclass(frozen=True)
 class PackSource:
-    """A tar or a folder with pictures of one split.
-
-    Args:
-        path: The tar or the folder.
-        split: "train", "val" or "test".
-        variant: "standard" or "challenge" for official archives, "folder" for all else.
-        size: "256" or "large" for official pictures, "original" for others.
-        md5: The MD5 that the tar must have; `None` where none is known.
-        num_images: The number of pictures that must be inside; `None` where it is not known.
-        synthetic: Whether `places sample` drew the pictures.
-    """
+    """A tar or a folder with pictures of one split."""
 
     path: Path
-    split: str
-    variant: str = "folder"
-    size: str = "original"
-    md5: str | None = None
-    num_images: int | None = None
-    synthetic: bool = False
+    split: str  # "train", "val" or "test"
+    variant: str = "folder"  # "standard" or "challenge" for official archives
+    size: str = "original"  # "256" or "large" for official pictures
+    md5: str | None = None  # that a tar must have; None where none is known
+    num_images: int | None = None  # that must be inside; None where it is not known
+    synthetic: bool = False  # whether `places sample` drew the pictures
 
 
 def sources_of(

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from places.console import progress
+from places.console import FirstFew, progress
 from places.data.packing.indexing import describe_shards
 from places.data.packing.labels import settle_labels
 from places.data.packing.listing import Pictures, collect, files_of, listing_sha256, sort_by_key
@@ -94,10 +94,7 @@ def _pack_split(
     with md5_check(expected) as checked, progress(split, scan_bytes) as counter:
         pictures = _list_pictures(sources, skip_other_files, counter.advance)
         settle_labels(pictures, lists, packed_from["md5_checked"])
-        order = sort_by_key(pictures)
-        if split == "train":
-            order = order[shuffled(len(order), packed_from["seed"])]
-        pictures.rows = pictures.rows[order[: packed_from["limit"]]]
+        _put_in_order(pictures, packed_from["seed"], packed_from["limit"])
         if not is_known:
             packed_from["listing_sha256"] = listing_sha256(pictures)
             if is_packed(folder, split, packed_from, force):
@@ -115,11 +112,7 @@ def _pack_split(
         shards, no_jpegs = write_shards(pictures, layout, paths, advance)
         checked.result()
     if no_jpegs.count:
-        raise DataError(
-            f"{no_jpegs.count:,} files have the name of a JPEG file, but other content",
-            f"found:  {no_jpegs}",
-            f"in:     {', '.join(str(source.path) for source in sources)}",
-        )
+        raise _other_content(no_jpegs, sources)
     sync_files(folder)
     describe_shards(folder, sources[0], shards, layout.index, packed_from)
     install(folder, split)
@@ -149,6 +142,13 @@ def _list_pictures(
     return pictures
 
 
+def _put_in_order(pictures: Pictures, seed: int, limit: int | None) -> None:
+    order = sort_by_key(pictures)
+    if pictures.sources[0].split == "train":
+        order = order[shuffled(len(order), seed)]
+    pictures.rows = pictures.rows[order[:limit]]
+
+
 def _check_space(root: Path, layout: Layout) -> None:
     needed_bytes = sum(layout.sizes_bytes) + layout.index.nbytes + _BYTES_PER_MB
     free_bytes = shutil.disk_usage(root).free
@@ -157,6 +157,14 @@ def _check_space(root: Path, layout: Layout) -> None:
             f"too little space in {root}: {needed_bytes / 1e9:,.2f} GB needed, "
             f"{free_bytes / 1e9:,.2f} GB free"
         )
+
+
+def _other_content(no_jpegs: FirstFew, sources: list[PackSource]) -> DataError:
+    return DataError(
+        f"{no_jpegs.count:,} files have the name of a JPEG file, but other content",
+        f"found:  {no_jpegs}",
+        f"in:     {', '.join(str(source.path) for source in sources)}",
+    )
 
 
 def _report(root: Path, split: str, done: str) -> str:
@@ -168,7 +176,9 @@ def _report(root: Path, split: str, done: str) -> str:
 
 
 def _left_out(pictures: Pictures) -> str:
-    others, no_pictures = pictures.other_images, pictures.other_files
-    kinds = {"other formats than JPEG": others, "no pictures, or hidden": no_pictures}
-    lines = [f"left out ({kind}): {files}" for kind, files in kinds.items() if files.count]
-    return "".join(f"\n  {line}" for line in lines)
+    kinds = {
+        "other formats than JPEG": pictures.other_images,
+        "no pictures, or hidden": pictures.other_files,
+    }
+    lines = (f"\n  left out ({kind}): {few}" for kind, few in kinds.items() if few.count)
+    return "".join(lines)

@@ -52,7 +52,7 @@ def is_packed(folder: Path, split: str, packed_from: Mapping[str, Any], force: b
         folder: The staging folder, inside of the folder of the shards.
         split: The split.
         packed_from: Sources and settings of this run.
-        force: Whether something else in place may be replaced; then it always is.
+        force: Whether what is in place is replaced anyhow; then only a finished run counts.
 
     Raises:
         DataError: There is something else in place.

@@ -90,10 +90,10 @@ def verify(
                 raise
             lines = ["problems: 1", error.message, *error.hint]
         else:
-            lines = [f"{manifest.summary}, all is well"]
-            if (problems := first_few(_faults(manifest, decode), _MAX_LINES)).count:
-                verdict = f"{manifest.summary}, problems: {problems.count:,}"
-                lines = [verdict, *problems.shown, *filter(None, [problems.more])]
+            problems = first_few(_faults(manifest, decode), _MAX_LINES)
+            verdict = f"problems: {problems.count:,}" if problems.count else "all is well"
+            more = [problems.more] if problems.more else []
+            lines = [f"{manifest.summary}, {verdict}", *problems.shown, *more]
         print(f"{name}: " + "\n  ".join(lines))
         status = status or int(len(lines) > 1)
     return status

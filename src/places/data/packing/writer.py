@@ -33,17 +33,11 @@ _MAX_SHARDS = 1 << 16  # the index has 16 bits for the shard
 
 @dataclass(frozen=True)
 class Layout:
-    """Where each picture goes.
+    """Where each picture goes."""
 
-    Args:
-        index: `(num_pictures,)` of dtype `SAMPLE`.
-        starts: The first picture of each shard, and the number of pictures at the end.
-        sizes_bytes: The size of each shard.
-    """
-
-    index: npt.NDArray[np.void]
-    starts: list[int]
-    sizes_bytes: list[int]
+    index: npt.NDArray[np.void]  # (num_pictures,) of dtype SAMPLE
+    starts: list[int]  # the first picture of each shard, and the number of pictures at the end
+    sizes_bytes: list[int]  # of each shard
 
 
 def lay_out(pictures: Pictures, shard_size_bytes: int) -> Layout:
