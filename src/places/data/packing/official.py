@@ -116,13 +116,13 @@ def _source(path: Path, split: str | None) -> PackSource:
 
 def _official(path: Path, asked: str | None) -> PackSource:
     split, size = path.name.removesuffix(".tar").split("_")[:2]
+    drawn = synthetic_md5(path)
     if asked not in (None, split):
         raise DataError(
             f"{path.name} holds the split {split!r}, but `split` is {asked!r}",
             "leave `split` out: it is for folders and for tars without an official name",
         )
     variant = "challenge" if "challenge" in path.name else "standard"
-    drawn = synthetic_md5(path)
     if drawn:
         return PackSource(path, split, variant, size, drawn, synthetic=True)
     return PackSource(path, split, variant, size, ARCHIVES[path.name], NUM_IMAGES[split, variant])
