@@ -183,9 +183,7 @@ class Places365(TensorsToDevice, LightningDataModule):
         limits = trainer.num_sanity_val_batches if is_sanity else trainer.num_val_batches
         return int(limits[0]) if limits else None
 
-    def _eval_loader(
-        self, split: str, num_batches: Callable[[], int | None] = lambda: None
-    ) -> Loader:
+    def _eval_loader(self, split: str, limit: Callable[[], int | None] = lambda: None) -> Loader:
         return Loader(
             plan.num_eval_batches(self.manifests[split].num_samples, self.batch_size),
             lambda: eval_batches(
@@ -193,6 +191,6 @@ class Places365(TensorsToDevice, LightningDataModule):
                 self.eval_crop,
                 workers_of(self, self.num_threads),
                 batch_size=self.batch_size,
-                num_batches=num_batches(),
+                num_batches=limit(),
             ),
         )
