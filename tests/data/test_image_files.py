@@ -6,8 +6,15 @@ import pytest
 from lightning.pytorch import Trainer
 from PIL import Image
 
-from places.data.image_files import ImageFiles, find_images
+from places.console import FirstFew
+from places.data.image_files import ImageFiles
 from places.errors import DataError, StorageError
+
+
+def find_images(images: Path) -> tuple[list[Path], FirstFew]:
+    data = ImageFiles(images)
+    data.setup("predict")
+    return data.paths, data.left_out
 
 
 def _picture(path: Path) -> Path:

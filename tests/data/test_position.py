@@ -1,3 +1,5 @@
+from dataclasses import asdict
+
 import pytest
 
 from places.data.position import Position
@@ -27,7 +29,7 @@ def test_an_epoch_starts_where_the_last_one_ended(
 
 def test_a_saved_position_is_restored() -> None:
     restored = _position()
-    restored.restore(_position(2, 64).state(), batch_size=32)
+    restored.restore(asdict(_position(2, 64)), batch_size=32)
     assert restored == _position(2, 64)
 
 
@@ -42,4 +44,4 @@ def test_a_saved_position_is_restored() -> None:
 )
 def test_a_position_of_something_else_is_refused(change: dict[str, object], message: str) -> None:
     with pytest.raises(CheckpointError, match=message):
-        _position().restore({**_position().state(), **change}, batch_size=32)
+        _position().restore({**asdict(_position()), **change}, batch_size=32)

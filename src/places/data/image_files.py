@@ -15,23 +15,22 @@ from places.data.streaming.batches import EvalCrop, eval_ids
 from places.data.streaming.decode import ResizeMode, decode_file, eval_crop
 from places.data.streaming.jpeg import Pixels
 from places.data.streaming.stream import Sample, stream
-from places.data.workers import workers_of
+from places.data.workers import TensorsToDevice, workers_of
 from places.errors import DataError, StorageError
 from places.hashing import Ids
 
-_READABLE = (
+# A file with such an ending gets a row: if not with a guess, then with the reason, for Pillow reads
+# only those of the first two lines.
+_TYPES = (
     "apng avif avifs bmp dib gif icns ico j2c j2k jfif jif jp2 jpc jpe jpeg jpf jpg jpx mpo "
-    "pbm pcx pfm pgm png pnm ppm psd qoi ras sgi tga tif tiff webp xbm xpm"
-)
-_OTHERS = (
+    "pbm pcx pfm pgm png pnm ppm psd qoi ras sgi tga tif tiff webp xbm xpm "
     "heic heics heif heifs hif jxl jxr svg wdp 3fr arw cr2 cr3 crw dng erf kdc mef mos mrw nef nrw "
     "orf pef raf raw rw2 rwl sr2 srf srw x3f"
 )
-# A file with such an ending gets a row: if not with a guess, then with the reason.
-_ENDINGS = frozenset(f".{ending}" for ending in f"{_READABLE} {_OTHERS}".split())
+_ENDINGS = frozenset(f".{name}" for name in _TYPES.split())
 
 
-class ImageFiles(LightningDataModule):
+class ImageFiles(TensorsToDevice, LightningDataModule):
     """Photographs of any size and any format that Pillow reads, to be classified.
 
     A picture that cannot be read does not stop the run: it keeps its row in the predictions, with
@@ -76,7 +75,7 @@ class ImageFiles(LightningDataModule):
                 f"ImageFiles has no labels, so it cannot {TrainerFn(stage).value}",
                 "pack labelled folders first:  places pack FOLDER --root ROOT --split val",
             )
-        self.paths, self.left_out = find_images(self.images)
+        self.paths, self.left_out = _find_images(self.images)
 
     def predict_dataloader(self) -> Loader:
         """Return the batches of all pictures in the order of their paths, each exactly once."""
@@ -111,32 +110,19 @@ class ImageFiles(LightningDataModule):
         return load
 
 
-def find_images(images: Path) -> tuple[list[Path], FirstFew]:
-    """Return a picture, or all pictures below a folder, in the order of their paths.
+def _find_images(images: Path) -> tuple[list[Path], FirstFew]:
+    """Return the pictures in the order of their paths, and what else is there.
 
-    Returns:
-        The pictures, and what else is there: files that are no pictures by the ending of their
-        names, hidden files and folders, links to folders, folders that cannot be read.
-
-    Raises:
-        DataError: There is no such file or folder, or it has no picture.
+    That is files that are no pictures by the ending of their names, hidden files and folders, links
+    to folders, folders that cannot be read.
     """
-    left_out = FirstFew()
+    found, left_out = [], FirstFew()
     if images.is_file():
         return [images], left_out
     if not images.is_dir():
         raise DataError(
             f"no such file or folder: {images}", "give it with:  `images` FOLDER_OR_PICTURE"
         )
-    found = _pictures_below(images, left_out)
-    if not found:
-        hints = [f"found:       {left_out}"] if left_out.count else []
-        raise DataError(f"no pictures in {images}", *hints, "looked for:  .jpg, .png, .webp, ...")
-    return sorted(found), left_out
-
-
-def _pictures_below(images: Path, left_out: FirstFew) -> list[Path]:
-    found: list[Path] = []
 
     def note(error: OSError) -> None:
         left_out.add(printable(f"{error.filename}/ ({error.strerror})"))
@@ -149,4 +135,7 @@ def _pictures_below(images: Path, left_out: FirstFew) -> list[Path]:
         found += [folder / file for file in pictures]
         for other in [*(f"{name}/" for name in sorted(passed)), *sorted({*files} - pictures)]:
             left_out.add(printable(other))
-    return found
+    if not found:
+        hints = [f"found:       {left_out}"] if left_out.count else []
+        raise DataError(f"no pictures in {images}", *hints, "looked for:  .jpg, .png, .webp, ...")
+    return sorted(found), left_out

@@ -1,7 +1,7 @@
 """Places365 in tar shards as a Lightning data module, with the position to resume from."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,10 +17,10 @@ from places.data.streaming.batches import EvalCrop, TrainCrop, eval_batches, tra
 from places.data.streaming.decode import ResizeMode
 from places.data.streaming.samples import Cache, SplitSamples, open_samples
 from places.data.streaming.stream import Batch
-from places.data.workers import attached_trainer, workers_of
+from places.data.workers import TensorsToDevice, attached_trainer, workers_of
 
 
-class Places365(LightningDataModule):
+class Places365(TensorsToDevice, LightningDataModule):
     """Places365 in WebDataset shards, as written by `places pack`.
 
     Args:
@@ -91,8 +91,7 @@ class Places365(LightningDataModule):
         self.num_threads = num_threads
         self.bad_samples: BadSamplePolicy = bad_samples
         self.max_bad_samples = max_bad_samples
-        self.cache_folder = cache_folder
-        self.cache_size_gb = cache_size_gb
+        self.cache = Cache(cache_folder, cache_size_gb)
         self.manifests: dict[str, Manifest] = {}
         self.sources: dict[str, SplitSamples] = {}
 
@@ -104,13 +103,15 @@ class Places365(LightningDataModule):
             ConfigError: The batch size does not suit the number of processes or of pictures.
         """
         plan.check_batch_size(self.batch_size, attached_trainer(self).world_size)
-        for split in self._splits(stage):
-            self.sources[split] = open_samples(
-                self.root,
-                split,
-                BadSamples(self.bad_samples, self.max_bad_samples),
-                Cache(self.cache_folder, self.cache_size_gb),
-            )
+        splits = {
+            "fit": ("train", "val"),
+            "validate": ("val",),
+            "test": (self.test_split,),
+            "predict": (self.predict_split,),
+        }
+        for split in splits[stage]:
+            bad_samples = BadSamples(self.bad_samples, self.max_bad_samples)
+            self.sources[split] = open_samples(self.root, split, bad_samples, self.cache)
             self.manifests[split] = self.sources[split].manifest
         if stage == "fit":
             manifest = self.manifests["train"]
@@ -125,7 +126,7 @@ class Places365(LightningDataModule):
     def train_dataloader(self) -> Loader:
         """Return the training batches: a permutation of the split in equal global batches."""
         num_batches = self.manifests["train"].num_samples // self.batch_size
-        return Loader(num_batches, self._train_batches)
+        return Loader(num_batches, lambda: self._train_batches(num_batches))
 
     def val_dataloader(self) -> Loader:
         """Return the batches of the validation split, each picture exactly once."""
@@ -141,7 +142,7 @@ class Places365(LightningDataModule):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the position in the training data, which is the same on all processes."""
-        return self._position.state()
+        return asdict(self._position)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Resume training data at a saved position; other stages have none.
@@ -152,10 +153,9 @@ class Places365(LightningDataModule):
         if "train" in self.sources:
             self._position.restore(state_dict, self.batch_size)
 
-    def _train_batches(self) -> Iterator[Batch]:
+    def _train_batches(self, num_batches: int) -> Iterator[Batch]:
         # A generator: this runs when the first batch is asked for. Only then the trainer's epoch is
         # right.
-        num_batches = self.manifests["train"].num_samples // self.batch_size
         epoch = attached_trainer(self).current_epoch
         first_step = self._position.start(epoch, num_batches * self.batch_size) // self.batch_size
         image_size = self.growth.image_size_at(self._position.epoch)
@@ -183,9 +183,7 @@ class Places365(LightningDataModule):
         limits = trainer.num_sanity_val_batches if is_sanity else trainer.num_val_batches
         return int(limits[0]) if limits else None
 
-    def _eval_loader(
-        self, split: str, num_batches: Callable[[], int | None] = lambda: None
-    ) -> Loader:
+    def _eval_loader(self, split: str, limit: Callable[[], int | None] = lambda: None) -> Loader:
         return Loader(
             plan.num_eval_batches(self.manifests[split].num_samples, self.batch_size),
             lambda: eval_batches(
@@ -193,14 +191,6 @@ class Places365(LightningDataModule):
                 self.eval_crop,
                 workers_of(self, self.num_threads),
                 batch_size=self.batch_size,
-                num_batches=num_batches(),
+                num_batches=limit(),
             ),
         )
-
-    def _splits(self, stage: str) -> tuple[str, ...]:
-        return {
-            "fit": ("train", "val"),
-            "validate": ("val",),
-            "test": (self.test_split,),
-            "predict": (self.predict_split,),
-        }[stage]

@@ -1,11 +1,9 @@
 """Where training stands in its data: the state that a checkpoint keeps, equal on all processes."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from places.errors import CheckpointError
-
-_VERSION = 1
 
 
 @dataclass
@@ -13,40 +11,26 @@ class Position:
     """How many samples of which epoch were trained on, over all processes.
 
     Nothing in it depends on the number of processes, threads or the size of a batch.
-
-    Args:
-        seed: Seed of the order.
-        manifest_digest: `Manifest.digest` of the training data.
-        epoch: The epoch, from 0.
-        num_samples_consumed: Samples of that epoch that were handed out.
-        version: The version of this format.
     """
 
-    seed: int
-    manifest_digest: str
+    seed: int  # of the order
+    manifest_digest: str  # of the training data
     epoch: int = 0
-    num_samples_consumed: int = 0
-    version: int = _VERSION
-
-    def state(self) -> dict[str, Any]:
-        """Return what a checkpoint keeps."""
-        return asdict(self)
+    num_samples_consumed: int = 0  # of that epoch, that were handed out
+    version: int = 1  # of this format
 
     def restore(self, state: dict[str, Any], batch_size: int) -> None:
-        """Resume at a saved position.
+        """Resume at a saved position: the fields of another one.
 
         Raises:
             CheckpointError: It was saved with other data, another seed, or a batch size that does
                 not lead to it.
         """
-        for name, now in (
-            ("version", self.version),
-            ("seed", self.seed),
-            ("manifest_digest", self.manifest_digest),
-        ):
-            if state[name] != now:
+        for name in ("version", "seed", "manifest_digest"):
+            was, now = state[name], getattr(self, name)
+            if was != now:
                 raise CheckpointError(
-                    f"the checkpoint's training data differ: {name} was {state[name]}, is {now}",
+                    f"the checkpoint's training data differ: {name} was {was}, is {now}",
                     "resume with the data and seed it was trained with,",
                     "or start a new run from its weights, which are model.weights of its recipe",
                 )

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import get_args
@@ -80,18 +81,19 @@ def open(  # used as places.data.open
         ConfigError: The sizes do not suit each other.
     """
     check_range("`num_threads`", num_threads, 1)
+    _check_ranks(rank, num_ranks, num_ranks_per_node)
+    plan.check_batch_size(batch_size, num_ranks)
     num_threads = num_threads or len(os.sched_getaffinity(0))
-    workers = _workers(batch_size, rank, num_ranks, num_ranks_per_node, num_threads, pin_memory)
+    workers = Workers(rank, num_ranks, num_threads, pin_memory, num_ranks_per_node)
     check_word("`bad_samples`", bad_samples, get_args(BadSamplePolicy))
     bad = BadSamples(bad_samples, max_bad_samples)
     opened = partial(open_samples, root, split, bad, Cache(Path(cache_folder), cache_size_gb))
-    source = opened()  # what is missing is said now
-    source.close()
-    num_samples = source.manifest.num_samples
+    with closing(opened()) as source:  # what is missing is said now
+        manifest = source.manifest
     batches: Callable[[SplitSamples], Iterator[Batch]]
     if split == "train" if train is None else train:
-        plan.check_train_order(num_samples, batch_size, shuffle_window)
-        num_batches = num_samples // batch_size
+        plan.check_train_order(manifest.num_samples, batch_size, shuffle_window)
+        num_batches = manifest.num_samples // batch_size
         batches = partial(
             train_batches,
             crop=TrainCrop(image_size, crop_scale, crop_ratio, flip),
@@ -103,7 +105,7 @@ def open(  # used as places.data.open
             shuffle_window=shuffle_window,
         )
     else:
-        num_batches = plan.num_eval_batches(num_samples, batch_size)
+        num_batches = plan.num_eval_batches(manifest.num_samples, batch_size)
         batches = partial(
             eval_batches,
             crop=EvalCrop(image_size, resize_size, resize_mode),
@@ -112,28 +114,15 @@ def open(  # used as places.data.open
             first_step=first_step,
         )
     check_range("`first_step`", first_step, 0, num_batches)
-    own = partial(opened, manifest=source.manifest)
-    return Loader(num_batches - first_step, lambda: _iterate(own, batches))
+
+    def epoch_of_its_own() -> Iterator[Batch]:
+        with closing(opened(manifest=manifest)) as source:
+            yield from batches(source)
+
+    return Loader(num_batches - first_step, epoch_of_its_own)
 
 
-def _iterate(
-    opened: Callable[[], SplitSamples], batches: Callable[[SplitSamples], Iterator[Batch]]
-) -> Iterator[Batch]:
-    source = opened()
-    try:
-        yield from batches(source)
-    finally:
-        source.close()
-
-
-def _workers(
-    batch_size: int,
-    rank: int,
-    num_ranks: int,
-    num_ranks_per_node: int,
-    num_threads: int,
-    pin_memory: bool,
-) -> Workers:
+def _check_ranks(rank: int, num_ranks: int, num_ranks_per_node: int) -> None:
     check_range("`num_ranks`", num_ranks, 1)
     check_range("`rank`", rank, 0, num_ranks - 1)
     check_range("`num_ranks_per_node`", num_ranks_per_node, 1, num_ranks)
@@ -142,5 +131,3 @@ def _workers(
             f"`num_ranks` {num_ranks} is no multiple of `num_ranks_per_node` {num_ranks_per_node}",
             "all machines have the same number of processes",
         )
-    plan.check_batch_size(batch_size, num_ranks)
-    return Workers(rank, num_ranks, num_threads, pin_memory, num_ranks_per_node)

@@ -9,7 +9,7 @@ from tests.data.remote.servers import WaywardServer, run_wayward_server
 
 from places.console import Counter
 from places.data.packing import download as module
-from places.data.packing.download import MD5_BY_NAME, SETS, download, names_of
+from places.data.packing.download import MD5_BY_NAME, SETS, download
 from places.data.remote import download as downloader
 from places.errors import DataError
 
@@ -98,9 +98,18 @@ def test_a_refusal_names_the_form_and_does_not_keep_the_others_back(
     assert [path.name for path in tmp_path.iterdir()] == [NAME]
 
 
-def test_the_sets_name_known_archives_and_each_only_once() -> None:
-    both = names_of(["standard-256", "standard-large", "val_256.tar"])
-    assert both == [
+def test_the_sets_name_known_archives_and_each_only_once(
+    server: WaywardServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert {name for names in SETS.values() for name in names} <= set(MD5_BY_NAME)
+    md5s = dict.fromkeys(MD5_BY_NAME, hashlib.md5(CONTENT).hexdigest())
+    monkeypatch.setattr(module, "MD5_BY_NAME", md5s)
+    assert run(server, tmp_path, "standard-256", "standard-large", "val_256.tar") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [Path(line.partition(":")[0]).name for line in lines] == [
         "train_256_places365standard.tar",
         "val_256.tar",
         "test_256.tar",
@@ -109,7 +118,6 @@ def test_the_sets_name_known_archives_and_each_only_once() -> None:
         "val_large.tar",
         "test_large.tar",
     ]
-    assert {name for names in SETS.values() for name in names} <= set(MD5_BY_NAME)
 
 
 def test_the_help_lists_all_that_there_is() -> None:

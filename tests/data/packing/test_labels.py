@@ -13,7 +13,7 @@ from tests.data.packing.official import (
     write_tar,
 )
 
-from places.data.packing.labels import check_count, settle_labels
+from places.data.packing.labels import settle_labels
 from places.data.packing.listing import Pictures, collect
 from places.data.packing.official import PackSource
 from places.data.shards.tar_members import Member
@@ -139,9 +139,46 @@ def test_test_pictures_have_labels_all_or_none(tmp_path: Path) -> None:
 
 
 def test_the_number_of_pictures_is_the_published_one(val: PackSource) -> None:
-    check_count(gather(val, VAL_NAMES))
-    check_count(gather(replace(val, num_images=5), VAL_NAMES))
+    write_lists(val.path.parent, 5)
+    settle_labels(gather(replace(val, num_images=5), VAL_NAMES), [], md5=True)
     with pytest.raises(DataError, match="holds 5 pictures, but 36,500 were published"):
-        check_count(gather(replace(val, num_images=36_500), VAL_NAMES))
+        settle_labels(gather(replace(val, num_images=36_500), VAL_NAMES), [], md5=True)
     with pytest.raises(DataError, match=r"no JPEG pictures in .*val_256\.tar"):
-        check_count(gather(val, ["README"]))
+        settle_labels(gather(val, ["README"]), [], md5=True)
+
+
+def test_lists_are_found_among_the_sources_and_for_val_beside_the_archive(
+    tmp_path: Path, val: PackSource, train: PackSource
+) -> None:
+    train_names = list(train_files(3))
+    challenge = write_tar(tmp_path / "filelist_places365-challenge.tar", list_files(5))
+    settle_labels(gather(val, VAL_NAMES), [], md5=True)
+    settle_labels(gather(train, train_names), [challenge], md5=True)
+    standard = write_tar(tmp_path / LISTS, {})
+    settle_labels(gather(train, train_names), [], md5=True)
+    with pytest.raises(DataError, match=rf"no places365_train_standard\.txt in {standard}"):
+        settle_labels(gather(train, train_names), [challenge, standard], md5=True)
+    with pytest.raises(DataError, match=rf"no places365_val\.txt in {standard}"):
+        settle_labels(gather(val, VAL_NAMES), [], md5=True)
+    (tmp_path / "places365_val.txt").write_bytes(list_files(5)["places365_val.txt"])
+    settle_labels(gather(val, VAL_NAMES), [], md5=True)
+
+
+def test_a_list_is_read_from_its_tar_and_on_its_own(tmp_path: Path, train: PackSource) -> None:
+    text = b"/a/airfield/00000001.jpg 0\n\n/z/zen_garden/1.jpg 364\n"
+    name = "places365_train_standard.txt"
+    (tmp_path / name).write_bytes(text + b"\n")
+    tar = write_tar(tmp_path / LISTS, {"other.txt": b"x", f"folder/{name}": text.rstrip()})
+    names = ["data_256/a/airfield/00000001.jpg", "data_256/z/zen_garden/1.jpg"]
+    for path in (tmp_path / name, tar):
+        settle_labels(gather(train, names), [path], md5=True)
+        with pytest.raises(DataError, match=r"holds 0 pictures of z/zen_garden, .* names 1"):
+            settle_labels(gather(train, names[:1]), [path], md5=True)
+
+
+@pytest.mark.parametrize("line", [b"only_a_name.jpg", b"a.jpg x", b"a.jpg -1", b" 5"])
+def test_a_damaged_line_of_a_list_is_named(tmp_path: Path, val: PackSource, line: bytes) -> None:
+    path = tmp_path / "places365_val.txt"
+    path.write_bytes(list_files(1)[path.name] + b"\n" + line)
+    with pytest.raises(DataError, match=r"damaged line 2 of places365_val\.txt"):
+        settle_labels(gather(val, VAL_NAMES), [], md5=True)

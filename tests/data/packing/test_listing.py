@@ -30,7 +30,7 @@ def gather(names: Iterable[str | bytes], split: str = "train", source: str = "a.
 
 
 def keys(pictures: Pictures) -> list[str]:
-    return [pictures.key_of(row) for row in range(len(pictures.rows))]
+    return [pictures.key_of(row) for row in pictures.rows.tolist()]
 
 
 @pytest.mark.parametrize(
@@ -61,10 +61,8 @@ def test_the_file_of_a_key_with_dots_is_found_again(tmp_path: Path) -> None:
         (tmp_path / name).write_text(name)
     pictures = collect([PackSource(tmp_path, "train")], lambda source: files_of(source.path))
     assert len(set(keys(pictures))) == 3
-    found = []
-    for row in pictures.rows.tolist():
-        _, _, folder, suffix, _, base = row
-        found.append(Path(os.fsdecode(pictures.path_of(folder, suffix, base))).read_text())
+    paths = [os.fsdecode(pictures.path_of(row)) for row in pictures.rows.tolist()]
+    found = [Path(path).read_text() for path in paths]
     assert sorted(found) == sorted(names)
 
 

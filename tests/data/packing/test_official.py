@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from tests.data.packing.official import LISTS as LIST_TAR
-from tests.data.packing.official import STANDARD_TRAIN, list_files, write_drawn, write_tar
+from tests.data.packing.official import STANDARD_TRAIN, write_drawn
 from torchvision.datasets.places365 import Places365 as TorchvisionPlaces365
 
 from places.data.packing.official import (
@@ -13,9 +13,7 @@ from places.data.packing.official import (
     LISTS,
     PackSource,
     check_md5,
-    find_list,
     md5_check,
-    read_list,
     sources_of,
     synthetic_md5,
 )
@@ -119,11 +117,14 @@ def test_a_damaged_sidecar_is_named(tmp_path: Path) -> None:
     assert synthetic_md5(tmp_path / "val_256.tar") is None
 
 
-def test_a_wrong_checksum_names_both() -> None:
-    check_md5(Path("val_256.tar"), "aa", "aa")
+def test_a_wrong_checksum_names_both(tmp_path: Path) -> None:
+    path = tmp_path / "val_256.tar"
+    path.write_bytes(b"pictures")
+    md5 = hashlib.md5(b"pictures").hexdigest()
+    check_md5(path, md5)
     with pytest.raises(DataError) as error:
-        check_md5(Path("val_256.tar"), "aa", "bb")
-    assert "found:      aa\n  published:  bb\n" in str(error.value)
+        check_md5(path, "bb")
+    assert f"found:      {md5}\n  published:  bb\n" in str(error.value)
     assert "`no_md5`" in str(error.value)
 
 
@@ -142,38 +143,3 @@ def test_checksums_of_files_are_compared_beside_the_block(tmp_path: Path) -> Non
         pytest.raises(DataError, match=r"1\.tar is not the file of that name: its MD5 is wrong"),
     ):
         checked.result()
-
-
-def test_lists_are_found_among_the_sources_and_for_val_beside_the_archive(tmp_path: Path) -> None:
-    val = PackSource(tmp_path / "val_256.tar", "val", "standard")
-    train = PackSource(tmp_path / STANDARD_TRAIN, "train", "standard")
-    assert find_list(val, []) is None
-    challenge = write_tar(tmp_path / "filelist_places365-challenge.tar", {})
-    assert find_list(val, []) == challenge
-    assert find_list(train, [challenge]) is None
-    standard = write_tar(tmp_path / LIST_TAR, {})
-    assert find_list(train, []) is None
-    assert find_list(train, [challenge, standard]) == standard
-    (tmp_path / "places365_val.txt").touch()
-    assert find_list(val, []) == tmp_path / "places365_val.txt"
-
-
-def test_a_list_is_read_from_its_tar_and_on_its_own(tmp_path: Path) -> None:
-    files = {"a/airfield/00000001.jpg": 0, "z/zen_garden/1.jpg": 364}
-    text = "".join(f"/{name} {label}\n" for name, label in files.items()).encode()
-    name = "places365_train_standard.txt"
-    (tmp_path / name).write_bytes(text + b"\n")
-    tar = write_tar(tmp_path / "lists.tar", {"other.txt": b"x", f"folder/{name}": text.rstrip()})
-    expected = [(key.rpartition(".")[0].encode(), label) for key, label in files.items()]
-    assert list(read_list(tmp_path / name, name)) == expected
-    assert list(read_list(tar, name)) == expected
-    with pytest.raises(DataError, match=r"no places365_val\.txt in "):
-        list(read_list(tar, "places365_val.txt"))
-
-
-@pytest.mark.parametrize("line", [b"only_a_name.jpg", b"a.jpg x", b"a.jpg -1", b" 5"])
-def test_a_damaged_line_of_a_list_is_named(tmp_path: Path, line: bytes) -> None:
-    path = tmp_path / "places365_val.txt"
-    path.write_bytes(list_files(1)["places365_val.txt"] + b"\n" + line)
-    with pytest.raises(DataError, match=r"damaged line 2 of places365_val\.txt"):
-        list(read_list(path, path.name))

@@ -1,14 +1,20 @@
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from places.data.packing.staging import install, is_packed, resume, staging_folder
+from places.data.packing.staging import install, is_packed, staging_folder
 from places.data.shards.manifest import VERSION
 from places.errors import DataError
 
 RECORD = {"sources": [{"name": "a.tar"}], "seed": 0, "shard_size_mb": 256, "limit": None}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    with staging_folder(tmp_path, "val") as folder:
+        yield folder
 
 
 def complete(folder: Path, text: str, num_shards: int = 3) -> None:
@@ -37,10 +43,10 @@ def interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def stage(root: Path, text: str, then: Callable[[Path, Path, str], object]) -> None:
+def stage(root: Path, text: str, then: Callable[[Path, str], object]) -> None:
     with staging_folder(root, "val") as folder:
         complete(folder, text)
-        then(folder, root, "val")
+        then(folder, "val")
 
 
 def test_the_folder_is_removed_at_the_end(tmp_path: Path) -> None:
@@ -99,47 +105,55 @@ def test_an_install_that_was_killed_is_finished_or_undone(
 
     record = RECORD if is_same_run else RECORD | {"seed": 1}
     with staging_folder(tmp_path, "val") as folder:
-        assert resume(folder, tmp_path, "val", record) == is_same_run
+        assert is_packed(folder, "val", record, force=True) == is_same_run
+        assert is_packed(folder, "val", record, force=False) == is_same_run
     assert texts(tmp_path) == (whole("new") if is_same_run else {})
-    assert is_packed(tmp_path, "val", record, force=False) == is_same_run
 
 
-def test_leftovers_of_a_killed_run_are_removed(tmp_path: Path) -> None:
-    with staging_folder(tmp_path, "val") as folder:
-        (folder / "val-000000.tar").touch()
-        assert not resume(folder, tmp_path, "val", RECORD)
-        assert [path.name for path in folder.iterdir()] == ["lock"]
+def test_leftovers_of_a_killed_run_are_removed(folder: Path) -> None:
+    (folder / "val-000000.tar").touch()
+    assert not is_packed(folder, "val", RECORD, force=False)
+    assert [path.name for path in folder.iterdir()] == ["lock"]
 
 
-def test_a_complete_split_of_the_same_sources_is_packed(tmp_path: Path) -> None:
-    assert not is_packed(tmp_path, "val", RECORD, force=False)
+def test_a_killed_run_whose_removal_was_killed_too_is_packed_again(
+    tmp_path: Path, folder: Path
+) -> None:
+    complete(folder, "text")
+    (folder / "val-000001.tar").unlink()
+    assert not is_packed(folder, "val", RECORD, force=False)
+    assert not is_packed(folder, "val", RECORD, force=False)
+
+
+def test_a_complete_split_of_the_same_sources_is_packed(tmp_path: Path, folder: Path) -> None:
+    assert not is_packed(folder, "val", RECORD, force=False)
     complete(tmp_path, "text")
-    assert is_packed(tmp_path, "val", RECORD, force=False)
-    assert is_packed(tmp_path, "val", RECORD | {"md5_checked": True}, force=False)
-    assert not is_packed(tmp_path, "val", RECORD, force=True)
+    assert is_packed(folder, "val", RECORD, force=False)
+    assert is_packed(folder, "val", RECORD | {"md5_checked": True}, force=False)
+    assert not is_packed(folder, "val", RECORD, force=True)
     (tmp_path / "val-000001.tar").write_text("cut")
-    assert not is_packed(tmp_path, "val", RECORD, force=False)
+    assert not is_packed(folder, "val", RECORD, force=False)
     (tmp_path / "val-000001.tar").unlink()
-    assert not is_packed(tmp_path, "val", RECORD, force=False)
+    assert not is_packed(folder, "val", RECORD, force=False)
 
 
-def test_other_data_is_refused_with_what_to_type(tmp_path: Path) -> None:
+def test_other_data_is_refused_with_what_to_type(tmp_path: Path, folder: Path) -> None:
     complete(tmp_path, "text")
     with pytest.raises(DataError) as error:
-        is_packed(tmp_path, "val", RECORD | {"seed": 1}, force=False)
+        is_packed(folder, "val", RECORD | {"seed": 1}, force=False)
     assert str(error.value).splitlines() == [
         f"{tmp_path} holds other data for split 'val'",
         "  found:       a.tar, seed 0, shard_size_mb 256, limit None",
         "  replace it:  add `force`",
         "  keep it:     choose another `root`",
     ]
-    assert not is_packed(tmp_path, "val", RECORD | {"seed": 1}, force=True)
+    assert not is_packed(folder, "val", RECORD | {"seed": 1}, force=True)
 
 
-def test_shards_from_elsewhere_are_refused(tmp_path: Path) -> None:
+def test_shards_from_elsewhere_are_refused(tmp_path: Path, folder: Path) -> None:
     (tmp_path / "val-a.tar").touch()
     with pytest.raises(DataError, match=r"val-\*\.tar, without a manifest"):
-        is_packed(tmp_path, "val", RECORD, force=False)
+        is_packed(folder, "val", RECORD, force=False)
     (tmp_path / "val.json").write_text(json.dumps({"version": VERSION, "shards": []}))
     with pytest.raises(DataError, match="shards from elsewhere"):
-        is_packed(tmp_path, "val", RECORD, force=False)
+        is_packed(folder, "val", RECORD, force=False)

@@ -55,7 +55,7 @@ def download(archive: list[str], root: Path = Path("archives"), base_url: str = 
         DataError: There is no archive or set of that name.
         ConfigError: `base_url` cannot be read.
     """
-    names = names_of(archive)
+    names = _names_of(archive)
     folder = open_url(base_url, "`base_url`")
     status = 0
     for name in names:
@@ -67,12 +67,8 @@ def download(archive: list[str], root: Path = Path("archives"), base_url: str = 
     return status
 
 
-def names_of(words: Sequence[str]) -> list[str]:
-    """Return the archives that are meant by names of archives and sets, each once, in order.
-
-    Raises:
-        DataError: A word is neither.
-    """
+def _names_of(words: Sequence[str]) -> list[str]:
+    """Return the archives that are meant by names of archives and sets, each once, in order."""
     names: dict[str, None] = {}
     for word in words:
         if word not in SETS and word not in MD5_BY_NAME:
@@ -90,13 +86,12 @@ def _fetch(remote: RemotePath, path: Path) -> None:
     if path.exists():
         print(f"{path} is there already")
         return
-    start: int | None = None
-    position = size_bytes = 0
+    position = size_bytes = -1
 
     def follow(new_position: int, new_size_bytes: int | None) -> None:
-        nonlocal start, position, size_bytes
-        if start is None:
-            start = position = size_bytes = new_position  # what is there already counts nothing
+        nonlocal position, size_bytes
+        if position < 0:
+            position = size_bytes = new_position  # what is there already counts nothing
         counter.expect((new_size_bytes or new_position) - size_bytes)
         counter.advance(new_position - position)
         position, size_bytes = new_position, new_size_bytes or new_position

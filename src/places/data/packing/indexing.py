@@ -1,16 +1,18 @@
-"""Manifest and index for shards from elsewhere: any tars that a WebDataset reader takes."""
+"""Manifest and index of shards, also for tars from elsewhere that a WebDataset reader takes."""
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from places.categories import load_categories
 from places.console import progress
+from places.data.packing.official import PackSource
 from places.data.shards.manifest import (
     NO_LABEL,
     SAMPLE,
@@ -50,41 +52,47 @@ def index_shards(root: Path, split: str) -> Manifest:
             shards.append(Shard(path.name, len(entries), path.stat().st_size, digest.hexdigest()))
             parts.append(entries)
     index = np.concatenate(parts)
-    _check_labels(root, split, index["label"])
-    known = load_manifest(root, split) if manifest_path(root, split).exists() else None
-    index_sha256 = save_index(index_path(root, split), index, known.index_sha256 if known else None)
-    if known:
+    num_unlabelled = int((index["label"] == NO_LABEL).sum())
+    if not len(index):
+        raise DataError(f"no pictures in {root / split}-*.tar")
+    if 0 < num_unlabelled < len(index):
+        raise DataError(
+            f"{num_unlabelled:,} of {len(index):,} pictures in {root / split}-*.tar have no .cls"
+        )
+    if manifest_path(root, split).exists():
+        known = load_manifest(root, split)
+        _save_index(index_path(root, split), index, known.index_sha256)
         return known
+    return describe_shards(root, PackSource(root, split), shards, index)
+
+
+def describe_shards(
+    root: Path,
+    source: PackSource,
+    shards: Sequence[Shard],
+    index: npt.NDArray[np.void],
+    packed_from: Mapping[str, Any] | None = None,
+) -> Manifest:
+    """Write the index of shards, `(num_samples,)` of dtype `SAMPLE`, and then their manifest."""
+    index_sha256 = _save_index(index_path(root, source.split), index)
     manifest = Manifest(
         root=root,
-        split=split,
-        variant="folder",
-        size="original",
-        synthetic=False,
-        seed=0,
+        split=source.split,
+        variant=source.variant,
+        size=source.size,
+        synthetic=source.synthetic,
+        seed=packed_from["seed"] if packed_from else 0,
         categories=load_categories(),
-        labelled=bool(index["label"][0] != NO_LABEL),
+        labelled=bool((index["label"] != NO_LABEL).all()),
         shards=tuple(shards),
         index_sha256=index_sha256,
     )
-    save_manifest(manifest)
+    save_manifest(manifest, packed_from)
     return manifest
 
 
-def save_index(path: Path, index: npt.NDArray[np.void], expected: str | None = None) -> str:
-    """Write an index under a temporary name and rename it.
-
-    Args:
-        path: The file.
-        index: `(num_samples,)` of dtype `SAMPLE`.
-        expected: The SHA-256 that the file must have, if known.
-
-    Returns:
-        The SHA-256 of the file, in hex.
-
-    Raises:
-        DataError: It is not the expected one.
-    """
+def _save_index(path: Path, index: npt.NDArray[np.void], expected: str | None = None) -> str:
+    """Write an index and return its SHA-256; refuse another one than the expected."""
     with written_whole(path) as partial:
         with partial.open("wb") as file:
             np.save(file, index)
@@ -127,13 +135,3 @@ def _entry(file: int, path: Path, number: int, key: str, members: list[Member]) 
         if label >= len(load_categories()):
             raise DataError(f"the label of {key!r} in {path} is {text[:20]!r}, not 0 to 364")
     return offset, size_bytes, number, label
-
-
-def _check_labels(root: Path, split: str, labels: npt.NDArray[np.int16]) -> None:
-    num_unlabelled = int((labels == NO_LABEL).sum())
-    if not len(labels):
-        raise DataError(f"no pictures in {root / split}-*.tar")
-    if 0 < num_unlabelled < len(labels):
-        raise DataError(
-            f"{num_unlabelled:,} of {len(labels):,} pictures in {root / split}-*.tar have no .cls"
-        )

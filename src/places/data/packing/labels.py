@@ -1,27 +1,18 @@
 """Labels from the official lists, and the check of those that come from names of folders."""
 
-import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import count
 from pathlib import Path
 
 import numpy as np
 
 from places.categories import label_of, load_categories
-from places.data.packing.listing import Pictures
-from places.data.packing.official import (
-    LISTS,
-    PackSource,
-    check_md5,
-    find_list,
-    list_name,
-    read_list,
-    synthetic_md5,
-)
+from places.data.packing.listing import Pictures, tuples_of
+from places.data.packing.official import LISTS, PackSource, check_md5, synthetic_md5
 from places.data.shards.manifest import NO_LABEL
+from places.data.shards.tar_members import members_of
 from places.errors import DataError
-
-_HASH_MASK = (1 << 64) - 1
 
 
 def settle_labels(pictures: Pictures, lists: Sequence[Path], md5: bool) -> None:
@@ -33,19 +24,25 @@ def settle_labels(pictures: Pictures, lists: Sequence[Path], md5: bool) -> None:
         md5: Whether to check the MD5 of the list.
 
     Raises:
-        DataError: A list is needed and missing, or it does not fit the pictures.
+        DataError: There are no pictures, or not as many as published; a list is needed and missing,
+            or it does not fit the pictures.
     """
+    _check_count(pictures)
     source = pictures.sources[0]
     unlabelled = pictures.rows["label"] == NO_LABEL
-    path = find_list(source, lists)
+    path = _find_list(source, lists)
     if source.split == "val" and unlabelled.any():
         if path is None:
-            raise _no_list(source)
-        _check_list(path, source, md5)
-        _label_from_list(pictures, path)
+            tar = next(iter(LISTS))
+            raise DataError(
+                f"no labels for {source.path}: the names of its pictures do not tell their "
+                "category",
+                f"looked for:  {tar} or {_list_name(source)}, beside it and among the sources",
+                f"give it:     places pack {source.path} {tar} --root ...",
+            )
+        _label_from_list(pictures, path, md5)
     elif source.split == "train" and path is not None:
-        _check_list(path, source, md5)
-        _compare_with_list(pictures, path)
+        _compare_with_list(pictures, path, md5)
     elif unlabelled.any() and not unlabelled.all():
         raise DataError(
             f"{unlabelled.sum():,} of {len(unlabelled):,} pictures in {source.path} have no label",
@@ -53,12 +50,7 @@ def settle_labels(pictures: Pictures, lists: Sequence[Path], md5: bool) -> None:
         )
 
 
-def check_count(pictures: Pictures) -> None:
-    """Compare the number of pictures of an official archive with the published one.
-
-    Raises:
-        DataError: They differ, or there is no picture at all.
-    """
+def _check_count(pictures: Pictures) -> None:
     source, found = pictures.sources[0], len(pictures.rows)
     if source.num_images not in (None, found):
         raise DataError(
@@ -70,9 +62,23 @@ def check_count(pictures: Pictures) -> None:
         raise DataError(f"no JPEG pictures in {paths}")
 
 
-def _label_from_list(pictures: Pictures, path: Path) -> None:
+def _find_list(source: PackSource, lists: Sequence[Path]) -> Path | None:
+    """Return the list of a source or the tar of the lists, given or, for val and test, beside."""
+    variants = [source.variant] if source.split == "train" else ["standard", "challenge"]
+    names = [_list_name(source), *(f"filelist_places365-{variant}.tar" for variant in variants)]
+    beside = [source.path.parent / name for name in names if source.split != "train"]
+    found = (path for path in [*lists, *beside] if path.name in names and path.is_file())
+    return next(found, None)
+
+
+def _list_name(source: PackSource) -> str:
+    is_train = source.split == "train"
+    return f"places365_train_{source.variant}.txt" if is_train else "places365_val.txt"
+
+
+def _label_from_list(pictures: Pictures, path: Path, md5: bool) -> None:
     source = pictures.sources[0]
-    labels = dict(read_list(path, list_name(source)))
+    labels = dict(_read_list(path, source, md5))
     wrong = [name for name, label in labels.items() if label >= len(load_categories())]
     if wrong:
         raise DataError(f"{path} gives {wrong[0].decode()} the label {labels[wrong[0]]}")
@@ -93,51 +99,54 @@ def _label_from_list(pictures: Pictures, path: Path) -> None:
     pictures.rows["label"][places] = [labels[base] for base in bases]
 
 
-def _compare_with_list(pictures: Pictures, path: Path) -> None:
+def _compare_with_list(pictures: Pictures, path: Path, md5: bool) -> None:
     source = pictures.sources[0]
     # Sums of hashes compare sets of names without keeping 8 million of them twice.
     list_sum, list_counts = 0, Counter[bytes]()
-    for name, label in read_list(path, list_name(source)):
+    for name, label in _read_list(path, source, md5):
         folder = name.rpartition(b"/")[0]
         if folder not in list_counts and label_of(folder.decode()) != label:
             raise DataError(f"{path} gives {name.decode()} the label {label}")
         list_counts[folder] += 1
         list_sum += hash(name)
-    counts = np.bincount(pictures.rows["folder"], minlength=len(pictures.folders)).tolist()
-    for folder_, count in zip(pictures.folders, counts, strict=True):
-        listed = list_counts.pop(folder_.key[:-1], 0)
-        if listed != count:
-            raise _unlike(source, path, folder_.key[:-1], count, listed)
-    for key, listed in list_counts.items():
-        raise _unlike(source, path, key, 0, listed)
-    keys = [folder_.key for folder_ in pictures.folders]
+    keys = [folder.key for folder in pictures.folders]
+    own_counts = Counter[bytes]()
+    for key, num in zip(keys, np.bincount(pictures.rows["folder"]).tolist(), strict=True):
+        own_counts[key[:-1]] += num
+    for folder in own_counts | list_counts:
+        if own_counts[folder] != list_counts[folder]:
+            raise DataError(
+                f"{source.path} holds {own_counts[folder]:,} pictures of {folder.decode()}, "
+                f"but {path} names {list_counts[folder]:,}"
+            )
     own_sum = sum(
-        hash(keys[folder] + base)
-        for start in range(0, len(pictures.rows), 1024)
-        for folder, base in pictures.rows[["folder", "base"]][start : start + 1024].tolist()
+        hash(keys[number] + base) for number, base in tuples_of(pictures.rows[["folder", "base"]])
     )
-    if own_sum & _HASH_MASK != list_sum & _HASH_MASK:
+    if own_sum != list_sum:
         raise DataError(f"{source.path} and {path} do not name the same pictures")
 
 
-def _unlike(source: PackSource, path: Path, folder: bytes, count: int, listed: int) -> DataError:
-    return DataError(
-        f"{source.path} holds {count:,} pictures of {folder.decode()}, but {path} names {listed:,}"
-    )
-
-
-def _check_list(path: Path, source: PackSource, md5: bool) -> None:
+def _read_list(path: Path, source: PackSource, md5: bool) -> Iterator[tuple[bytes, int]]:
+    """Yield names and labels; names have no leading slash and no suffix."""
     # The lists of drawn archives are drawn, too, and have no published MD5.
     expected = synthetic_md5(path) or (None if source.synthetic else LISTS[path.name])
     if md5 and expected:
-        with path.open("rb") as file:
-            check_md5(path, hashlib.file_digest(file, "md5").hexdigest(), expected)
-
-
-def _no_list(source: PackSource) -> DataError:
-    tar = next(iter(LISTS))
-    return DataError(
-        f"no labels for {source.path}: the names of its pictures do not tell their category",
-        f"looked for:  {tar} or {list_name(source)}, beside it and among the sources",
-        f"give it:     places pack {source.path} {tar} --root ...",
-    )
+        check_md5(path, expected)
+    name, start, end = _list_name(source), 0, path.stat().st_size
+    if path.suffix == ".tar":
+        found = [m for m in members_of(path) if m.name.rpartition(b"/")[2] == name.encode()]
+        if not found:
+            raise DataError(f"no {name} in {path}")
+        start, end = found[0].offset, found[0].offset + found[0].size_bytes
+    with path.open("rb") as file:
+        file.seek(start)
+        for number in count(1):
+            line = file.readline(end - file.tell())
+            if not line:
+                return
+            file_name, _, label = line.strip().rpartition(b" ")
+            if not line.strip():
+                continue
+            if not file_name or not label.isdigit():
+                raise DataError(f"damaged line {number} of {name} in {path}: {line!r}")
+            yield file_name.lstrip(b"/").rpartition(b".")[0], int(label)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 import numpy as np
@@ -17,7 +18,7 @@ import numpy.typing as npt
 
 from places.categories import label_of
 from places.console import FirstFew
-from places.data.packing.official import PackSource
+from places.data.packing.official import UNPACKED, PackSource
 from places.data.shards.manifest import NO_LABEL
 from places.data.shards.tar_headers import split_name
 from places.data.shards.tar_members import Member
@@ -28,66 +29,55 @@ MAX_SIZE_BYTES = (1 << 32) - 1  # the index has 32 bits for the size of a pictur
 _JPEG_SUFFIXES = (b"jpg", b"jpeg", b"jpe", b"jfif")
 _OTHER_SUFFIXES = b"png webp gif bmp tif tiff heic heif avif jxl jp2 ppm pgm".split()
 _ROWS_PER_CHUNK = 1 << 15
-_TOP_FOLDER = re.compile(rb"(data|val|test)_(256|large)(_standard|_challenge)?")
 _UNSAFE = re.compile(rb"[%.\x00-\x1f\x7f]")
 
 Row = tuple[int, int, int, int, int, bytes]
 
 
-@dataclass(frozen=True)
-class Folder:
-    """A folder inside a source.
+class Folder(NamedTuple):
+    """A folder inside a source."""
 
-    Args:
-        source: The position of the source.
-        path: The folder's path in the source.
-        key: The start of its pictures' keys, with a slash at the end unless empty.
-        label: The category that its name tells; -1 for the top folder, which has no name.
-    """
-
-    source: int
-    path: bytes
-    key: bytes
-    label: int
+    source: int  # the position of the source
+    path: bytes  # in the source
+    key: bytes  # the start of its pictures' keys, with a slash at the end unless empty
+    label: int  # the category that its name tells; -1 for the top folder, which has no name
 
 
 @dataclass
 class Pictures:
     """The pictures of a split.
 
-    Args:
-        sources: The tars and folders.
-        folders: The folders inside them.
-        suffixes: The ends of the file names, such as `b"jpg"`.
-        rows: `(num_pictures,)` structured array: `offset` in the tar, `size_bytes`, `folder` and
-            `suffix` (positions in the two lists above), `label`, and `base`, the end of the key.
-        other_images: Pictures in other formats than JPEG.
-        other_files: Files that are no pictures.
+    The rows are `(num_pictures,)`: `offset` in the tar, `size_bytes`, `folder` and `suffix`
+    (positions in the lists), `label`, and `base`, the end of the key.
     """
 
     sources: list[PackSource]
     folders: list[Folder] = field(default_factory=list)
-    suffixes: list[bytes] = field(default_factory=list)
-    rows: npt.NDArray[np.void] = field(default_factory=lambda: np.empty(0, row_dtype(1)))
-    other_images: FirstFew = field(default_factory=FirstFew)
-    other_files: FirstFew = field(default_factory=FirstFew)
+    suffixes: list[bytes] = field(default_factory=list)  # of the file names, such as b"jpg"
+    rows: npt.NDArray[np.void] = field(default_factory=lambda: np.empty(0, _row_dtype(1)))
+    other_images: FirstFew = field(default_factory=FirstFew)  # in other formats than JPEG
+    other_files: FirstFew = field(default_factory=FirstFew)  # no pictures
 
-    def path_of(self, folder: int, suffix: int, base: bytes) -> bytes:
-        """Return the path of a picture in a source that is a folder."""
-        name = unquote_to_bytes(base) + b"." + self.suffixes[suffix]
-        top = os.fsencode(self.sources[self.folders[folder].source].path)
-        return b"/".join([top, self.folders[folder].path, name])
-
-    def key_of(self, row: int) -> str:
+    def key_of(self, row: Row) -> str:
         """Return the key of a picture."""
-        folder, base = int(self.rows["folder"][row]), bytes(self.rows["base"][row])
-        return (self.folders[folder].key + base).decode()
+        return (self.folders[row[2]].key + row[5]).decode()
+
+    def path_of(self, row: Row) -> bytes:
+        """Return the path of a picture in a source that is a folder."""
+        _, _, number, suffix, _, base = row
+        folder, name = self.folders[number], unquote_to_bytes(base) + b"." + self.suffixes[suffix]
+        return b"/".join([os.fsencode(self.sources[folder.source].path), folder.path, name])
 
 
-def row_dtype(width: int) -> np.dtype[np.void]:
-    """Return the type of a row whose `base` has the given width in bytes."""
+def _row_dtype(width: int) -> np.dtype[np.void]:
     columns = [("offset", "<u8"), ("size_bytes", "<u4"), ("folder", "<u4"), ("suffix", "u1")]
     return np.dtype([*columns, ("label", "<i2"), ("base", f"S{width}")])
+
+
+def tuples_of(rows: npt.NDArray[np.void]) -> Iterator[Any]:
+    """Yield rows of a structured array as tuples, a few at a time to spare memory."""
+    for start in range(0, len(rows), 1024):
+        yield from rows[start : start + 1024].tolist()
 
 
 def files_of(folder: Path, inside: str = "") -> Iterator[Member]:
@@ -114,18 +104,12 @@ def collect(sources: list[PackSource], read: Callable[[PackSource], Iterable[Mem
             categories, or a name cannot be kept in a tar.
     """
     pictures = Pictures(sources)
-    chunks: list[npt.NDArray[np.void]] = []
+    chunks = [pictures.rows]
     for position, source in enumerate(sources):
         rows = _rows(pictures, position, read(source))
         while chunk := list(islice(rows, _ROWS_PER_CHUNK)):
-            chunks.append(np.array(chunk, row_dtype(max(len(row[-1]) for row in chunk))))
-    width = max((chunk.dtype["base"].itemsize for chunk in chunks), default=1)
-    pictures.rows = np.empty(sum(map(len, chunks)), row_dtype(width))
-    end = len(pictures.rows)
-    while chunks:  # from the last, so that each is freed when it was copied
-        part = chunks.pop()
-        pictures.rows[end - len(part) : end] = part
-        end -= len(part)
+            chunks.append(np.array(chunk, _row_dtype(max(len(row[-1]) for row in chunk))))
+    pictures.rows = np.concatenate(chunks)  # takes the longest width
     return pictures
 
 
@@ -135,17 +119,16 @@ def sort_by_key(pictures: Pictures) -> npt.NDArray[np.int64]:
     Raises:
         DataError: Two pictures have the same key.
     """
-    ranks = {key: rank for rank, key in enumerate(sorted({f.key for f in pictures.folders}))}
-    rank_of = np.array([ranks[folder.key] for folder in pictures.folders], np.uint32)
-    rank = rank_of[pictures.rows["folder"]]
+    _, rank = _folders_in_order(pictures)
     order = np.lexsort((pictures.rows["base"], rank))
     base, rank = pictures.rows["base"][order], rank[order]
     equal = np.flatnonzero((base[1:] == base[:-1]) & (rank[1:] == rank[:-1]))
     if len(equal):
-        first, second = (_file_of(pictures, int(order[equal[0] + i])) for i in (0, 1))
+        twins = pictures.rows[order[equal[0] :][:2]].tolist()
+        files = (pictures.path_of(row).decode(errors="replace") for row in twins)
         raise DataError(
-            f"two pictures have the name {pictures.key_of(int(order[equal[0]]))!r}",
-            f"found:  {first} and {second}",
+            f"two pictures have the name {pictures.key_of(twins[0])!r}",
+            f"found:  {' and '.join(files)}",
             "rename one of them",
         )
     return order
@@ -153,13 +136,19 @@ def sort_by_key(pictures: Pictures) -> npt.NDArray[np.int64]:
 
 def listing_sha256(pictures: Pictures) -> str:
     """Return a checksum of all keys, sizes and labels, in their order."""
-    keys = sorted({folder.key for folder in pictures.folders})
-    rank_of = np.array([keys.index(folder.key) for folder in pictures.folders], np.uint32)
+    keys, rank = _folders_in_order(pictures)
     digest = hashlib.sha256(b"\0".join(keys))
-    digest.update(rank_of[pictures.rows["folder"]].tobytes())
+    digest.update(rank.tobytes())
     for column in ("base", "size_bytes", "label"):
         digest.update(pictures.rows[column].tobytes())
     return digest.hexdigest()
+
+
+def _folders_in_order(pictures: Pictures) -> tuple[list[bytes], npt.NDArray[np.uint32]]:
+    """Return the sorted keys of the folders, and for each picture the position of its folder's."""
+    keys = [folder.key for folder in pictures.folders]
+    in_order, ranks = np.unique(keys, return_inverse=True)
+    return in_order.tolist(), ranks.astype(np.uint32)[pictures.rows["folder"]]
 
 
 def _rows(pictures: Pictures, position: int, members: Iterable[Member]) -> Iterator[Row]:
@@ -169,7 +158,9 @@ def _rows(pictures: Pictures, position: int, members: Iterable[Member]) -> Itera
         base, _, suffix = file.rpartition(b".")
         is_jpeg = base and suffix.lower() in _JPEG_SUFFIXES
         if not is_jpeg or base.startswith(b".") or (b"." in path and _is_hidden(path)):
-            _leave_out(pictures, name, suffix.lower())
+            is_image = suffix.lower() in _OTHER_SUFFIXES and not _is_hidden(name)
+            others = pictures.other_images if is_image else pictures.other_files
+            others.add(name.decode(errors="replace"))
             continue
         if suffix not in pictures.suffixes:
             pictures.suffixes.append(suffix)
@@ -184,11 +175,6 @@ def _rows(pictures: Pictures, position: int, members: Iterable[Member]) -> Itera
         yield offset, size_bytes, number, pictures.suffixes.index(suffix), folder.label, base
 
 
-def _leave_out(pictures: Pictures, name: bytes, suffix: bytes) -> None:
-    is_image = suffix in _OTHER_SUFFIXES and not _is_hidden(name)
-    (pictures.other_images if is_image else pictures.other_files).add(name.decode(errors="replace"))
-
-
 def _is_hidden(path: bytes) -> bool:
     parts = path.split(b"/")
     return any(part.startswith(b".") and part not in (b".", b"..") for part in parts)
@@ -196,10 +182,10 @@ def _is_hidden(path: bytes) -> bool:
 
 def _folder(pictures: Pictures, position: int, path: bytes) -> Folder:
     source = pictures.sources[position]
-    parts = [part for part in path.split(b"/") if part not in (b"", b".")]
-    if parts and _TOP_FOLDER.fullmatch(parts[0]):
+    parts = [part for part in path.decode(errors="replace").split("/") if part not in ("", ".")]
+    if parts and UNPACKED.fullmatch(parts[0]):
         del parts[0]
-    name = b"/".join(parts).decode(errors="replace")
+    name = "/".join(parts)
     if name:
         try:
             label = label_of(name)
@@ -224,10 +210,3 @@ def _check(name: bytes, key: bytes, size_bytes: int) -> None:
         split_name(key + b".jpg")
     if size_bytes > MAX_SIZE_BYTES:
         raise DataError(f"{name.decode()} is too large for a picture: {size_bytes:,} bytes")
-
-
-def _file_of(pictures: Pictures, row: int) -> str:
-    folder, suffix, base = (
-        pictures.rows[name][row].item() for name in ("folder", "suffix", "base")
-    )
-    return pictures.path_of(folder, suffix, base).decode(errors="replace")

@@ -1,4 +1,4 @@
-"""The official archives and lists of Places365: names, checksums, counts, and what each holds."""
+"""The official archives and lists of Places365: names, checksums, counts; what sources are."""
 
 import hashlib
 import json
@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 
-from places.data.shards.tar_members import hash_file, members_of
+from places.data.shards.tar_members import hash_file
 from places.errors import DataError
 
 ARCHIVES: Mapping[str, str] = {
@@ -43,31 +43,21 @@ NUM_IMAGES: Mapping[tuple[str, str], int] = {
 }
 """Published number of pictures by split and variant; val and test belong to both variants."""
 
-_VAL_LIST = "places365_val.txt"
-_UNPACKED = re.compile(r"(data|val|test)_(256|large)(?:_(standard|challenge))?")
+UNPACKED = re.compile(r"(data|val|test)_(256|large)(_standard|_challenge)?")
+"""The folder at the top of an official archive."""
 
 
 @dataclass(frozen=True)
 class PackSource:
-    """A tar or a folder with pictures of one split.
-
-    Args:
-        path: The tar or the folder.
-        split: "train", "val" or "test".
-        variant: "standard" or "challenge" for official archives, "folder" for all else.
-        size: "256" or "large" for official pictures, "original" for others.
-        md5: The MD5 that the tar must have; `None` where none is known.
-        num_images: The number of pictures that must be inside; `None` where it is not known.
-        synthetic: Whether `places sample` drew the pictures.
-    """
+    """A tar or a folder with pictures of one split."""
 
     path: Path
-    split: str
-    variant: str = "folder"
-    size: str = "original"
-    md5: str | None = None
-    num_images: int | None = None
-    synthetic: bool = False
+    split: str  # "train", "val" or "test"
+    variant: str = "folder"  # "standard" or "challenge" for official archives
+    size: str = "original"  # "256" or "large" for official pictures
+    md5: str | None = None  # that a tar must have; None where none is known
+    num_images: int | None = None  # that must be inside; None where it is not known
+    synthetic: bool = False  # whether `places sample` drew the pictures
 
 
 def sources_of(
@@ -112,35 +102,30 @@ def _source(path: Path, split: str | None) -> PackSource:
             "takes:  official archives and their lists, other tars, folders with one subfolder "
             "for each category",
         )
-    known = _official(path) if path.name in ARCHIVES else _unpacked(path)
-    if known and path.name in ARCHIVES and split not in (None, known.split):
-        raise DataError(
-            f"{path.name} holds the split {known.split!r}, but `split` is {split!r}",
-            "leave `split` out: it is for folders and for tars without an official name",
-        )
-    if known is None and split is None:
+    if path.name in ARCHIVES:
+        return _official(path, split)
+    unpacked = UNPACKED.fullmatch(path.resolve().name)
+    if unpacked and path.is_dir():
+        return PackSource(path, split or unpacked[1].replace("data", "train"), size=unpacked[2])
+    if split is None:
         raise DataError(
             f"the split of {path} is not known", "add `split` train, `split` val or `split` test"
         )
-    source = known or PackSource(path, split or "")
-    return replace(source, split=split) if split else source
+    return PackSource(path, split)
 
 
-def _official(path: Path) -> PackSource:
+def _official(path: Path, asked: str | None) -> PackSource:
     split, size = path.name.removesuffix(".tar").split("_")[:2]
-    variant = "challenge" if "challenge" in path.name else "standard"
     drawn = synthetic_md5(path)
+    if asked not in (None, split):
+        raise DataError(
+            f"{path.name} holds the split {split!r}, but `split` is {asked!r}",
+            "leave `split` out: it is for folders and for tars without an official name",
+        )
+    variant = "challenge" if "challenge" in path.name else "standard"
     if drawn:
         return PackSource(path, split, variant, size, drawn, synthetic=True)
     return PackSource(path, split, variant, size, ARCHIVES[path.name], NUM_IMAGES[split, variant])
-
-
-def _unpacked(path: Path) -> PackSource | None:
-    """Recognise a folder into which an official archive was unpacked by its name."""
-    match = _UNPACKED.fullmatch(path.resolve().name)
-    if match is None or not path.is_dir():
-        return None
-    return PackSource(path, match[1].replace("data", "train"), size=match[2])
 
 
 def synthetic_md5(path: Path) -> str | None:
@@ -159,16 +144,18 @@ def synthetic_md5(path: Path) -> str | None:
         raise DataError(f"damaged {sidecar}: {error!r}", "remove it, or draw again") from error
 
 
-def check_md5(path: Path, found: str, expected: str) -> None:
-    """Compare checksums.
+def check_md5(path: Path, expected: str, stop: Event | None = None) -> None:
+    """Compare the MD5 of a file with the published one, unless another thread sets `stop`.
 
     Raises:
-        DataError: They differ.
+        DataError: They differ, or the file was not read to its end.
     """
-    if found != expected:
+    digest = hashlib.md5(usedforsecurity=False)
+    hash_file(path, digest, stop or Event())
+    if digest.hexdigest() != expected:
         raise DataError(
             f"{path} is not the file of that name: its MD5 is wrong",
-            f"found:      {found}",
+            f"found:      {digest.hexdigest()}",
             f"published:  {expected}",
             "get it again, or add `no_md5` to pack it as it is",
         )
@@ -176,7 +163,7 @@ def check_md5(path: Path, found: str, expected: str) -> None:
 
 @contextmanager
 def md5_check(expected: Mapping[Path, str]) -> Iterator[Future[None]]:
-    """Compare checksums of files in a thread beside the block; it ends with the block.
+    """Compare the MD5 of files in a thread beside the block; it ends with the block.
 
     Yields:
         The result, to be asked for inside of the block: it raises the error of `check_md5`.
@@ -185,65 +172,10 @@ def md5_check(expected: Mapping[Path, str]) -> Iterator[Future[None]]:
 
     def check() -> None:
         for path, md5 in expected.items():
-            digest = hashlib.md5(usedforsecurity=False)
-            hash_file(path, digest, stop)
-            check_md5(path, digest.hexdigest(), md5)  # if stopped, nobody asks any more
+            check_md5(path, md5, stop)  # if stopped, nobody asks any more
 
     with ThreadPoolExecutor(1) as hasher:
         try:
             yield hasher.submit(check)
         finally:
             stop.set()
-
-
-def find_list(source: PackSource, lists: Sequence[Path]) -> Path | None:
-    """Return the file with the labels of a source: a list, or the tar of the lists.
-
-    Args:
-        source: Where the pictures are.
-        lists: The lists that were given; for a split without labels in its names, those beside the
-            source are looked at, too.
-    """
-    variants = [source.variant] if source.split == "train" else ["standard", "challenge"]
-    names = [list_name(source), *(f"filelist_places365-{variant}.tar" for variant in variants)]
-    beside = [source.path.parent / name for name in names if source.split != "train"]
-    found = (path for path in [*lists, *beside] if path.name in names and path.is_file())
-    return next(found, None)
-
-
-def list_name(source: PackSource) -> str:
-    """Return the name of the official list of a source."""
-    return f"places365_train_{source.variant}.txt" if source.split == "train" else _VAL_LIST
-
-
-def read_list(path: Path, name: str) -> Iterator[tuple[bytes, int]]:
-    """Yield the names and labels of an official list.
-
-    Args:
-        path: The list, or the tar that holds it.
-        name: The name of the list.
-
-    Yields:
-        A picture's name without a leading slash and without its suffix, and its label.
-
-    Raises:
-        DataError: The list is not in the tar, or a line is damaged.
-    """
-    start, size_bytes = 0, path.stat().st_size
-    if path.suffix == ".tar":
-        found = [m for m in members_of(path) if m.name.rpartition(b"/")[2] == name.encode()]
-        if not found:
-            raise DataError(f"no {name} in {path}")
-        start, size_bytes = found[0].offset, found[0].size_bytes
-    with path.open("rb") as file:
-        file.seek(start)
-        number = 0
-        while file.tell() < start + size_bytes:
-            number += 1
-            line = file.readline(start + size_bytes - file.tell())
-            file_name, _, label = line.strip().rpartition(b" ")
-            if not line.strip():
-                continue
-            if not file_name or not label.isdigit():
-                raise DataError(f"damaged line {number} of {name} in {path}: {line!r}")
-            yield file_name.lstrip(b"/").rpartition(b".")[0], int(label)

@@ -5,7 +5,6 @@ on the pack counts as done, and a later run only moves what is left to move.
 """
 
 import fcntl
-import json
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -44,37 +43,49 @@ def staging_folder(root: Path, split: str) -> Iterator[Path]:
                     root.rmdir()
 
 
-def resume(folder: Path, root: Path, split: str, packed_from: Mapping[str, Any]) -> bool:
-    """Finish what a killed run left, or remove it.
+def is_packed(folder: Path, split: str, packed_from: Mapping[str, Any], force: bool) -> bool:
+    """Tell whether a split is in place, packed from the same sources with the same settings.
+
+    What a killed run left is finished if it had written all of that, or else removed.
 
     Args:
-        folder: The staging folder.
-        root: The folder of the shards.
+        folder: The staging folder, inside of the folder of the shards.
         split: The split.
         packed_from: Sources and settings of this run.
+        force: Whether what is in place is replaced anyhow; then only a finished run counts.
 
-    Returns:
-        Whether a run with the same sources and settings had written all, and now all is in place.
+    Raises:
+        DataError: There is something else in place.
     """
-    manifest = manifest_path(folder, split)
-    if manifest.exists():
-        fields = json.loads(manifest.read_text(encoding="utf-8"))
-        if is_same(fields.get("packed_from"), packed_from):
-            install(folder, root, split)
-            return True
-        moved = [name for name in _names(fields, split) if not (folder / name).exists()]
-        for name in moved:
-            (root / name).unlink(missing_ok=True)
-    for path in folder.iterdir():
-        if path.name != "lock":
-            path.unlink()
-    return False
+    root = folder.parent
+    if _is_resumed(folder, split, packed_from):
+        return True
+    if force:
+        return False
+    if manifest_path(root, split).exists():
+        fields = read_fields(root, split)
+        if _is_same(fields, packed_from):
+            return _is_complete(root, split, fields)
+        found = "shards from elsewhere"
+        if known := fields.get("packed_from"):
+            names = ", ".join(source["name"] for source in known["sources"])
+            settings = (f"{key} {known[key]}" for key in ("seed", "shard_size_mb", "limit"))
+            found = ", ".join([names, *settings])
+    elif any(root.glob(f"{split}-*.tar")):
+        found = f"{split}-*.tar, without a manifest"
+    else:
+        return False
+    raise DataError(
+        f"{root} holds other data for split {split!r}",
+        f"found:       {found}",
+        "replace it:  add `force`",
+        "keep it:     choose another `root`",
+    )
 
 
-def install(folder: Path, root: Path, split: str) -> None:
-    """Move a complete split from the staging folder to its place, replacing what is there."""
-    fields = json.loads(manifest_path(folder, split).read_text(encoding="utf-8"))
-    names = _names(fields, split)
+def install(folder: Path, split: str) -> None:
+    """Move a complete split out of its staging folder, replacing what is there."""
+    root, names = folder.parent, _names(read_fields(folder, split), split)
     manifest_path(root, split).unlink(missing_ok=True)
     for path in root.glob(f"{split}-*.tar"):
         if path.name not in names:
@@ -94,40 +105,29 @@ def sync_files(folder: Path) -> None:
     sync(folder)
 
 
-def is_packed(root: Path, split: str, packed_from: Mapping[str, Any], force: bool) -> bool:
-    """Tell whether a split is there already, packed from the same sources with the same settings.
-
-    Args:
-        root: The folder of the shards.
-        split: The split.
-        packed_from: Sources and settings of this run.
-        force: Whether whatever is there may be replaced; then the answer is no.
-
-    Raises:
-        DataError: There is something else.
-    """
-    if force:
-        return False
-    if manifest_path(root, split).exists():
-        fields = read_fields(root, split)
-        if is_same(fields.get("packed_from"), packed_from):
-            return _is_complete(root, split, fields)
-        found = _describe(fields.get("packed_from"))
-    elif any(root.glob(f"{split}-*.tar")):
-        found = f"{split}-*.tar, without a manifest"
-    else:
-        return False
-    raise DataError(
-        f"{root} holds other data for split {split!r}",
-        f"found:       {found}",
-        "replace it:  add `force`",
-        "keep it:     choose another `root`",
-    )
+def _is_resumed(folder: Path, split: str, packed_from: Mapping[str, Any]) -> bool:
+    if manifest_path(folder, split).exists():
+        fields = read_fields(folder, split)
+        if _is_same(fields, packed_from):
+            install(folder, split)
+            return _is_complete(folder.parent, split, fields)
+        for name in _names(fields, split):
+            if not (folder / name).exists():  # it was moved already
+                (folder.parent / name).unlink(missing_ok=True)
+    for path in folder.iterdir():
+        if path.name != "lock":
+            path.unlink()
+    return False
 
 
-def is_same(found: Mapping[str, Any] | None, packed_from: Mapping[str, Any]) -> bool:
+def _names(fields: Mapping[str, Any], split: str) -> list[str]:
+    return [*(shard["name"] for shard in fields["shards"]), f"{split}.index.npy"]
+
+
+def _is_same(fields: Mapping[str, Any], packed_from: Mapping[str, Any]) -> bool:
     """Compare sources and settings, whether their MD5 was checked aside."""
-    return {**(found or {}), "md5_checked": None} == {**packed_from, "md5_checked": None}
+    found = fields.get("packed_from") or {}
+    return {**found, "md5_checked": None} == {**packed_from, "md5_checked": None}
 
 
 def _is_complete(root: Path, split: str, fields: Mapping[str, Any]) -> bool:
@@ -135,15 +135,3 @@ def _is_complete(root: Path, split: str, fields: Mapping[str, Any]) -> bool:
     return index_path(root, split).exists() and all(
         path.exists() and path.stat().st_size == size_bytes for path, size_bytes in sizes.items()
     )
-
-
-def _describe(packed_from: Mapping[str, Any] | None) -> str:
-    if not packed_from:
-        return "shards from elsewhere"
-    sources = ", ".join(source["name"] for source in packed_from["sources"])
-    settings = {key: packed_from[key] for key in ("seed", "shard_size_mb", "limit")}
-    return f"{sources}, " + ", ".join(f"{key} {value}" for key, value in settings.items())
-
-
-def _names(fields: Mapping[str, Any], split: str) -> list[str]:
-    return [*(shard["name"] for shard in fields["shards"]), f"{split}.index.npy"]

@@ -1,16 +1,47 @@
 """`places verify`: shards against their manifest and index, down to every JPEG."""
 
+import hashlib
+import mmap
+import os
+from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice, zip_longest
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
-from places.console import FirstFew
+import numpy as np
+import numpy.typing as npt
+import simplejpeg
+
+from places.categories import load_categories
+from places.console import first_few, progress
 from places.data.packing.indexing import index_shards
-from places.data.packing.shard_checks import check_split
-from places.data.shards.manifest import index_path, load_manifest, manifest_path
+from places.data.packing.listing import tuples_of
+from places.data.shards.manifest import (
+    NO_LABEL,
+    SAMPLE,
+    Manifest,
+    Shard,
+    index_path,
+    load_index,
+    load_manifest,
+    manifest_path,
+)
+from places.data.shards.tar_headers import (
+    BLOCK_BYTES,
+    is_header,
+    padded,
+    read_key,
+    read_name,
+    read_size_bytes,
+)
 from places.errors import DataError
 
 Split = Literal["train", "val", "test"]
-_SPLITS: tuple[Split, ...] = ("train", "val", "test")
+_MAX_LINES = 20
+_ROWS_PER_CHUNK = 256
+
+_Row = tuple[int, int, int, int]
 
 
 def verify(
@@ -39,43 +70,156 @@ def verify(
     Raises:
         DataError: There is no manifest.
     """
-    splits = [split] if split else [name for name in _SPLITS if _is_there(root, name)]
-    has_manifest = any(manifest_path(root, name).exists() for name in splits)
-    if not splits or not (split or index or has_manifest):
+    splits: tuple[Split, ...] = get_args(Split)
+    packed = [name for name in splits if manifest_path(root, name).exists()]
+    found = [name for name in splits if name in packed or any(root.glob(f"{name}-*.tar"))]
+    if not (split or packed or (index and found)):
         raise DataError(
             f"no shards with a manifest in {root}",
             f"make them:       places pack ARCHIVE --root {root}",
             f"from elsewhere:  places verify {root} --index",
         )
     status = 0
-    for name in splits:
-        paths = manifest_path(root, name), index_path(root, name)
-        if index and not all(path.exists() for path in paths):
+    for name in [split] if split else found:
+        if index and not (name in packed and index_path(root, name).exists()):
             index_shards(root, name)
-        if split and not paths[0].exists():
-            load_manifest(root, name)  # says what is missing
-        problems, summary = _problems(root, name, decode)
-        print(f"{name}: {summary}{_verdict(problems)}")
-        status = status or int(problems.count > 0)
+        try:
+            manifest = load_manifest(root, name)
+        except DataError as error:
+            if split and not manifest_path(root, name).exists():
+                raise
+            lines = ["problems: 1", error.message, *error.hint]
+        else:
+            problems = first_few(_faults(manifest, decode), _MAX_LINES)
+            verdict = f"problems: {problems.count:,}" if problems.count else "all is well"
+            more = [problems.more] if problems.more else []
+            lines = [f"{manifest.summary}, {verdict}", *problems.shown, *more]
+        print(f"{name}: " + "\n  ".join(lines))
+        status = status or int(len(lines) > 1)
     return status
 
 
-def _problems(root: Path, split: str, decode: bool) -> tuple[FirstFew, str]:
+def _faults(manifest: Manifest, decode: bool) -> Iterator[str]:
+    """Yield what is wrong with the shards and the index of a split."""
+    yield from _wrong_names(manifest)
+    parts = yield from _index_faults(manifest)
+    total_bytes = sum(shard.size_bytes for shard in manifest.shards)
+    with progress(f"verify {manifest.split}", total_bytes * (1 + decode)) as counter:
+        for shard, path, rows in zip(manifest.shards, manifest.shard_paths, parts, strict=True):
+            if not path.exists():
+                yield f"{shard.name}: missing"
+            elif path.stat().st_size == 0:
+                yield f"{shard.name}: empty"
+            else:
+                for fault in _shard_faults(shard, path, rows, decode):
+                    yield f"{shard.name}: {fault}"
+            counter.advance(shard.size_bytes * (1 + decode))
+
+
+def _wrong_names(manifest: Manifest) -> Iterator[str]:
+    """Yield tars and categories that should not be there."""
+    tars = f"{manifest.split}-*.tar"
+    found = {path.name for path in manifest.root.glob(tars)}
+    for name in sorted(found - {shard.name for shard in manifest.shards}):
+        yield f"{name}: not in the manifest; readers of {tars} would take it"
+    file = manifest_path(manifest.root, manifest.split).name
+    for label, (own, official) in enumerate(zip_longest(manifest.categories, load_categories())):
+        if own != official:
+            yield f"{file}: category {label} is {own!r}, officially {official!r}"
+
+
+def _index_faults(manifest: Manifest) -> Generator[str, None, list[npt.NDArray[np.void]]]:
+    """Yield faults and return the rows of each shard: none if the index cannot be used."""
+    path, num_shards = index_path(manifest.root, manifest.split), len(manifest.shards)
     try:
-        manifest = load_manifest(root, split)
+        index = load_index(manifest)
     except DataError as error:
-        problems = FirstFew()
-        problems.add("\n  ".join([error.message, *error.hint]))
-        return problems, ""
-    return check_split(manifest, decode), f"{manifest.summary}, "
+        yield error.message
+        return [np.empty(0, SAMPLE)] * num_shards
+    with path.open("rb") as file:
+        if hashlib.file_digest(file, "sha256").hexdigest() != manifest.index_sha256:
+            yield f"{path.name}: its SHA-256 is not the one of the manifest"
+    numbers = index["shard"]
+    if (numbers[1:] < numbers[:-1]).any() or numbers[-1] >= num_shards:
+        yield f"{path.name}: its rows are not in the order of the shards"
+        return [index[:0]] * num_shards
+    parts = np.split(index, np.searchsorted(numbers, np.arange(1, num_shards)))
+    for shard, rows in zip(manifest.shards, parts, strict=True):
+        if len(rows) != shard.num_samples:
+            counts = f"{len(rows):,} pictures in the index, {shard.num_samples:,} in the manifest"
+            yield f"{shard.name}: {counts}"
+    if manifest.labelled != bool((index["label"] >= 0).all()):
+        yield f"{path.name}: the manifest says labelled {manifest.labelled}, it does not"
+    return parts
 
 
-def _verdict(problems: FirstFew) -> str:
-    if not problems.count:
-        return "all is well"
-    lines = [f"problems: {problems.count:,}", *problems.shown, problems.more]
-    return "\n  ".join(filter(None, lines))
+def _shard_faults(
+    shard: Shard, path: Path, rows: npt.NDArray[np.void], decode: bool
+) -> Iterator[str]:
+    with (
+        path.open("rb") as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
+        ThreadPoolExecutor(1) as hasher,
+    ):
+        sha256 = hasher.submit(lambda: hashlib.sha256(data).hexdigest())
+        if len(data) != shard.size_bytes:
+            yield f"{len(data):,} bytes, not {shard.size_bytes:,}"
+        whole = rows[rows["offset"] + rows["size_bytes"] <= len(data)]
+        if len(whole) < len(rows):
+            yield f"{len(rows) - len(whole):,} of {len(rows):,} pictures lie beyond its end"
+        bad = set()
+        for row in tuples_of(whole):
+            if fault := _sample_fault(data, row):
+                bad.add(row[0])
+                yield fault
+        is_wrong = sha256.result() != shard.sha256
+        if is_wrong:
+            yield "its SHA-256 is not the one of the manifest"
+        if decode or is_wrong:
+            yield from _undecodable(data, (row for row in tuples_of(whole) if row[0] not in bad))
 
 
-def _is_there(root: Path, split: str) -> bool:
-    return manifest_path(root, split).exists() or any(root.glob(f"{split}-*.tar"))
+def _sample_fault(data: mmap.mmap, row: _Row) -> str | None:
+    """Return what is wrong with a sample, as far as its headers and its label tell."""
+    offset, size_bytes, _, label = row
+    header = data[offset - BLOCK_BYTES : offset]
+    if not _is_ustar(header) or read_size_bytes(header) != size_bytes:
+        return f"no picture of {size_bytes:,} bytes at byte {offset:,}, where the index has one"
+    key = read_key(header)
+    try:
+        simplejpeg.decode_jpeg_header(data[offset : offset + size_bytes])
+    except ValueError as error:
+        return f"{key}: no JPEG header ({error})"
+    position = offset + padded(size_bytes)
+    header = data[position : position + BLOCK_BYTES]
+    # In shards from elsewhere another member may follow; their labels were read when indexed.
+    is_label = _is_ustar(header) and read_name(header).endswith(b".cls")
+    if label == NO_LABEL or not is_label or read_key(header) != key:
+        return None
+    start = position + BLOCK_BYTES
+    text = data[start : start + read_size_bytes(header)].strip()
+    if text == str(label).encode():
+        return None
+    return f"{key}: label {text.decode(errors='replace')} in the tar, {label} in the index"
+
+
+def _is_ustar(block: bytes) -> bool:
+    return is_header(block) and block[257:262] == b"ustar"
+
+
+def _undecodable(data: mmap.mmap, rows: Iterator[_Row]) -> Iterator[str]:
+    """Decode pictures and tell which are damaged."""
+    # Imports OpenCV and Pillow, which the other checks do not need.
+    from places.data.streaming.jpeg import decode_jpeg
+
+    def fault(row: _Row) -> str | None:
+        offset, size_bytes = row[:2]
+        try:
+            decode_jpeg(data[offset : offset + size_bytes])
+        except DataError as error:
+            return f"{read_key(data[offset - BLOCK_BYTES : offset])}: {error.message}"
+        return None
+
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
+        while chunk := list(islice(rows, _ROWS_PER_CHUNK)):
+            yield from filter(None, threads.map(fault, chunk))

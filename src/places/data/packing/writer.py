@@ -6,9 +6,9 @@ writes them.
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from places.console import FirstFew
-from places.data.packing.listing import Pictures, Row
+from places.data.packing.listing import Pictures, Row, tuples_of
 from places.data.shards.manifest import NO_LABEL, SAMPLE, Shard
 from places.data.shards.tar_headers import BLOCK_BYTES, header_of, padded
 from places.data.shards.tar_members import RECORD_BYTES
@@ -25,7 +25,6 @@ from places.errors import DataError
 BUFFER_BYTES = 4 << 20
 NUM_BUFFERS = 3
 
-_ROWS_PER_CHUNK = 1024
 _ZEROS = bytes(2 * RECORD_BYTES)
 _JPEG_START = b"\xff\xd8\xff"
 _END_BYTES = 2 * BLOCK_BYTES  # two empty blocks mark the end of a tar
@@ -34,17 +33,11 @@ _MAX_SHARDS = 1 << 16  # the index has 16 bits for the shard
 
 @dataclass(frozen=True)
 class Layout:
-    """Where each picture goes.
+    """Where each picture goes."""
 
-    Args:
-        index: `(num_pictures,)` of dtype `SAMPLE`.
-        starts: The first picture of each shard, and the number of pictures at the end.
-        sizes_bytes: The size of each shard.
-    """
-
-    index: npt.NDArray[np.void]
-    starts: list[int]
-    sizes_bytes: list[int]
+    index: npt.NDArray[np.void]  # (num_pictures,) of dtype SAMPLE
+    starts: list[int]  # the first picture of each shard, and the number of pictures at the end
+    sizes_bytes: list[int]  # of each shard
 
 
 def lay_out(pictures: Pictures, shard_size_bytes: int) -> Layout:
@@ -99,18 +92,20 @@ def write_shards(
     """
     no_jpegs = FirstFew()
     shards = []
+    buffers = [bytearray(BUFFER_BYTES) for _ in range(NUM_BUFFERS)]
     with ExitStack() as stack:
-        read = stack.enter_context(_reader(pictures))
-        hasher = stack.enter_context(ThreadPoolExecutor(1))
-        writer = stack.enter_context(ThreadPoolExecutor(1))
-        buffers = [bytearray(BUFFER_BYTES) for _ in range(NUM_BUFFERS)]
+        tars = {
+            number: stack.enter_context(source.path.open("rb", buffering=0)).fileno()
+            for number, source in enumerate(pictures.sources)
+            if source.path.is_file()
+        }
         for number, path in enumerate(paths):
             rows = pictures.rows[layout.starts[number] : layout.starts[number + 1]]
-            with _Output(path, buffers, hasher, writer, advance) as output:
-                _fill(output, pictures, rows, read, no_jpegs)
+            with _Output(path, buffers, advance) as output:
+                _fill(output, pictures, rows, tars, no_jpegs)
                 end = _ZEROS[: layout.sizes_bytes[number] - output.size_bytes]
                 output.take(len(end))[:] = end
-            shards.append(Shard(path.name, len(rows), output.size_bytes, output.sha256))
+            shards.append(Shard(path.name, len(rows), output.size_bytes, output.digest.hexdigest()))
     return shards, no_jpegs
 
 
@@ -118,22 +113,34 @@ def _fill(
     output: "_Output",
     pictures: Pictures,
     rows: npt.NDArray[np.void],
-    read: Callable[[Row, memoryview], None],
+    tars: Mapping[int, int],
     no_jpegs: FirstFew,
 ) -> None:
-    for start in range(0, len(rows), _ROWS_PER_CHUNK):
-        chunk: list[Row] = rows[start : start + _ROWS_PER_CHUNK].tolist()
-        for row in chunk:
-            _, size_bytes, folder, _, label, base = row
-            key = pictures.folders[folder].key + base
-            behind = _ZEROS[: padded(size_bytes) - size_bytes] + _label_member(key, label)
-            view = output.take(BLOCK_BYTES + size_bytes + len(behind))
-            view[:BLOCK_BYTES] = header_of(key + b".jpg", size_bytes)
-            view[BLOCK_BYTES + size_bytes :] = behind
-            picture = view[BLOCK_BYTES : BLOCK_BYTES + size_bytes]
-            read(row, picture)
-            if picture[:3] != _JPEG_START:
-                no_jpegs.add(key.decode(errors="replace"))
+    for row in tuples_of(rows):
+        _, size_bytes, folder, _, label, base = row
+        key = pictures.folders[folder].key + base
+        behind = _ZEROS[: padded(size_bytes) - size_bytes] + _label_member(key, label)
+        view = output.take(BLOCK_BYTES + size_bytes + len(behind))
+        view[:BLOCK_BYTES] = header_of(key + b".jpg", size_bytes)
+        view[BLOCK_BYTES + size_bytes :] = behind
+        picture = view[BLOCK_BYTES : BLOCK_BYTES + size_bytes]
+        _read(row, picture, pictures, tars)
+        if picture[:3] != _JPEG_START:
+            no_jpegs.add(key.decode(errors="replace"))
+
+
+def _read(row: Row, view: memoryview, pictures: Pictures, tars: Mapping[int, int]) -> None:
+    """Fill in the bytes of a picture; `tars` are the open files of the sources that are tars."""
+    source = pictures.folders[row[2]].source
+    if source in tars:
+        length = os.preadv(tars[source], [view], row[0])
+    else:
+        with open(pictures.path_of(row), "rb", buffering=0) as file:  # noqa: PTH123 - bytes
+            os.readv(file.fileno(), [view])
+            length = os.fstat(file.fileno()).st_size
+    if length != len(view):
+        where = f"{pictures.key_of(row)} in {pictures.sources[source].path}"
+        raise DataError(f"{where} changed while it was packed", "pack again")
 
 
 def _label_member(key: bytes, label: int) -> bytes:
@@ -146,44 +153,30 @@ def _label_member(key: bytes, label: int) -> bytes:
 class _Output:
     """A file that two threads hash and write, from buffers that are filled again afterwards.
 
-    Args:
-        path: The file.
-        buffers: The buffers; one that is too small for a picture is replaced by a larger one.
-        hasher: The thread that hashes.
-        writer: The thread that writes.
-        advance: Called with the number of bytes of each buffer.
+    A buffer that is too small for a picture is replaced by a larger one.
     """
 
     def __init__(
-        self,
-        path: Path,
-        buffers: list[bytearray],
-        hasher: ThreadPoolExecutor,
-        writer: ThreadPoolExecutor,
-        advance: Callable[[int], object],
+        self, path: Path, buffers: list[bytearray], advance: Callable[[int], object]
     ) -> None:
         self.size_bytes = 0
-        self.sha256 = ""
+        self.digest = hashlib.sha256()
         self._buffers, self._advance = buffers, advance
-        self._hasher, self._writer = hasher, writer
+        self._file = path.open("wb", buffering=0)
+        self._hasher, self._writer = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
         self._pending: list[tuple[Future[None], Future[None]]] = []
         self._used_bytes = 0
-        self._hash = hashlib.sha256()
-        self._file = path.open("wb", buffering=0)
 
     def __enter__(self) -> "_Output":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        try:
+        # Also after an error: the threads must be done before the file is closed.
+        with self._file, self._hasher, self._writer:
             if kind is None:
                 self._flush()
-            # Also after an error: the threads must be done before the file is closed.
             while self._pending:
                 self._wait()
-        finally:
-            self._file.close()
-        self.sha256 = self._hash.hexdigest()
 
     def take(self, num_bytes: int) -> memoryview:
         """Return room for the next bytes of the file; it must be filled at once."""
@@ -198,7 +191,7 @@ class _Output:
 
     def _flush(self) -> None:
         filled = memoryview(self._buffers[0])[: self._used_bytes]
-        hashed = self._hasher.submit(self._hash.update, filled)
+        hashed = self._hasher.submit(self.digest.update, filled)
         self._pending.append((hashed, self._writer.submit(self._write, filled)))
         self._buffers.append(self._buffers.pop(0))
         self._advance(self._used_bytes)
@@ -216,35 +209,3 @@ class _Output:
             data = data[self._file.write(data) or 0 :]
         # Starts the way to the disk now; else all would wait for it at the end.
         os.posix_fadvise(self._file.fileno(), start, size_bytes, os.POSIX_FADV_DONTNEED)
-
-
-@contextmanager
-def _reader(pictures: Pictures) -> Iterator[Callable[[Row, memoryview], None]]:
-    with ExitStack() as stack:
-        tars = [
-            stack.enter_context(source.path.open("rb", buffering=0)).fileno()
-            if source.path.is_file()
-            else None
-            for source in pictures.sources
-        ]
-        source_of = [folder.source for folder in pictures.folders]
-
-        def read(row: Row, view: memoryview) -> None:
-            offset, size_bytes, folder, suffix, _, base = row
-            tar = tars[source_of[folder]]
-            if tar is not None:
-                length = os.preadv(tar, [view], offset)
-            else:
-                length = _read_file(pictures.path_of(folder, suffix, base), view)
-            if length != size_bytes:
-                source = pictures.sources[source_of[folder]].path
-                name = (pictures.folders[folder].key + base).decode()
-                raise DataError(f"{name} in {source} changed while it was packed", "pack again")
-
-        yield read
-
-
-def _read_file(path: bytes, view: memoryview) -> int:
-    with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - the path is bytes
-        os.readv(file.fileno(), [view])
-        return os.fstat(file.fileno()).st_size
