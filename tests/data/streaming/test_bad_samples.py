@@ -174,13 +174,13 @@ def test_a_shard_that_is_cut_under_a_running_job_is_noticed(tmp_path: Path, spli
     next(batches)
     rest = [next(skipping)]
     os.truncate(root / f"{split}-000000.tar", 15_000)
-    with pytest.raises(DataError, match="was cut or replaced: at byte"):
+    with pytest.raises(DataError, match="was cut or replaced: "):
         list(batches)
     rest += skipping
     assert len(rest) == NUM
     skipped = [batch for batch in rest if batch["weight"][0] == 0]
     assert 0 < len(skipped) < NUM
-    assert all("was cut or replaced: at byte" in batch["error"][0] for batch in skipped)
+    assert all("was cut or replaced: " in batch["error"][0] for batch in skipped)
 
 
 def test_a_job_goes_on_with_the_shard_it_opened_when_that_is_replaced(tmp_path: Path) -> None:
