@@ -1,3 +1,4 @@
+import contextlib
 import json
 import re
 from dataclasses import replace
@@ -124,3 +125,14 @@ def test_a_damaged_index_is_named(manifest: Manifest, data: bytes) -> None:
     index_path(manifest.root, "val").write_bytes(data)
     with pytest.raises(DataError, match=r"damaged index .*val\.index\.npy"):
         load_index(manifest)
+
+
+@pytest.mark.parametrize("value", [0, ord("("), 0xFF])
+def test_damage_anywhere_in_the_header_of_an_index_is_named(manifest: Manifest, value: int) -> None:
+    path = index_path(manifest.root, "val")
+    np.save(path, np.zeros(5, SAMPLE))
+    whole = path.read_bytes()
+    for place in range(whole.index(b"\n")):
+        path.write_bytes(whole[:place] + bytes([value]) + whole[place + 1 :])
+        with contextlib.suppress(DataError):  # padding of the header may be anything
+            load_index(manifest)

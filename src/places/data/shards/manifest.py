@@ -146,7 +146,7 @@ def load_index(manifest: Manifest) -> np.ndarray:
         raise DataError(f"no index {path}", make_it) from error
     except OSError as error:
         raise storage_error(f"cannot read {path}", error) from error
-    except (ValueError, EOFError) as error:
+    except Exception as error:  # damage in the header may look like anything
         raise DataError(f"damaged index {path}: {error}", make_it) from error
     if index.dtype != SAMPLE or index.shape != (manifest.num_samples,):
         reason = f"it has shape {index.shape}, not ({manifest.num_samples},)"
