@@ -23,13 +23,13 @@ def test_actions_belong_to_parts() -> None:
         "[Strategy]SingleDeviceStrategy.backward": "network and optimizer",
         "run_training_batch": "rest",
     }
-    assert {action: parts.part_of(action) for action in actions} == actions
+    assert {action: parts._part_of(action) for action in actions} == actions
 
 
 def test_the_time_of_an_action_within_another_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([0.0, 1.0, 3.0, 7.0, 15.0])
     monkeypatch.setattr("time.perf_counter", lambda: next(clock))
-    times = parts.PartTimes()
+    times = parts._PartTimes()
     with (
         times.profile("[_TrainingEpochLoop].train_dataloader_next"),
         times.profile("[Callback]StepSeeds.before_batch"),
@@ -43,7 +43,7 @@ def test_the_time_of_a_step_is_the_median_over_blocks_of_steps() -> None:
     starts_s[16:] = [start + 50 for start in starts_s[16:]]  # an interruption
     times_s = [{"step": start, "seeds": start / 4} for start in starts_s]
     assert len({later - start for start, later in pairwise(starts_s)}) == 3
-    assert step.median_step_ms(times_s) == {"step": 1000.0, "seeds": 250.0}
+    assert step._median_step_ms(times_s) == {"step": 1000.0, "seeds": 250.0}
 
 
 def test_the_cost_is_that_of_the_differences_within_a_turn() -> None:
@@ -55,7 +55,7 @@ def test_the_cost_is_that_of_the_differences_within_a_turn() -> None:
         }
         for speed in (1.0, 2.0, 30.0)
     ]
-    table = step.step_table(turns)
+    table = step._step_table(turns)
     (column,) = (column for column in table.columns if column.header == "places fit")
     cells = list(column.cells)
     assert cells[:2] == ["24.00", "12.00, 360.00"]

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from itertools import islice
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -22,16 +22,7 @@ from places.data.streaming.samples import SplitSamples, open_samples
 from places.data.streaming.stream import Batch
 from places.hashing import shuffled, uniforms
 
-_CROP = TrainCrop(image_size=224, scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3), flip=True)
 _NUM_SAMPLES_TIMED = 1000  # alone, in one thread
-
-
-class ThreadTime(NamedTuple):
-    """What one picture costs one thread that does nothing else, in seconds."""
-
-    read_s: float
-    decode_s: float
-    resize_s: float
 
 
 def bench_loader(
@@ -74,7 +65,7 @@ def bench_loader(
     source = open_samples(root, split)
     plan.check_train_order(source.manifest.num_samples, batch_size, shuffle_window)
     num_threads = num_threads or len(os.sched_getaffinity(0))
-    crop = TrainCrop(image_size, _CROP.scale, _CROP.ratio, _CROP.flip)
+    crop = TrainCrop(image_size, scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3), flip=True)
     num_batches = min(num_batches, source.manifest.num_samples // batch_size)
 
     batches = partial(
@@ -86,16 +77,16 @@ def bench_loader(
         seed=0,
         shuffle_window=shuffle_window,
     )
-    batches_per_s(batches(epoch=0), num_batches)  # fills caches and starts what starts only once
+    _batches_per_s(batches(epoch=0), num_batches)  # fills caches and starts what starts only once
     start_cpu_s, speeds = time.process_time(), []
     with progress("measuring", runs, "runs") as counter:
         for epoch in range(1, runs + 1):
-            speeds.append(batch_size * batches_per_s(batches(epoch=epoch), num_batches))
+            speeds.append(batch_size * _batches_per_s(batches(epoch=epoch), num_batches))
             counter.advance(1)
     cpu_s = (time.process_time() - start_cpu_s) / (runs * num_batches * batch_size)
-    thread_time, mean_bytes = time_parts(source, crop)
+    parts_s, mean_bytes = _time_parts(source, crop)
     source.close()
-    table = _table(speeds, cpu_s, thread_time, mean_bytes, num_threads)
+    table = _table(speeds, cpu_s, parts_s, mean_bytes, num_threads)
     table.title = f"{split}: {source.manifest.summary}, crops of {image_size} pixels"
     out = Console(highlight=False, soft_wrap=True)
     out.print(table)
@@ -105,7 +96,7 @@ def bench_loader(
     return 0
 
 
-def batches_per_s(batches: Iterator[Batch], num_batches: int) -> float:
+def _batches_per_s(batches: Iterator[Batch], num_batches: int) -> float:
     """Take the first batches of an epoch and return how many came per second."""
     start_s = time.perf_counter()
     for _ in islice(batches, num_batches):
@@ -113,12 +104,8 @@ def batches_per_s(batches: Iterator[Batch], num_batches: int) -> float:
     return num_batches / (time.perf_counter() - start_s)
 
 
-def time_parts(source: SplitSamples, crop: TrainCrop) -> tuple[ThreadTime, float]:
-    """Measure reading, decoding and resizing one after the other in this thread.
-
-    Returns:
-        The means per picture, and the mean size of a JPEG in bytes.
-    """
+def _time_parts(source: SplitSamples, crop: TrainCrop) -> tuple[dict[str, float], float]:
+    """Return the seconds per picture of each part in this one thread, and the bytes of a JPEG."""
     cv2.setNumThreads(0)
     num = min(_NUM_SAMPLES_TIMED, source.manifest.num_samples)
     ids = shuffled(source.manifest.num_samples, 1)[:num]
@@ -130,42 +117,41 @@ def time_parts(source: SplitSamples, crop: TrainCrop) -> tuple[ThreadTime, float
         start_s = time.perf_counter()  # a disk lets the processor wait
         _, jpeg = source.read(entry)
         spent_s[0] += time.perf_counter() - start_s
-        times_s = [time.thread_time()]
+        start_s = time.thread_time()
         pixels = decode_for_crop(jpeg, numbers, crop.image_size, crop.scale, crop.ratio)
-        times_s.append(time.thread_time())
+        decoded_s = time.thread_time()
         resize_crop(pixels, out)
-        times_s.append(time.thread_time())
-        spent_s[1:] += np.diff(times_s)
+        spent_s[1:] += decoded_s - start_s, time.thread_time() - decoded_s
     mean_bytes = statistics.fmean(size_bytes for _, size_bytes, _, _ in entries)
-    return ThreadTime(*(spent_s / num).tolist()), mean_bytes
+    read_s, decode_s, resize_s = (spent_s / num).tolist()
+    return {"read": read_s, "decode": decode_s, "resize": resize_s}, mean_bytes
 
 
 def _table(
-    images_per_s: list[float],
+    speeds: list[float],
     cpu_s: float,
-    thread_time: ThreadTime,
+    parts_s: dict[str, float],
     mean_bytes: float,
     num_threads: int,
 ) -> Table:
-    median = statistics.median(images_per_s)
+    median = statistics.median(speeds)
     table = Table(title_justify="left")
     table.add_column("what")
     table.add_column("value", justify="right")
     table.add_column("of the threads' time", justify="right")
-    low, high = min(images_per_s), max(images_per_s)
-    table.add_row(f"pictures/s, {num_threads} threads", f"{median:,.0f}", "")
-    table.add_row(f"lowest and highest of {len(images_per_s)}", f"{low:,.0f}, {high:,.0f}", "")
+    table.add_row(f"pictures/s, {num_threads} threads", f"{median:,.0f}")
+    lowest_highest = f"{min(speeds):,.0f}, {max(speeds):,.0f}"
+    table.add_row(f"lowest and highest of {len(speeds)}", lowest_highest)
     table.add_row(
         f"MB/s of JPEGs ({mean_bytes:,.0f} bytes each)", f"{median * mean_bytes / 1e6:,.1f}"
     )
-    spent_s = num_threads / median  # of all threads, for one picture
+    spent_s, known_s = num_threads / median, sum(parts_s.values())  # of all threads, for a picture
     # What the processor did beside these three, and when the threads did nothing: for lack of work,
     # or because something else had the processor. Noise may exceed them where they are small.
-    parts_s = thread_time._asdict() | {
-        "plan_and_batch_s": max(0.0, cpu_s - sum(thread_time)),
-        "wait_s": max(0.0, spent_s - max(cpu_s, sum(thread_time))),
+    rest_s = {
+        "plan and batch": max(0.0, cpu_s - known_s),
+        "wait": max(0.0, spent_s - max(cpu_s, known_s)),
     }
-    for name, part_s in parts_s.items():
-        title = name.removesuffix("_s").replace("_", " ")
-        table.add_row(title, f"{part_s * 1e6:,.0f} us", f"{part_s / spent_s:.0%}")
+    for name, part_s in (parts_s | rest_s).items():
+        table.add_row(name, f"{part_s * 1e6:,.0f} us", f"{part_s / spent_s:.0%}")
     return table

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
 from itertools import chain, count, islice
@@ -59,12 +59,6 @@ class Work:
         )
         return islice(chain.from_iterable(epochs), self.num_steps + 1)
 
-    def build_network(self) -> nn.Module:
-        """Return the network with random weights."""
-        if self.network == "linear":
-            return Linear(_NUM_CLASSES)
-        return ResNet(_NUM_CLASSES, depth=self.depth)
-
 
 class Linear(nn.Sequential):
     """One layer on the mean colour of a picture: next to no work, so that the rest shows."""
@@ -74,11 +68,7 @@ class Linear(nn.Sequential):
 
 
 class Plain(LightningModule):
-    """The work as a LightningModule with nothing else in it.
-
-    Args:
-        net: The network.
-    """
+    """The training of a network as a LightningModule with nothing else in it."""
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
@@ -120,7 +110,9 @@ def bare_pytorch(work: Work) -> Times:
 
 def bare_lightning(work: Work) -> Times:
     """Train with a Lightning trainer whose extras are all switched off."""
-    with tempfile.TemporaryDirectory() as folder, _silence():
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    said = StringIO()
+    with tempfile.TemporaryDirectory() as folder, redirect_stdout(said), redirect_stderr(said):
         file = Path(folder) / "times.json"
         Trainer(
             accelerator=work.accelerator,
@@ -143,10 +135,13 @@ def places_fit(work: Work) -> Times:
     """
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "times.json"
-        words = [*_words(work), f"--trainer.default_root_dir={folder}"]
-        words += ["--trainer.callbacks+=places.bench.parts.Clock"]
-        words += [f"--trainer.callbacks.file={file}"]
-        command = [sys.executable, "-m", "places", *words]
+        options = _fit_options(work) | {
+            "trainer.default_root_dir": folder,
+            "trainer.callbacks+": "places.bench.parts.Clock",
+            "trainer.callbacks.file": file,
+        }
+        words = [f"--{name}={value}" for name, value in options.items()]
+        command = [sys.executable, "-m", "places", "fit", *words]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise PlacesError("places fit failed", *done.stderr.splitlines()[-3:])
@@ -155,14 +150,17 @@ def places_fit(work: Work) -> Times:
 
 def _plain(work: Work) -> Plain:
     torch.manual_seed(0)
-    return Plain(work.build_network().to(memory_format=torch.channels_last)).train()
-
-
-def _words(work: Work) -> list[str]:
     is_linear = work.network == "linear"
-    options = {
-        "model.net": "places.bench.loops.Linear" if is_linear else "places.models.ResNet",
-        **({} if is_linear else {"model.net.depth": work.depth}),
+    net = Linear(_NUM_CLASSES) if is_linear else ResNet(_NUM_CLASSES, depth=work.depth)
+    return Plain(net.to(memory_format=torch.channels_last)).train()
+
+
+def _fit_options(work: Work) -> dict[str, object]:
+    if work.network == "linear":
+        net: dict[str, object] = {"model.net": "places.bench.loops.Linear"}
+    else:
+        net = {"model.net": "places.models.ResNet", "model.net.depth": work.depth}
+    return net | {
         "model.optimizer": "SGD",
         "model.optimizer.lr": _LR,
         "model.optimizer.momentum": _MOMENTUM,
@@ -177,17 +175,8 @@ def _words(work: Work) -> list[str]:
         "trainer.enable_progress_bar": "false",
         "trainer.enable_model_summary": "false",
     }
-    return ["fit", *(f"--{name}={value}" for name, value in options.items())]
 
 
 def _read(file: Path) -> Times:
     times_s: Times = json.loads(file.read_text())
     return times_s
-
-
-@contextmanager
-def _silence() -> Iterator[None]:
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    said = StringIO()
-    with redirect_stdout(said), redirect_stderr(said):
-        yield

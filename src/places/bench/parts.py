@@ -3,26 +3,21 @@
 import json
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.loggers import Logger
 from lightning.pytorch.profilers import Profiler
 
-Part = Literal["wait for data", "network and optimizer", "seeds", "callbacks", "logging", "rest"]
-PARTS: tuple[Part, ...] = get_args(Part)
+PARTS = ("wait for data", "network and optimizer", "seeds", "callbacks", "logging", "rest")
 _NETWORK = ("training_step", "backward", "optimizer_step", "zero_grad", "batch_to_device")
 
 
-def part_of(action: str) -> Part:
-    """Return the part of a step that an action belongs to.
-
-    Args:
-        action: Its name for profilers, for instance `[Callback]Divergence.on_train_batch_end`.
-    """
+def _part_of(action: str) -> str:
+    """Return the part of an action such as `[Callback]Divergence.on_train_batch_end`."""
     kind, _, name = action.rpartition("]")
     if name.endswith("train_dataloader_next"):
         return "wait for data"
@@ -38,23 +33,19 @@ def part_of(action: str) -> Part:
     return "rest"
 
 
-class PartTimes(Profiler):
-    """Adds up the time of each part; that of an action within another counts for its own part.
-
-    Attributes:
-        spent_s: Seconds by part, up to now.
-    """
+class _PartTimes(Profiler):
+    """Adds up the time of each part; that of an action within another counts for its own part."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.spent_s: defaultdict[str, float] = defaultdict(float)
-        self._running: list[Part] = []
+        self.spent_s: defaultdict[str, float] = defaultdict(float)  # by part, up to now
+        self._running: list[str] = []
         self._since_s = time.perf_counter()
 
     def start(self, action_name: str) -> None:
         """Begin an action."""
         self._charge()
-        self._running.append(part_of(action_name))
+        self._running.append(_part_of(action_name))
 
     def stop(self, action_name: str) -> None:
         """End the action that began last."""
@@ -78,13 +69,14 @@ class Clock(Callback):
     def __init__(self, file: Path) -> None:
         self.file = file
         self.times_s: list[dict[str, float]] = []
-        self._parts = PartTimes()
+        self._parts = _PartTimes()
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Profile the parts, and the loggers as one of them."""
         trainer.profiler = self._parts  # type: ignore[attr-defined]  # set, not declared
         for logger in trainer.loggers:
-            _profile_logger(logger, self._parts)
+            for name in ("log_metrics", "save"):
+                setattr(logger, name, _profiled(getattr(logger, name), self._parts))
 
     def on_train_batch_start(
         self,
@@ -112,13 +104,10 @@ def now_s(device: torch.device) -> float:
     return time.perf_counter()
 
 
-def _profile_logger(logger: Logger, profiler: Profiler) -> None:
-    for name in ("log_metrics", "save"):
-        method = getattr(logger, name)
+def _profiled(method: Callable[..., Any], profiler: Profiler) -> Callable[..., Any]:
+    @wraps(method)
+    def profiled(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  # passed on
+        with profiler.profile(f"[Logger]{method.__name__}"):
+            return method(*args, **kwargs)
 
-        @wraps(method)
-        def profiled(*args: Any, method: Any = method, **kwargs: Any) -> Any:  # noqa: ANN401  # passed on
-            with profiler.profile(f"[Logger]{method.__name__}"):
-                return method(*args, **kwargs)
-
-        setattr(logger, name, profiled)
+    return profiled

@@ -77,24 +77,17 @@ def bench_step(
     turns: list[dict[str, dict[str, float]]] = []
     with progress("measuring", runs, "turns") as counter:
         for _ in range(runs):
-            turns.append({name: median_step_ms(loop(work)) for name, loop in _LOOPS.items()})
+            turns.append({name: _median_step_ms(loop(work)) for name, loop in _LOOPS.items()})
             counter.advance(1)
     name = f"ResNet-{depth}" if network == "resnet" else "one layer"
-    table = step_table(turns)
+    table = _step_table(turns)
     table.title = f"{name}, batches of {batch_size} pictures of {image_size} pixels, {runs} turns"
     Console(highlight=False, soft_wrap=True).print(table)
     return 0
 
 
-def median_step_ms(times_s: Times) -> dict[str, float]:
-    """Return the milliseconds of a step, the median over blocks of `LOG_EVERY_N_STEPS` steps.
-
-    Args:
-        times_s: For each step the time of its start, as "step", and that spent in parts until then.
-
-    Returns:
-        The time of the whole step, as "step", and that of each part.
-    """
+def _median_step_ms(times_s: Times) -> dict[str, float]:
+    """Return the time of a step and of its parts, medians over blocks of `LOG_EVERY_N_STEPS`."""
     starts = times_s[_NUM_WARM_UP::LOG_EVERY_N_STEPS]
     return {
         name: statistics.median(
@@ -105,12 +98,8 @@ def median_step_ms(times_s: Times) -> dict[str, float]:
     }
 
 
-def step_table(turns: Sequence[dict[str, dict[str, float]]]) -> Table:
-    """Return the table of what was measured.
-
-    Args:
-        turns: For each turn, by the name of the loop, what `median_step_ms` returned.
-    """
+def _step_table(turns: Sequence[dict[str, dict[str, float]]]) -> Table:
+    """Return the table of what was measured: in each turn by loop, in milliseconds."""
     table = Table(title_justify="left")
     table.add_column("ms per step")
     for name in _LOOPS:
