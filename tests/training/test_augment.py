@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from places.errors import ConfigError
-from places.training.augment import Augment, Draws, erase, erased_boxes
+from places.training.augment import Augment, Draws, _erase, _erased_boxes
 
 MEAN = torch.tensor([100.0, 110.0, 120.0])[:, None, None]
 
@@ -88,12 +88,12 @@ def test_erased_rectangles_have_the_colour_and_the_rest_stays() -> None:
     expected = images.float().numpy().copy()
     expected[0, :, 2:5, 3:20] = MEAN.numpy()
     expected[2] = MEAN.expand(3, 20, 20).numpy()
-    assert np.array_equal(erase(images, boxes, MEAN).numpy(), expected)
+    assert np.array_equal(_erase(images, boxes, MEAN).numpy(), expected)
 
 
 def test_erased_rectangles_are_as_large_as_in_the_paper() -> None:
     uniforms = torch.rand(4000, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    boxes = erased_boxes(uniforms, (200, 300), probability=0.25)
+    boxes = _erased_boxes(uniforms, (200, 300), probability=0.25)
     top, bottom, left, right = boxes.unbind(1)
     assert bool(((top >= 0) & (bottom <= 200) & (left >= 0) & (right <= 300)).all())
     erased = bottom > top

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, MultiStepLR
 
-from places.training.schedules import learning_rate_factor, parameter_groups
+from places.training.schedules import _learning_rate_factor, parameter_groups
 
 
 def _rates(scheduler: torch.optim.lr_scheduler.LRScheduler, num: int) -> list[float]:
@@ -24,7 +24,7 @@ def _sgd() -> torch.optim.SGD:
 def test_cosine_equals_torch() -> None:
     ours = LambdaLR(
         _sgd(),
-        lambda s: learning_rate_factor(s, num_steps=20, num_warmup_steps=0, schedule="cosine"),
+        lambda s: _learning_rate_factor(s, num_steps=20, num_warmup_steps=0, schedule="cosine"),
     )
     assert _rates(ours, 20) == pytest.approx(_rates(CosineAnnealingLR(_sgd(), T_max=20), 20))
 
@@ -32,7 +32,7 @@ def test_cosine_equals_torch() -> None:
 def test_steps_equal_torch() -> None:
     ours = LambdaLR(
         _sgd(),
-        lambda s: learning_rate_factor(
+        lambda s: _learning_rate_factor(
             s, num_steps=30, num_warmup_steps=0, schedule="steps", milestones=[10, 20]
         ),
     )
@@ -41,7 +41,7 @@ def test_steps_equal_torch() -> None:
 
 def test_warmup_rises_evenly_to_one_and_the_cosine_ends_near_zero() -> None:
     factors = [
-        learning_rate_factor(step, num_steps=100, num_warmup_steps=4, schedule="cosine")
+        _learning_rate_factor(step, num_steps=100, num_warmup_steps=4, schedule="cosine")
         for step in range(100)
     ]
     assert factors[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])

@@ -27,19 +27,12 @@ _ERASED_ASPECT = (0.3, 3.3)  # height / width
 
 @dataclass(frozen=True)
 class Draws:
-    """The random numbers of one batch on one process, drawn when they are first asked for.
+    """The random numbers of one batch on one process, drawn when they are first asked for."""
 
-    Args:
-        seed: The seed of the run.
-        batch: Number of the batch over all epochs, from 0.
-        rank: Number of the process.
-        num_rows: Number of pictures in its share of the batch.
-    """
-
-    seed: int
-    batch: int
-    rank: int
-    num_rows: int
+    seed: int  # of the run
+    batch: int  # its number over all epochs, from 0
+    rank: int  # number of the process
+    num_rows: int  # pictures in its share of the batch
 
     @cached_property
     def rows(self) -> Tensor:
@@ -97,8 +90,8 @@ class Augment:
         if self.trivial:
             images = trivial_augment(images, draws.rows[:, :NUM_UNIFORMS])
         if self.erase > 0:
-            boxes = erased_boxes(draws.rows[:, NUM_UNIFORMS:], images.shape[2:], self.erase)
-            images = erase(images, boxes.to(images.device, non_blocking=True), mean)
+            boxes = _erased_boxes(draws.rows[:, NUM_UNIFORMS:], images.shape[2:], self.erase)
+            images = _erase(images, boxes.to(images.device, non_blocking=True), mean)
         return images
 
     def mix(
@@ -128,17 +121,8 @@ class Augment:
         return images, Labels(label)
 
 
-def erase(images: Tensor, boxes: Tensor, color: Tensor) -> Tensor:
-    """Fill a rectangle of each picture with a colour.
-
-    Args:
-        images: `(N, 3, H, W)` uint8 or float32.
-        boxes: `(N, 4)` int64: top, bottom, left, right in pixels, the ends exclusive.
-        color: `(3, 1, 1)` float32.
-
-    Returns:
-        `(N, 3, H, W)` float32.
-    """
+def _erase(images: Tensor, boxes: Tensor, color: Tensor) -> Tensor:
+    """Fill a rectangle of each picture, one of `_erased_boxes`, with a colour; in float32."""
     top, bottom, left, right = boxes[:, :, None, None, None].unbind(1)
     rows = torch.arange(images.shape[2], device=images.device)[:, None]
     columns = torch.arange(images.shape[3], device=images.device)
@@ -146,16 +130,10 @@ def erase(images: Tensor, boxes: Tensor, color: Tensor) -> Tensor:
     return torch.where(inside, color, images.float())
 
 
-def erased_boxes(uniforms: Tensor, size: tuple[int, ...], probability: float) -> Tensor:
-    """Return the rectangles to erase; empty ones for pictures that stay as they are.
+def _erased_boxes(uniforms: Tensor, size: tuple[int, ...], probability: float) -> Tensor:
+    """Return `(N, 4)` int64: top, bottom, left, right, the ends exclusive; empty to erase nothing.
 
-    Args:
-        uniforms: `(N, 5)` float64 in [0, 1).
-        size: Height and width of the pictures in pixels; rectangles are clipped to it.
-        probability: Probability of erasing.
-
-    Returns:
-        `(N, 4)` int64: top, bottom, left, right in pixels, the ends exclusive.
+    `uniforms` is `(N, 5)`. Rectangles are clipped to the size, which is the height and the width.
     """
     height, width = size
     chance, area, aspect, down, across = uniforms.unbind(1)

@@ -1,6 +1,7 @@
 """Mixup and CutMix of a batch, and the loss of mixed labels."""
 
 import math
+from collections.abc import Callable
 from functools import partial
 from random import Random
 from typing import NamedTuple
@@ -13,16 +14,20 @@ Box = tuple[int, int, int, int]  # top, bottom, left, right in pixels, the ends 
 
 
 class Labels(NamedTuple):
-    """The labels of a batch, mixed or not.
+    """The labels of a batch, mixed or not."""
 
-    Args:
-        label: `(N,)` int64.
-        mixed: `None` without mixing. Otherwise the labels of the partners, `(N,)` int64, and
-            lambda, `(N,)` float32 in 0..1: the weight of `label`; the partner's label has the rest.
-    """
-
-    label: Tensor
+    label: Tensor  # (N,) int64
+    # With mixing, the labels of the partners, (N,) int64, and lambda, (N,) float32 in 0..1: the
+    # weight of `label`; the partner's label has the rest.
     mixed: tuple[Tensor, Tensor] | None = None
+
+    def mean(self, score: Callable[[Tensor], Tensor]) -> Tensor:
+        """Return the score of each picture, `(N,)`, as the mean over its labels."""
+        own = score(self.label)
+        if self.mixed is None:
+            return own
+        other, lam = self.mixed
+        return lam * own + (1 - lam) * score(other)
 
 
 def partners(num: int, device: torch.device) -> Tensor:
@@ -97,11 +102,7 @@ def mixed_loss(logits: Tensor, labels: Labels, weight: Tensor, smoothing: float)
         smoothing: Label smoothing, in 0..1.
     """
     loss = partial(F.cross_entropy, logits, reduction="none", label_smoothing=smoothing)
-    losses = loss(labels.label)
-    if labels.mixed is not None:
-        other, lam = labels.mixed
-        losses = lam * losses + (1 - lam) * loss(other)
-    return (losses * weight).sum() / weight.sum().clamp(min=1)
+    return (labels.mean(loss) * weight).sum() / weight.sum().clamp(min=1)
 
 
 def mixed_hits(logits: Tensor, labels: Labels, weight: Tensor) -> Tensor:
@@ -111,8 +112,5 @@ def mixed_hits(logits: Tensor, labels: Labels, weight: Tensor) -> Tensor:
     `mixed_loss`.
     """
     best = logits.argmax(dim=1)
-    hits = (best == labels.label).float()
-    if labels.mixed is not None:
-        other, lam = labels.mixed
-        hits = lam * hits + (1 - lam) * (best == other)
+    hits = labels.mean(lambda label: (best == label).float())
     return (hits * weight).sum()

@@ -41,17 +41,11 @@ def parameter_groups(net: nn.Module, *, decay_norms_and_biases: bool) -> list[di
 
 @dataclass(frozen=True)
 class Schedule:
-    """A learning rate schedule with a linear warm-up.
+    """A learning rate schedule with a linear warm-up."""
 
-    Args:
-        name: Its shape after the warm-up, see `learning_rate_factor`.
-        warmup_epochs: Length of the warm-up in epochs.
-        milestones: Epochs at which "steps" divides the learning rate by 10.
-    """
-
-    name: ScheduleName
+    name: ScheduleName  # its shape after the warm-up
     warmup_epochs: float
-    milestones: tuple[float, ...]
+    milestones: tuple[float, ...]  # epochs at which "steps" divides the learning rate by 10
 
     def __post_init__(self) -> None:
         """Refuse negative epochs, and "steps" without milestones."""
@@ -65,9 +59,9 @@ class Schedule:
 
     def attach(self, optimizer: Optimizer, trainer: Trainer) -> LambdaLR:
         """Return the scheduler of an optimizer, to be stepped after each optimizer step."""
-        steps_per_epoch, num_steps = count_steps(trainer)
+        steps_per_epoch, num_steps = _count_steps(trainer)
         factor = partial(
-            learning_rate_factor,
+            _learning_rate_factor,
             num_steps=num_steps,
             num_warmup_steps=round(self.warmup_epochs * steps_per_epoch),
             schedule=self.name,
@@ -76,7 +70,7 @@ class Schedule:
         return LambdaLR(optimizer, factor)
 
 
-def count_steps(trainer: Trainer) -> tuple[int, int]:
+def _count_steps(trainer: Trainer) -> tuple[int, int]:
     """Return the number of optimizer steps of an epoch and of the whole run."""
     # Not trainer.estimated_stepping_batches: with it Lightning loses the loader's position when a
     # run is resumed.
@@ -92,7 +86,7 @@ def count_steps(trainer: Trainer) -> tuple[int, int]:
     return steps_per_epoch, steps_per_epoch * max(1, trainer.max_epochs or 1)
 
 
-def learning_rate_factor(
+def _learning_rate_factor(
     step: int,
     *,
     num_steps: int,
@@ -100,16 +94,10 @@ def learning_rate_factor(
     schedule: ScheduleName,
     milestones: Sequence[int] = (),
 ) -> float:
-    """Return the factor of the learning rate in an optimizer step.
+    """Return the factor of the learning rate in an optimizer step, counted from 0.
 
-    Args:
-        step: The step, from 0.
-        num_steps: Number of steps of the whole run.
-        num_warmup_steps: Steps in which the factor rises linearly; it is 1 at this step.
-        schedule: "cosine" falls from 1 at the end of the warm-up to 0 after the last step
-            (Loshchilov, Hutter 2016, arXiv 1608.03983); "steps" divides by 10 at each milestone;
-            "constant" stays at 1.
-        milestones: Steps at which "steps" divides.
+    It rises linearly to 1 at step `num_warmup_steps`. Then "cosine" falls to 0 after the last step
+    (Loshchilov, Hutter 2016, arXiv 1608.03983) and "steps" divides by 10 at each milestone.
     """
     if step < num_warmup_steps:
         return (step + 1) / (num_warmup_steps + 1)

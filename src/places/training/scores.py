@@ -138,9 +138,8 @@ class TrainingSums:
         Args:
             reduce: Sums a tensor over all processes: `Strategy.reduce` of Lightning.
         """
-        sums = reduce(self.sums, reduce_op="sum")
-        loss, num_hits, num = sums.tolist()
-        self.sums = torch.zeros_like(sums)
+        loss, num_hits, num = reduce(self.sums, reduce_op="sum").tolist()
+        self.sums = torch.zeros_like(self.sums)
         return {"loss": loss / max(1, num), "top1": num_hits / max(1, num)}
 
     def restore(self, rows: Tensor, rank: int, num_ranks: int) -> None:

@@ -16,20 +16,12 @@ NUM_UNIFORMS = 3  # per picture: operation, magnitude, sign
 NUM_MAGNITUDES = 31
 
 
-class Operation(NamedTuple):
-    """One kind of augmentation.
-
-    Args:
-        apply: Takes pictures `(M, 3, H, W)` uint8 and magnitudes `(M,)` float32, returns pictures.
-        lowest: The first of `NUM_MAGNITUDES` evenly spaced magnitudes.
-        highest: The last of them.
-        signed: Whether the magnitude is negated at random.
-    """
-
+class _Operation(NamedTuple):
+    # Takes pictures (M, 3, H, W) uint8 and magnitudes (M,) float32, returns pictures.
     apply: Callable[[Tensor, Tensor], Tensor]
-    lowest: float = 0.0
-    highest: float = 0.0
-    signed: bool = False
+    lowest: float = 0.0  # the first of NUM_MAGNITUDES evenly spaced magnitudes
+    highest: float = 0.0  # the last of them
+    signed: bool = False  # whether the magnitude is negated at random
 
 
 def trivial_augment(images: Tensor, uniforms: Tensor) -> Tensor:
@@ -58,10 +50,6 @@ def trivial_augment(images: Tensor, uniforms: Tensor) -> Tensor:
     return torch.cat(changed)[unsort]
 
 
-def _keep(images: Tensor, magnitude: Tensor) -> Tensor:
-    return images
-
-
 def _shear_x(images: Tensor, magnitude: Tensor) -> Tensor:
     # Shears leave the top left corner in place; _warp counts from the centre, half a picture away.
     half = images.shape[2] / 2
@@ -73,25 +61,9 @@ def _shear_y(images: Tensor, magnitude: Tensor) -> Tensor:
     return _warp(images, y=(magnitude, 1.0, magnitude * half))
 
 
-def _translate_x(images: Tensor, magnitude: Tensor) -> Tensor:
-    return _warp(images, x=(1.0, 0.0, -magnitude.trunc()))
-
-
-def _translate_y(images: Tensor, magnitude: Tensor) -> Tensor:
-    return _warp(images, y=(0.0, 1.0, -magnitude.trunc()))
-
-
 def _rotate(images: Tensor, magnitude: Tensor) -> Tensor:
     cos, sin = torch.cos(magnitude * (math.pi / 180)), torch.sin(magnitude * (math.pi / 180))
     return _warp(images, x=(cos, -sin, 0.0), y=(sin, cos, 0.0))
-
-
-def _brightness(images: Tensor, magnitude: Tensor) -> Tensor:
-    return _blend(images.float(), torch.zeros((), device=images.device), magnitude)
-
-
-def _color(images: Tensor, magnitude: Tensor) -> Tensor:
-    return _blend(images.float(), _gray(images), magnitude)
 
 
 def _contrast(images: Tensor, magnitude: Tensor) -> Tensor:
@@ -139,20 +111,22 @@ def _equalize(images: Tensor, magnitude: Tensor) -> Tensor:
 
 
 OPERATIONS = (
-    Operation(_keep),
-    Operation(_shear_x, 0, 0.99, signed=True),
-    Operation(_shear_y, 0, 0.99, signed=True),
-    Operation(_translate_x, 0, 32, signed=True),  # pixels
-    Operation(_translate_y, 0, 32, signed=True),
-    Operation(_rotate, 0, 135, signed=True),  # degrees
-    Operation(_brightness, 0, 0.99, signed=True),
-    Operation(_color, 0, 0.99, signed=True),
-    Operation(_contrast, 0, 0.99, signed=True),
-    Operation(_sharpness, 0, 0.99, signed=True),
-    Operation(_posterize, 0, 6),  # bits taken away
-    Operation(_solarize, 255, 0),  # the value from which on pixels are inverted
-    Operation(_autocontrast),
-    Operation(_equalize),
+    _Operation(lambda images, _: images),
+    _Operation(_shear_x, 0, 0.99, signed=True),
+    _Operation(_shear_y, 0, 0.99, signed=True),
+    # Shifts are in pixels.
+    _Operation(lambda images, by: _warp(images, x=(1.0, 0.0, -by.trunc())), 0, 32, signed=True),
+    _Operation(lambda images, by: _warp(images, y=(0.0, 1.0, -by.trunc())), 0, 32, signed=True),
+    _Operation(_rotate, 0, 135, signed=True),  # degrees
+    # Brightness and colour.
+    _Operation(lambda images, by: _blend(images.float(), 0.0, by), 0, 0.99, signed=True),
+    _Operation(lambda images, by: _blend(images.float(), _gray(images), by), 0, 0.99, signed=True),
+    _Operation(_contrast, 0, 0.99, signed=True),
+    _Operation(_sharpness, 0, 0.99, signed=True),
+    _Operation(_posterize, 0, 6),  # bits taken away
+    _Operation(_solarize, 255, 0),  # the value from which on pixels are inverted
+    _Operation(_autocontrast),
+    _Operation(_equalize),
 )
 
 _Row = tuple[Tensor | float, Tensor | float, Tensor | float]
@@ -190,7 +164,7 @@ def _gray(images: Tensor) -> Tensor:
     return (0.2989 * red + 0.587 * green + 0.114 * blue).floor()[:, None]
 
 
-def _blend(pixels: Tensor, degenerate: Tensor, magnitude: Tensor) -> Tensor:
+def _blend(pixels: Tensor, degenerate: Tensor | float, magnitude: Tensor) -> Tensor:
     """Extrapolate from a degenerate picture (positive magnitudes) or blend with it (negative)."""
     factor = 1 + magnitude[:, None, None, None]
     return (pixels * factor + degenerate * (1 - factor)).clamp(0, 255).to(torch.uint8)

@@ -26,11 +26,9 @@ def start_average(net: nn.Module, decay: float) -> nn.Module:
 
 
 def decay_at(step: int, decay: float) -> float:
-    """Return the decay of an optimizer step, smaller in the first steps.
+    """Return the decay of an optimizer step: `decay`, but less in the first steps.
 
-    Args:
-        step: The step, from 0. Its decay is 0, so that the average forgets the random weights.
-        decay: The decay of later steps, once `step / (step + 9)` exceeds it.
+    That of step 0 is 0, so that the average forgets the random weights.
     """
     return min(decay, step / (step + _WARMUP_OFFSET))
 
@@ -48,9 +46,8 @@ def update_average(average: nn.Module, net: nn.Module, decay: float) -> None:
     """
     pairs = list(zip(_tensors(average), _tensors(net), strict=True))
     floating = [pair for pair in pairs if pair[0].is_floating_point()]
-    kept, new = [pair[0] for pair in floating], [pair[1] for pair in floating]
     update = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]  # torch leaves it untyped
-    update(kept, new, None)
+    update([old for old, _ in floating], [new for _, new in floating], None)
     for old, value in pairs:
         if not old.is_floating_point():
             old.copy_(value)
