@@ -6,7 +6,7 @@ import torch
 
 from places.errors import PlacesError
 from places.resume.divergence import Divergence
-from places.resume.points import has_finite_weights
+from places.resume.points import _has_finite_weights
 
 
 def _train(losses: list[float], device: str, every: int) -> None:
@@ -61,14 +61,14 @@ def test_ordinary_losses_pass() -> None:
 
 def test_weights_are_looked_at() -> None:
     net: Any = torch.nn.Linear(2, 2)
-    assert has_finite_weights(net)
+    assert _has_finite_weights(net)
     with torch.no_grad():
         net.bias[1] = float("inf")
-    assert not has_finite_weights(net)
+    assert not _has_finite_weights(net)
 
 
 def test_statistics_of_batch_norms_are_looked_at() -> None:
     net: Any = torch.nn.BatchNorm2d(2)
-    assert has_finite_weights(net)
+    assert _has_finite_weights(net)
     net.running_var[0] = float("nan")
-    assert not has_finite_weights(net)
+    assert not _has_finite_weights(net)

@@ -50,8 +50,10 @@ class VGG(torchvision.models.VGG):  # type: ignore[misc]  # torchvision ships no
         if depth not in _CONVOLUTIONS:
             depths = ", ".join(map(str, _CONVOLUTIONS))
             raise ValueError(f"depth must be one of {depths}, not {depth}")
-        features = make_layers(_layers(depth), batch_norm=batch_norm)
-        super().__init__(features, num_classes, dropout=dropout)
+        layers: list[str | int] = []  # channels of each convolution, "M" for pooling
+        for channels, num_convolutions in zip(_CHANNELS, _CONVOLUTIONS[depth], strict=True):
+            layers += [channels] * num_convolutions + ["M"]
+        super().__init__(make_layers(layers, batch_norm=batch_norm), num_classes, dropout=dropout)
         self._checkpoint_gradients = checkpoint_gradients
 
     def forward(self, images: Tensor) -> Tensor:
@@ -67,11 +69,3 @@ class VGG(torchvision.models.VGG):  # type: ignore[misc]  # torchvision ships no
                 start = end
         logits = self.classifier(torch.flatten(self.avgpool(features), 1))
         return logits
-
-
-def _layers(depth: int) -> list[str | int]:
-    """Return torchvision's list for a depth: channels of each convolution, "M" for pooling."""
-    layers: list[str | int] = []
-    for channels, num_convolutions in zip(_CHANNELS, _CONVOLUTIONS[depth], strict=True):
-        layers += [channels] * num_convolutions + ["M"]
-    return layers

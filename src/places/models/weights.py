@@ -40,7 +40,6 @@ def load_weights(net: nn.Module, path: Path, *, replace_head: bool = False) -> N
     if replace_head:
         if head is None:
             raise ValueError(f"{type(net).__name__} has no nn.Linear, so no head to keep")
-        weights = {key: value for key, value in weights.items() if key not in head_keys}
         weights |= {key: own[key] for key in head_keys}
     elif head is not None:
         _check_num_classes(weights, own, f"{head}.weight", path)

@@ -13,17 +13,13 @@ from places.errors import DataError
 from places.lightning_internals import data_module, is_trial
 
 
-class Counts(NamedTuple):
-    """How many pictures of a split were scored, over all processes."""
+class _Counts(NamedTuple):
+    """Pictures of a split, over all processes."""
 
-    num_scored: int
-    num_unreadable: int
     num_expected: int
-
-    @property
-    def num_missing(self) -> int:
-        """Number of pictures that the scores leave out."""
-        return self.num_expected - self.num_scored
+    num_scored: int
+    num_missing: int  # in the scores; some of them may not have been tried
+    num_unreadable: int
 
 
 class CompleteScores(Callback):
@@ -66,8 +62,7 @@ class CompleteScores(Callback):
         data = data_module(trainer)
         if isinstance(data, Places365) and data.manifests[data.test_split].labelled:
             counts = _count(trainer, pl_module, data.test_split)
-            if counts is not None:
-                _refuse(counts, trainer, data.test_split, "test")
+            _refuse(counts, trainer, data.test_split, "test")
 
 
 def is_complete(trainer: Trainer, module: SceneClassifier, split: str) -> bool:
@@ -78,7 +73,7 @@ def is_complete(trainer: Trainer, module: SceneClassifier, split: str) -> bool:
     return module.evaluation.count == data.manifests[split].num_samples
 
 
-def _count(trainer: Trainer, pl_module: LightningModule, split: str) -> Counts | None:
+def _count(trainer: Trainer, pl_module: LightningModule, split: str) -> _Counts | None:
     """Count over all processes, before the module reduces its sums; `None` if there are no scores.
 
     Lightning calls this hook of the callbacks before that of the module.
@@ -92,14 +87,14 @@ def _count(trainer: Trainer, pl_module: LightningModule, split: str) -> Counts |
     own = [pl_module.evaluation.count, data.sources[split].bad_samples.count]
     total = trainer.strategy.reduce(torch.tensor(own, device=pl_module.device), reduce_op="sum")
     num_scored, num_unreadable = total.tolist()
-    return Counts(num_scored, num_unreadable, data.manifests[split].num_samples)
+    num_expected = data.manifests[split].num_samples
+    return _Counts(num_expected, num_scored, num_expected - num_scored, num_unreadable)
 
 
-def _refuse(counts: Counts, trainer: Trainer, split: str, stage: str) -> None:
-    if not counts.num_missing:
-        return
+def _refuse(counts: _Counts | None, trainer: Trainer, split: str, stage: str) -> None:
     data = data_module(trainer)
-    assert isinstance(data, Places365)  # nothing else is counted
+    if counts is None or not counts.num_missing or not isinstance(data, Places365):
+        return
     if not data.manifests[split].labelled:
         raise DataError(f"no scores: the pictures of split '{split}' have no labels")
     hints = []

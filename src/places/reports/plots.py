@@ -26,7 +26,7 @@ class Plots(Callback):
             return
         for logger in trainer.loggers:
             logger.save()
-        figure = curves_figure(read_metrics(folder / "metrics.csv"))
+        figure = curves_figure(_read_metrics(folder / "metrics.csv"))
         if figure is not None:
             save_figure(figure, folder / "curves.png")
         self._plot_confusion(trainer, pl_module, "val", folder)
@@ -47,7 +47,7 @@ class Plots(Callback):
             save_figure(figure, folder / "confusion.png")
 
 
-def read_metrics(path: Path) -> dict[str, list[tuple[int, float]]]:
+def _read_metrics(path: Path) -> dict[str, list[tuple[int, float]]]:
     """Return the (step, value) pairs of each metric in Lightning's `metrics.csv`, by its name."""
     metrics: dict[str, list[tuple[int, float]]] = {}
     if not path.is_file():

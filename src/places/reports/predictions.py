@@ -17,15 +17,8 @@ from places.reports.figures import contact_sheet, save_figure
 from places.reports.row_file import RowFile
 
 FILE_NAME = "predictions.csv"
-HEADER = [
-    "path",
-    *(
-        f"{name}_{rank}"
-        for rank in range(1, NUM_GUESSES + 1)
-        for name in ("category", "probability")
-    ),
-    "error",
-]
+_RANKS = range(1, NUM_GUESSES + 1)
+_GUESSES = [f"{name}_{rank}" for rank in _RANKS for name in ("category", "probability")]
 _NUM_PICTURES_SHOWN = 24
 
 
@@ -68,18 +61,16 @@ class Predictions(Callback):
     def _finish(self, rows: Iterator[list[Any]]) -> None:
         text, names = io.StringIO(newline=""), load_categories()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(HEADER)
+        writer.writerow(["path", *_GUESSES, "error"])
         num_rows = 0
         errors: list[str] = []
         shown: list[tuple[str, str]] = []
         for key, labels, probabilities, error in rows:
-            guesses = [
-                part
-                for label, probability in zip(labels, probabilities, strict=True)
-                for part in (names[label], f"{probability:.6f}")
-            ]
+            guesses: list[str] = []
+            for label, probability in zip(labels, probabilities, strict=True):
+                guesses += ["", ""] if error else [names[label], f"{probability:.6f}"]
             path, reason = printable(key), printable(error)
-            writer.writerow([path, *([""] * len(guesses) if error else guesses), reason])
+            writer.writerow([path, *guesses, reason])
             num_rows += 1
             if error:
                 errors.append(f"{path}: {reason}")

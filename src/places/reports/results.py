@@ -43,29 +43,26 @@ class Results(Callback):
         if not (trainer.is_global_zero and is_complete(trainer, pl_module, data.test_split)):
             return
         scores, count = pl_module.evaluation.compute(), pl_module.evaluation.count
-        show(score_table(scores, count, manifest))
-        result = describe_result(scores, count, manifest, folder, trainer.ckpt_path)
+        show(_score_table(scores, count, manifest))
+        result = _result(scores, count, manifest, folder, trainer.ckpt_path)
         write_text(folder / FILE_NAME, json.dumps(result, indent=2) + "\n")
         show(f"scores: {folder / FILE_NAME}")
 
 
-def describe_result(
+def _result(
     scores: dict[str, float],
     count: int,
     manifest: Manifest,
     folder: Path,
     checkpoint: str | Path | None,
 ) -> dict[str, Any]:
-    """Return the content of `result.json`.
-
-    Args:
-        scores: As `EvaluationSums.compute` returns them.
-        count: Number of pictures scored.
-        manifest: The split that was scored.
-        folder: Folder of the run; its `config.yaml` becomes part of the result.
-        checkpoint: File of the weights, or `None`. The result has its SHA-256.
-    """
+    """Return the content of `result.json`, with the `config.yaml` of the run."""
     config = folder / "config.yaml"
+    weights = None
+    if checkpoint is not None:
+        with Path(checkpoint).open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        weights = {"path": str(checkpoint), "sha256": digest}
     return {
         "format": "places.result",
         "version": _FORMAT_VERSION,
@@ -80,19 +77,13 @@ def describe_result(
             "num_images": manifest.num_samples,
             "manifest_digest": manifest.digest,
         },
-        "checkpoint": None
-        if checkpoint is None
-        else {"path": str(checkpoint), "sha256": _sha256(checkpoint)},
-        "versions": {
-            "python": platform.python_version(),
-            **{name: version(name) for name in _PACKAGES},
-        },
+        "checkpoint": weights,
+        "versions": {"python": platform.python_version()} | {p: version(p) for p in _PACKAGES},
         "config": yaml.safe_load(config.read_text(encoding="utf-8")) if config.is_file() else None,
     }
 
 
-def score_table(scores: dict[str, float], count: int, manifest: Manifest) -> Table:
-    """Return the scores as a table for the terminal."""
+def _score_table(scores: dict[str, float], count: int, manifest: Manifest) -> Table:
     kind = "synthetic pictures" if manifest.synthetic else "pictures"
     table = Table(title=f"{count:,} {kind} of split '{manifest.split}'", title_justify="left")
     table.add_column("score")
@@ -101,8 +92,3 @@ def score_table(scores: dict[str, float], count: int, manifest: Manifest) -> Tab
         is_share = name in ("top1", "top5", "mean_class_accuracy", "calibration_error")
         table.add_row(name, f"{value:.2%}" if is_share else f"{value:.4f}")
     return table
-
-
-def _sha256(path: str | Path) -> str:
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -59,18 +59,13 @@ class Submission(Callback):
         if self._rows is None or rows is None:
             return
         lines = sorted(rows)
-        check_complete([key for key, _ in lines], self._num_expected)
+        _check_complete([key for key, _ in lines], self._num_expected)
         text = "\n".join(" ".join([f"{key}.jpg", *map(str, best)]) for key, best in lines)
         write_text(self._rows.path, text)
         show(f"{len(lines):,} lines for the test server: {self._rows.path}")
 
 
-def check_complete(names: list[str], num_expected: int) -> None:
-    """Refuse a list of names that is not complete, or has one twice.
-
-    Raises:
-        DataError: With both counts.
-    """
+def _check_complete(names: list[str], num_expected: int) -> None:
     if len(set(names)) != num_expected or len(names) != num_expected:
         raise DataError(
             f"{len(names):,} pictures with {len(set(names)):,} names were classified, "

@@ -48,8 +48,6 @@ class ResumePoints(Checkpoint):
         self.keep_all = keep_all
         self.agree_every_n_batches = agree_every_n_batches
         self.signals = StopSignals()
-        self._is_due = False
-        self._is_first = False
         self._has_ended = False
         self._num_batches = 0
         self._number = 0
@@ -113,7 +111,10 @@ class ResumePoints(Checkpoint):
         if is_whole and (self._is_due or number):
             self._save(trainer)
         if is_whole and number:
-            self._stop(trainer, number)
+            last = self._folder / LAST
+            what = f"resume with  --ckpt_path {last}" if last.is_file() else "nothing is saved"
+            say(f"stopped by signal {number} after step {trainer.global_step}: {what}")
+            raise SystemExit(exit_status(number, trainer))
 
     def _agree(self, trainer: Trainer) -> int:
         """Let all processes agree whether to write a resume point, and on a signal, or 0."""
@@ -131,7 +132,7 @@ class ResumePoints(Checkpoint):
     def _save(self, trainer: Trainer) -> None:
         self._is_due = False
         # Statistics of batch norms differ between processes, and so may what is broken.
-        is_broken = not has_finite_weights(trainer.lightning_module)
+        is_broken = not _has_finite_weights(trainer.lightning_module)
         if is_trial(trainer) or self._agreement.largest([is_broken])[0]:
             return
         # A run that is resumed from here does not log again what was logged up to here.
@@ -145,14 +146,8 @@ class ResumePoints(Checkpoint):
             keep_as(last, self._folder / f"step-{trainer.global_step}.ckpt")
         self._saved_step, self._saved_at_s = trainer.global_step, time.monotonic()
 
-    def _stop(self, trainer: Trainer, number: int) -> None:
-        last = self._folder / LAST
-        what = f"resume with  --ckpt_path {last}" if last.is_file() else "nothing is saved"
-        say(f"stopped by signal {number} after step {trainer.global_step}: {what}")
-        raise SystemExit(exit_status(number, trainer))
 
-
-def has_finite_weights(module: LightningModule) -> bool:
+def _has_finite_weights(module: LightningModule) -> bool:
     """Return whether all weights and buffers are numbers. Waits for the device."""
     tensors = chain(module.parameters(), module.buffers())
     finite = [tensor.detach().isfinite().all() for tensor in tensors]
