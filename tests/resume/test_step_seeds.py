@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from places.resume.step_seeds import seed_generators
+from places.resume.step_seeds import _seed_generators
 
 
 @pytest.mark.parametrize("seed", [0, 7, 2**63 - 1, 0xEE27F6DEF8F564BF >> 1])
@@ -13,7 +13,7 @@ def test_all_generators_draw_as_after_seeding_them_one_by_one(seed: int) -> None
     np.random.seed(seed % 2**32)
     random.seed(seed)
     expected = torch.rand(3).tolist(), np.random.rand(), random.random()
-    seed_generators(seed)
+    _seed_generators(seed)
     assert (torch.rand(3).tolist(), np.random.rand(), random.random()) == expected
 
 
@@ -23,11 +23,11 @@ def test_devices_that_are_initialised_are_seeded(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(torch.mps, "manual_seed", seeds.append)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: False)
-    seed_generators(5)
+    _seed_generators(5)
     assert seeds == []
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
-    seed_generators(6)
+    _seed_generators(6)
     assert seeds == [6, 6]
 
 
@@ -37,5 +37,5 @@ def test_a_gpu_draws_as_after_torchs_own_seeding() -> None:
     torch.ones(1, device="cuda")  # initialises it
     torch.manual_seed(7)
     expected = torch.rand(3, device="cuda")
-    seed_generators(7)
+    _seed_generators(7)
     assert torch.equal(torch.rand(3, device="cuda"), expected)

@@ -29,20 +29,17 @@ class StepSeeds(Callback):
             assert seed is not None
             # `total_batch_idx` is that of the batch before; -1 before the first.
             batch = trainer.fit_loop.total_batch_idx + 1
-            seed_generators(hash_of(seed, batch, trainer.global_rank, _STREAM) >> 1)
+            _seed_generators(hash_of(seed, batch, trainer.global_rank, _STREAM) >> 1)
 
         if stage == "fit" and seed is not None:
             before_each_batch(trainer, seed_batch, "StepSeeds.before_batch")
 
 
-def seed_generators(seed: int) -> None:
+def _seed_generators(seed: int) -> None:
     """Seed the generators that exist, so that they draw the same as after `torch.manual_seed`.
 
     That function also formats the stack for each kind of device that is not initialised, to be
     shown if initialising it later should fail. This costs 0.1 to 0.6 ms, the rest of it 0.01 ms.
-
-    Args:
-        seed: For all generators, in 0..2^63-1; for NumPy's its lowest 32 bits.
     """
     torch.default_generator.manual_seed(seed)
     # A device that a run trains on is initialised before its first batch. None is waited for.

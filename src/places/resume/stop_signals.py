@@ -14,14 +14,9 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 
 
 class StopSignals:
-    """Notes a signal, so that a run can end where it can be resumed.
+    """Notes a signal, so that a run can end where it can be resumed."""
 
-    Attributes:
-        received: Number of the signal that came first, or 0.
-    """
-
-    def __init__(self) -> None:
-        self.received = 0
+    received = 0  # number of the signal that came first, or 0
 
     def note(self) -> None:
         """Note signals from now on, instead of ending at once."""

@@ -30,13 +30,9 @@ def parameter_groups(net: nn.Module, *, decay_norms_and_biases: bool) -> list[di
     parameters = [parameter for parameter in net.parameters() if parameter.requires_grad]
     if decay_norms_and_biases:
         return [{"params": parameters}]
-    return [
-        {"params": [parameter for parameter in parameters if parameter.ndim > 1]},
-        {
-            "params": [parameter for parameter in parameters if parameter.ndim <= 1],
-            "weight_decay": 0.0,
-        },
-    ]
+    decayed = [parameter for parameter in parameters if parameter.ndim > 1]
+    others = [parameter for parameter in parameters if parameter.ndim <= 1]
+    return [{"params": decayed}, {"params": others, "weight_decay": 0.0}]
 
 
 @dataclass(frozen=True)

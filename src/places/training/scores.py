@@ -117,15 +117,12 @@ class TrainingSums:
     """Sums of the loss and accuracy of training batches since they were last logged.
 
     They stay on the device: reading them in each step would make each step wait for it.
-
-    Attributes:
-        sums: `(SIZE,)` float32: loss times pictures, hits, pictures.
     """
 
     SIZE = 3
 
     def __init__(self) -> None:
-        self.sums = torch.zeros(self.SIZE)
+        self.sums = torch.zeros(self.SIZE)  # float32: loss times pictures, hits, pictures
 
     def add(self, loss: Tensor, num_hits: Tensor, num: Tensor) -> None:
         """Add a batch: its mean loss, its hits and its number of pictures, each a scalar `()`."""

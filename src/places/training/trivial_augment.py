@@ -135,11 +135,8 @@ _Row = tuple[Tensor | float, Tensor | float, Tensor | float]
 def _warp(images: Tensor, x: _Row = (1.0, 0.0, 0.0), y: _Row = (0.0, 1.0, 0.0)) -> Tensor:
     """Apply an affine transform to each picture; black where the source is outside of it.
 
-    Args:
-        images: `(M, 3, H, W)` uint8.
-        x: Row of the affine matrix that gives the source column: factors of the column, of the row
-            and of 1, in pixels from the centre; numbers or `(M,)`.
-        y: Row of the matrix that gives the source row, likewise.
+    `x` gives the source column, `y` the source row: factors of the column, of the row and of 1, in
+    pixels from the centre; numbers or `(M,)`.
     """
     height, width = images.shape[2:]
     columns = (torch.arange(width, device=images.device) + (0.5 - width / 2))[None, None, :]
