@@ -29,7 +29,7 @@ class StepSeeds(Callback):
             assert seed is not None
             # `total_batch_idx` is that of the batch before; -1 before the first.
             batch = trainer.fit_loop.total_batch_idx + 1
-            _seed_generators(hash_of(seed, batch, trainer.global_rank, _STREAM) >> 1)
+            _seed_generators(hash_of(seed, batch, trainer.global_rank, _STREAM) >> 1)  # 63 bits
 
         if stage == "fit" and seed is not None:
             before_each_batch(trainer, seed_batch, "StepSeeds.before_batch")
