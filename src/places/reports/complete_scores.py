@@ -18,7 +18,7 @@ class _Counts(NamedTuple):
 
     num_expected: int
     num_scored: int
-    num_missing: int  # in the scores; some of them may not have been tried
+    num_missing: int  # those that the scores leave out
     num_unreadable: int
 
 
