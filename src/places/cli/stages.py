@@ -28,6 +28,7 @@ from places.checkpoints.contents import (
 )
 from places.checkpoints.runs import RUNS, claim_run_folder, remove_unused
 from places.cli.error_messages import Refused, mistake_behind, mistake_in_building
+from places.cli.main import STAGES
 from places.cli.stage_parser import PlacesParser, option_names, without_model
 from places.cli.trainer_parts import run_callbacks, run_loggers, run_plugins, with_bar
 from places.config.ranges import check_range
@@ -46,7 +47,6 @@ _MODEL = "places.classifier.SceneClassifier"
 _DATA = "places.data.places365.Places365"
 # Never made, so empty: on SLURM Lightning resumes from any hpc_ckpt_* in the folder of the run.
 _NEVER_MADE = RUNS / "never_made"
-_STAGES = ("fit", "validate", "test", "predict")
 # Warnings that no user can do anything about.
 _NOISE = (
     r".*isinstance\(treespec, LeafSpec\)",  # lightning 2.6.6 with torch 2.14
@@ -93,7 +93,7 @@ class PlacesCLI(LightningCLI):
                 parser_kwargs={
                     "prog": "places",
                     "allow_abbrev": False,
-                    **{stage: {"allow_abbrev": False, "stage": stage} for stage in _STAGES},
+                    **{stage: {"allow_abbrev": False, "stage": stage} for stage in STAGES},
                 },
                 parser_class=PlacesParser,
                 auto_configure_optimizers=False,
