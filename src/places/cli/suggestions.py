@@ -40,19 +40,18 @@ def nearest_option(typed: str, names: Collection[str]) -> str | None:
             them: such parts are kept as they are.
     """
     parts: list[str] = []
-    by_end = None
     for part in typed.split("."):
         way = "".join(f"{known}." for known in parts)
         choices = {name[len(way) :].partition(".")[0] for name in names if name.startswith(way)}
         meant = part if part in choices or not choices else _closest(part, choices)
         if meant is None:
-            by_end = _by_last_part(typed, names)
+            if by_end := _by_last_part(typed, names):
+                return by_end
             break
         parts.append(meant)
     whole = ".".join(parts)
-    if by_end or not whole or f"{typed}.".startswith(f"{whole}."):  # known, and no news
-        return by_end
-    return whole
+    is_as_typed = f"{typed}.".startswith(f"{whole}.")
+    return None if is_as_typed or not whole else whole
 
 
 def other_owner(name: str, kind: type | None) -> str | None:
