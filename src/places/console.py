@@ -65,17 +65,11 @@ def first_few(texts: "Iterable[str]", max_shown: int = 3) -> "FirstFew":
 
 @dataclass
 class FirstFew:
-    """Counts things, and keeps what is said of the first few of them.
-
-    Attributes:
-        max_shown: How many are kept.
-        count: How many there were.
-        shown: What is said of the first.
-    """
+    """Counts things, and keeps what is said of the first few of them."""
 
     max_shown: int = 3
     count: int = 0
-    shown: list[str] = field(default_factory=list)
+    shown: list[str] = field(default_factory=list)  # what is said of the first
 
     def add(self, text: str) -> None:
         """Count one more."""
@@ -94,13 +88,9 @@ class FirstFew:
 
 
 class Counter:
-    """How far a long piece of work has come; made by `progress`.
+    """How far a long piece of work has come; made by `progress`, which says what its words mean.
 
-    Args:
-        title: What is being done.
-        total: How much there is to do.
-        unit: What is counted: "bytes", or "pictures" and the like.
-        bar: What shows it; without one a line of text is written every ten seconds.
+    Without a bar it writes a line of text every ten seconds.
     """
 
     def __init__(self, title: str, total: int, unit: str, bar: "Progress | None" = None) -> None:

@@ -41,14 +41,9 @@ def choose_checkpoint(asked: str | None, root: Path, recipe: str) -> Path | None
 
 
 def choose_last(root: Path, recipe: str) -> Path | None:
-    """Return the file that `--ckpt_path last` stands for.
+    """Return the file that `--ckpt_path last` stands for, or `None` if there is none yet.
 
-    Args:
-        root: Folder of the runs of all recipes.
-        recipe: Name of the recipe, or an empty string for whichever ran last.
-
-    Returns:
-        The file, or `None` if there is no checkpoint yet.
+    Without the name of a recipe it is one of whichever ran last.
 
     Raises:
         CheckpointError: There are checkpoints, but none of them is whole.

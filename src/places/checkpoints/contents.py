@@ -74,16 +74,6 @@ def _load(path: Path) -> Any:  # noqa: ANN401  # whatever is in the file
         return torch.load(path, map_location="cpu", weights_only=True)
 
 
-def load_record(path: Path) -> dict[str, Any]:
-    """Return the record that `places` wrote into a checkpoint; its weights are not read.
-
-    Raises:
-        CheckpointError: The file is damaged, or was not written by `places`.
-    """
-    record: dict[str, Any] = read_checkpoint(path)[CHECKPOINT_KEY]
-    return record
-
-
 def defaults_from(config: Mapping[str, Any], data_class: str, stage: str) -> dict[str, Any]:
     """Return the part of a checkpoint's config that replaces the defaults of a later command.
 
@@ -96,9 +86,7 @@ def defaults_from(config: Mapping[str, Any], data_class: str, stage: str) -> dic
     """
     model, data = dict(config["model"]), dict(config["data"])
     # The checkpoint's own weights replace those that its training started from.
-    model["init_args"] = {
-        key: value for key, value in model["init_args"].items() if key != "weights"
-    }
+    model["init_args"] = {key: v for key, v in model["init_args"].items() if key != "weights"}
     if data["class_path"] != data_class:
         kept = {key: data["init_args"][key] for key in _PREPROCESSING if key in data["init_args"]}
         data = {"class_path": data_class, "init_args": kept}
@@ -154,44 +142,32 @@ def check_network(
 ) -> None:
     """Refuse a network that the weights in a checkpoint do not fit.
 
-    Args:
-        weights: The weights of the network.
-        path: The checkpoint.
-        changes: What was changed.
-
     Raises:
         CheckpointError: With the changes that may be the reason, and with the first weight.
     """
-    stored = read_checkpoint(path)["state_dict"]
-    differing = _differing(weights, stored)
+    now, stored = _shapes(weights), _shapes(read_checkpoint(path)["state_dict"])
+    names = {**now, **stored}
+    # Averages of weights and the like may come and go; what the network itself has may not.
+    must_match = [
+        name for name in names if name.startswith("net.") or (name in now and name in stored)
+    ]
+    differing = [name for name in must_match if now.get(name) != stored.get(name)]
     if not differing:
         return
     reasons = ("model.class_path", "model.init_args.net", "model.init_args.num_classes")
     shaping = {key: pair for key, pair in changes.items() if key.startswith(reasons)}
-    name = differing[0]
+    first = differing[0]
     raise CheckpointError(
         f"{path} does not fit the network: {_shown(shaping) or 'the code may have changed'}",
-        f"{len(differing)} of {len({**weights, **stored})} weights differ, the first is {name}: "
-        f"{_shape(stored, name)} in the checkpoint, {_shape(weights, name)} now",
+        f"{len(differing)} of {len(names)} weights differ, the first is {first}: "
+        f"{stored.get(first, 'absent')} in the checkpoint, {now.get(first, 'absent')} now",
         "leave the checkpoint's settings, or start anew from its weights:  --model.weights",
     )
 
 
-def _differing(now: Mapping[str, torch.Tensor], stored: Mapping[str, torch.Tensor]) -> list[str]:
-    # Averages of weights and the like may come and go; what the network itself has may not.
-    return [
-        name
-        for name in {**now, **stored}
-        if (
-            now[name].shape != stored[name].shape
-            if name in now and name in stored
-            else name.startswith("net.")
-        )
-    ]
-
-
-def _shape(weights: Mapping[str, torch.Tensor], name: str) -> str:
-    return "x".join(map(str, weights[name].shape)) or "one number" if name in weights else "absent"
+def _shapes(weights: Mapping[str, torch.Tensor]) -> dict[str, str]:
+    sizes = {name: map(str, weight.shape) for name, weight in weights.items()}
+    return {name: "x".join(size) or "one number" for name, size in sizes.items()}
 
 
 def _shown(changes: Mapping[str, tuple[Any, Any]]) -> str:

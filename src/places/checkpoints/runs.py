@@ -1,5 +1,7 @@
 """Where runs live: `runs/<recipe>/<number>`, each number taken once."""
 
+import itertools
+from contextlib import suppress
 from pathlib import Path
 
 from places.errors import CheckpointError, ConfigError
@@ -19,24 +21,18 @@ def claim_run_folder(root: Path, recipe: str) -> Path:
     """
     parent = root / recipe
     try:
-        return _claim(parent)
+        parent.mkdir(parents=True, exist_ok=True)
+        numbers = [int(path.name) for path in parent.iterdir() if path.name.isdecimal()]
+        for number in itertools.count(max(numbers, default=-1) + 1):
+            with suppress(FileExistsError):
+                (parent / str(number)).mkdir(parents=True)
+                break
+        return parent / str(number)
     except OSError as error:
         raise ConfigError(
             f"no folder for a run can be made in {parent}: {error.strerror}",
             "name one that can be written to:  --trainer.default_root_dir FOLDER",
         ) from error
-
-
-def _claim(parent: Path) -> Path:
-    parent.mkdir(parents=True, exist_ok=True)
-    number = max((int(path.name) for path in parent.iterdir() if path.name.isdecimal()), default=-1)
-    while True:
-        number += 1
-        try:
-            (parent / str(number)).mkdir(parents=True)
-        except FileExistsError:
-            continue
-        return parent / str(number)
 
 
 def remove_unused(folder: Path | None) -> None:
@@ -59,9 +55,6 @@ def find_checkpoint(path: Path) -> Path:
     if (path / BEST_CHECKPOINT).is_file():
         return path / BEST_CHECKPOINT
     found = sorted(RUNS.glob(f"*/*/{BEST_CHECKPOINT}"), key=lambda file: file.stat().st_mtime)
-    raise CheckpointError(
-        f"no checkpoint at {path}",
-        f"newest of {RUNS}/:  {found[-1]}"
-        if found
-        else "train one:  places fit --config demo.yaml",
-    )
+    first = "train one:  places fit --config demo.yaml"
+    hint = f"newest of {RUNS}/:  {found[-1]}" if found else first
+    raise CheckpointError(f"no checkpoint at {path}", hint)

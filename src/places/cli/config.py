@@ -26,11 +26,8 @@ def show(recipe: Path, stage: Stage = "fit") -> int:
     Args:
         recipe: A recipe; several layers are joined by +, as in base.yaml+overlay.yaml.
         stage: The stage to resolve it for.
-
-    Returns:
-        0.
     """
-    config = _masked(resolve_recipe(str(recipe), stage))
+    config = _masked(_resolve_recipe(str(recipe), stage))
     sys.stdout.write(yaml.safe_dump(config, sort_keys=False))
     return 0
 
@@ -43,16 +40,13 @@ def diff(recipes: list[Path], stage: Stage = "fit") -> int:
             base.yaml+overlay.yaml.
         stage: The stage to resolve them for.
 
-    Returns:
-        1 if any key differs, else 0.
-
     Raises:
         ConfigError: Not two recipes are given, or one is missing or invalid.
     """
     if len(recipes) != 2:
         raise ConfigError(f"diff takes 2 recipes, {len(recipes)} were given")
     before, after = map(str, recipes)
-    changes = compare(resolve_recipe(before, stage), resolve_recipe(after, stage))
+    changes = compare(_resolve_recipe(before, stage), _resolve_recipe(after, stage))
     console = Console(soft_wrap=not sys.stdout.isatty(), highlight=False)
     if changes:
         console.print(change_table(changes, before, after))
@@ -61,16 +55,8 @@ def diff(recipes: list[Path], stage: Stage = "fit") -> int:
     return 1 if changes else 0
 
 
-def resolve_recipe(name: str, stage: Stage) -> dict[str, Any]:
-    """Return the config that a stage would run with, all defaults included.
-
-    Args:
-        name: A recipe, or several joined by `+`, of which later ones win.
-        stage: The stage.
-
-    Raises:
-        ConfigError: The recipe is missing or invalid.
-    """
+def _resolve_recipe(name: str, stage: Stage) -> dict[str, Any]:
+    """Return the config that a stage would run with; of recipes joined by `+` later ones win."""
     # Needs the real parser, hence torch: imported when it is clear that there is something to do.
     from places.cli.resolve import resolve
 
@@ -81,9 +67,8 @@ def resolve_recipe(name: str, stage: Stage) -> dict[str, Any]:
 def change_table(changes: Mapping[str, tuple[Any, Any]], before: str, after: str) -> Table:
     """Return changes as a table for the terminal."""
     table = Table(title=f"{before} -> {after}: {len(changes)} changed", title_justify="left")
-    table.add_column("key", overflow="fold")
-    table.add_column("before", overflow="fold")
-    table.add_column("after", overflow="fold")
+    for title in ("key", "before", "after"):
+        table.add_column(title, overflow="fold")
     for key, (left, right) in changes.items():
         table.add_row(as_typed(key), _text(key, left), _text(key, right))
     return table
@@ -92,16 +77,21 @@ def change_table(changes: Mapping[str, tuple[Any, Any]], before: str, after: str
 def _text(key: str, value: object) -> str:
     if value is ABSENT:
         return "-"
-    if _SECRET.search(key) and value is not None:
+    if _is_secret(key, value):
         return _MASK
     text = yaml.safe_dump(value, default_flow_style=True, width=1000)
     return text.removesuffix("\n").removesuffix("\n...")
 
 
 def _masked(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        key: _masked(value)
-        if isinstance(value, Mapping)
-        else (_MASK if _SECRET.search(key) and value is not None else value)
-        for key, value in config.items()
-    }
+    masked = dict(config)
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            masked[key] = _masked(value)
+        elif _is_secret(key, value):
+            masked[key] = _MASK
+    return masked
+
+
+def _is_secret(key: str, value: object) -> bool:
+    return value is not None and _SECRET.search(key) is not None

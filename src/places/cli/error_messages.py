@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from places.cli.suggestions import locate, nearest_class, nearest_option, other_owner, short_path
@@ -36,29 +36,17 @@ _LOST = re.compile("gloo/.*(closed by peer|reset by peer|Broken pipe)|ncclRemote
 
 @dataclass(frozen=True)
 class Finding:
-    """What argparse or jsonargparse found wrong with a command line; most of it is empty.
+    """What argparse or jsonargparse found wrong with a command line; most of it is empty."""
 
-    Attributes:
-        unknown: An option that there is not, without its dashes and as far as it is told.
-        word: A word that belongs to no option.
-        missing: What must be given and is not.
-        option: An option whose value is not accepted.
-        value: That value.
-        takes: The types or values that it takes.
-        wrong_class: A name or path that is no class.
-        problem: A class that cannot be built as asked, and why.
-        lines: The message itself.
-    """
-
-    unknown: str = ""
-    word: str = ""
-    missing: str = ""
-    option: str = ""
-    value: str | None = None
-    takes: Sequence[str] = ()
-    wrong_class: str = ""
-    problem: tuple[str, ...] = ()
-    lines: list[str] = field(default_factory=list)
+    unknown: str  # an option that there is not, without its dashes and as far as it is told
+    word: str  # belongs to no option
+    missing: str  # must be given and is not
+    option: str  # one whose value is not accepted
+    value: str | None  # that value
+    takes: list[str]  # the types or values that it takes
+    wrong_class: str  # a name or path that is no class
+    problem: tuple[str, ...]  # a class that cannot be built as asked, and why
+    lines: list[str]  # the message itself
 
 
 def read_message(message: str) -> Finding:
@@ -110,30 +98,23 @@ class Refused(SystemExit):
     def explained(
         self, words: Sequence[str], recipes: Sequence[Path], names: Collection[str]
     ) -> ConfigError:
-        """Return what to tell the user.
-
-        Args:
-            words: The command line.
-            recipes: The recipes in it.
-            names: The options of the stage.
-        """
+        """Return what to tell the user: the command line, its recipes and its options are given."""
         if not self.name:
             return ConfigError(self.message, *self.hints)
         key, place = locate(self.name, words, recipes) or (self.name, None)
         way = key.removesuffix(self.name)
+        message = self.message.replace("{}", key, 1)
         lines = [f"given in:     {place}"] if place else []
         if self.hints:
-            return ConfigError(self.message.replace("{}", key, 1), *lines, *self.hints)
+            return ConfigError(message, *lines, *self.hints)
         if owner := other_owner(self.name, self.kind):
             lines.append(f"belongs to:   {owner}")
         elif nearest := nearest_option(self.name, self.names or names):
             lines.append(f"nearest:      {way}{nearest}")
+        option = "help"
         if self.kind is not None and way:
             option = f"{way.rstrip('.')}.help {short_path(self.kind)}"
-        else:
-            option = "help"
-        lines.append(f"all options:  places {words[0]} --{option}")
-        return ConfigError(self.message.replace("{}", key, 1), *lines)
+        return ConfigError(message, *lines, f"all options:  places {words[0]} --{option}")
 
 
 def refusal(finding: Finding, annotation: object) -> Refused:
@@ -143,7 +124,7 @@ def refusal(finding: Finding, annotation: object) -> Refused:
         finding: What was found.
         annotation: The type of the option, if its value is not accepted.
     """
-    name, hints = finding.option, []
+    name = finding.option
     if not name and finding.word:
         is_recipe = finding.word.endswith((".yaml", ".yml"))
         hint = f"--config {finding.word}" if is_recipe else "--OPTION VALUE"
@@ -160,8 +141,8 @@ def refusal(finding: Finding, annotation: object) -> Refused:
         return Refused(f"wrong value for {{}}: {given}", name, hints=[reason])
     if finding.value is None or not finding.takes:
         return Refused("wrong value for {}", name, hints=finding.lines[1:3])
-    hints = [f"takes:        {', '.join(finding.takes)}"]
-    return Refused(f"wrong value for {{}}: {finding.value}", name, hints=hints)
+    takes = f"takes:        {', '.join(finding.takes)}"
+    return Refused(f"wrong value for {{}}: {finding.value}", name, hints=[takes])
 
 
 def mistake_behind(error: Exception) -> PlacesError | None:
@@ -169,11 +150,9 @@ def mistake_behind(error: Exception) -> PlacesError | None:
     # Only stages get here, which have imported it; tools do without.
     from lightning.fabric.utilities.exceptions import MisconfigurationException
 
-    if isinstance(error, PlacesError):
-        return error
     if isinstance(error, MisconfigurationException):
         return ConfigError(_first_line(error))
-    if isinstance(error, ValueError):
+    if isinstance(error, PlacesError | ValueError):
         return _wrapped(error)
     if isinstance(error, RuntimeError) and _LOST.search(str(error)):
         return PlacesError(

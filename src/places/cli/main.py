@@ -4,23 +4,21 @@ import importlib
 import os
 import sys
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from places import __version__
 from places.console import show, show_warnings
 from places.errors import ConfigError, PlacesError
 
 STAGES = ("fit", "validate", "test", "predict")
+_RUN_STAGE = "places.cli.stages:run_stage"
 # For each command its function, and what it does. A stage takes the words after `places`; the
 # signature and the docstring of any other function are its command line, see `run_tool`.
 COMMANDS = {
-    "fit": ("places.cli.stages:run_stage", "train a network, validating as it goes"),
-    "validate": ("places.cli.stages:run_stage", "score a checkpoint on the validation split"),
-    "test": (
-        "places.cli.stages:run_stage",
-        "score a checkpoint and write result.json or the submission file",
-    ),
-    "predict": ("places.cli.stages:run_stage", "classify pictures and write predictions.csv"),
+    "fit": (_RUN_STAGE, "train a network, validating as it goes"),
+    "validate": (_RUN_STAGE, "score a checkpoint on the validation split"),
+    "test": (_RUN_STAGE, "score a checkpoint and write result.json or the submission file"),
+    "predict": (_RUN_STAGE, "classify pictures and write predictions.csv"),
     "sample": ("places.synthetic.sample:sample", "draw a small synthetic Places365 and pack it"),
     "download": ("places.data.packing.download:download", "fetch the official archives"),
     "pack": ("places.data.packing.pack:pack", "turn archives or labelled folders into tar shards"),
@@ -30,15 +28,26 @@ COMMANDS = {
     "bench loader": ("places.bench.loader:bench_loader", "measure how fast pictures come"),
     "bench step": ("places.bench.step:bench_step", "measure what fit adds to a bare PyTorch loop"),
 }
-_EXAMPLES = """\
+# The exit statuses of signals are those that a shell reports.
+_HELP = """\
+places: train, validate, test and run scene classifiers on Places365
+
+usage: places COMMAND [options]
+
+commands:
+{commands}
+
+examples:
   places sample --root data/sample
   places fit --config demo.yaml
   places test --ckpt_path runs/demo/0/checkpoints/best.ckpt
-  places predict --data ImageFiles --data.images photos --ckpt_path best.ckpt"""
-# Those of signals are those that a shell reports.
-_EXIT_HELP = """\
+  places predict --data ImageFiles --data.images photos --ckpt_path best.ckpt
+
 exit status: 0 all is well, 1 something is wrong or differs, 2 a mistake in what was given,
-  130 Ctrl-C, 143 or 138 `fit` was ended by SIGTERM or SIGUSR1: resume with  --ckpt_path last"""
+  130 Ctrl-C, 143 or 138 `fit` was ended by SIGTERM or SIGUSR1: resume with  --ckpt_path last
+
+`places COMMAND --help` lists the options of a command; --debug shows the traceback
+of an error; --version prints the version."""
 
 _EXIT_BROKEN_PIPE = 1
 _EXIT_USER_ERROR = 2
@@ -84,7 +93,7 @@ def main(args: Sequence[str] | None = None) -> int:
 def _dispatch(words: list[str]) -> int:
     first = words[0] if words else "--help"
     if first in ("-h", "--help", "help"):
-        print(_help())
+        print(_HELP.format(commands="\n".join(_table(COMMANDS))))
         return 0
     if first in ("-V", "--version"):
         print(f"places {__version__}")
@@ -113,37 +122,16 @@ def _show_parts(command: str, words: list[str]) -> int:
         raise _unknown(f"no command {command!r}", command, "commands:", COMMANDS)
     if words and words[0] not in ("-h", "--help"):
         raise _unknown(f"{command} has no part {words[0]!r}", words[0], "parts:", parts)
-    lines = _table({f"places {command} {part}": f"{command} {part}" for part in parts})
+    lines = _table([f"{command} {part}" for part in parts], prefix="places ")
     print(f"usage: places {command} PART [options]", "", *lines, "", sep="\n")
     print(f"`places {command} PART --help` lists the options.")
     return 0
 
 
-def _table(shown: Mapping[str, str]) -> list[str]:
-    """Return a line for each command, by how it is shown."""
-    width = max(map(len, shown))
-    return [f"  {title:<{width}}  {COMMANDS[name][1]}" for title, name in shown.items()]
-
-
-def _help() -> str:
-    return "\n".join(
-        [
-            "places: train, validate, test and run scene classifiers on Places365",
-            "",
-            "usage: places COMMAND [options]",
-            "",
-            "commands:",
-            *_table({name: name for name in COMMANDS}),
-            "",
-            "examples:",
-            _EXAMPLES,
-            "",
-            _EXIT_HELP,
-            "",
-            "`places COMMAND --help` lists the options of a command; --debug shows the traceback",
-            "of an error; --version prints the version.",
-        ]
-    )
+def _table(names: Collection[str], prefix: str = "") -> list[str]:
+    """Return a line for each command."""
+    width = max(map(len, names))
+    return [f"  {prefix}{name:<{width}}  {COMMANDS[name][1]}" for name in names]
 
 
 def _unknown(message: str, word: str, title: str, choices: Iterable[str]) -> ConfigError:

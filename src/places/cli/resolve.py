@@ -14,23 +14,16 @@ def resolve(words: Sequence[str]) -> dict[str, Any]:
     try:
         _ResolvingCLI(words)
     except _Resolved as resolved:
-        return resolved.config
+        config: dict[str, Any] = resolved.args[0]
+        return config
     raise AssertionError("a command line leads to a config or to an error")
 
 
 class _Resolved(Exception):  # noqa: N818  # no error
-    """Ends a command line before anything is built.
-
-    Args:
-        config: The config of the stage.
-    """
-
-    def __init__(self, config: dict[str, Any]) -> None:
-        super().__init__()
-        self.config = config
+    """Ends a command line before anything is built, with the config of the stage."""
 
 
 class _ResolvingCLI(PlacesCLI):
     def before_instantiate_classes(self) -> None:
-        config: dict[str, Any] = yaml.safe_load(self.parser.dump(self.config, skip_unset=False))
+        config = yaml.safe_load(self.parser.dump(self.config, skip_unset=False))
         raise _Resolved(config[str(self.subcommand)])

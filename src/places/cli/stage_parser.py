@@ -5,7 +5,7 @@ import functools
 import inspect
 import operator
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn, Union, get_args, get_origin
 
@@ -14,21 +14,13 @@ from lightning.pytorch import LightningDataModule, LightningModule
 from lightning.pytorch.cli import LightningArgumentParser
 
 from places.classifier import SceneClassifier
-from places.cli.error_messages import (
-    Refused,
-    read_message,
-    refusal,
-)
+from places.cli.error_messages import Refused, read_message, refusal
 from places.cli.suggestions import short_path
 from places.config.recipes import as_typed
 from places.data.places365 import Places365
 
-DEFAULT_CLASSES: Mapping[type, type] = {
-    LightningModule: SceneClassifier,
-    LightningDataModule: Places365,
-}
-"""What is chosen where any subclass of the first may be."""
-
+# What is chosen where any subclass of the first may be.
+_DEFAULTS: dict[type, type] = {LightningModule: SceneClassifier, LightningDataModule: Places365}
 _CLASS_HELP = {"--model.help": SceneClassifier, "--data.help": Places365}
 _MORE_HELP = """\
 Options of other classes, by the name of the class:
@@ -62,7 +54,7 @@ class PlacesParser(LightningArgumentParser):
     ) -> list[str]:
         """Add the arguments of a class as options, see jsonargparse."""
         self._kinds[nested_key or ""] = class_type
-        with int_first(class_type):
+        with _int_first(class_type):
             added: list[str] = super().add_class_arguments(class_type, nested_key, *args, **kwargs)
         return added
 
@@ -82,9 +74,9 @@ class PlacesParser(LightningArgumentParser):
         """Return the help, without the names of all classes that PyTorch happens to have."""
         parts = [super().format_help(*args)]
         for key, base in self._kinds.items():
-            if base in DEFAULT_CLASSES:
+            if base in _DEFAULTS:
                 inner = type(self)(description="", add_help=False, usage=argparse.SUPPRESS)
-                inner.add_class_arguments(DEFAULT_CLASSES[base], key)
+                inner.add_class_arguments(_DEFAULTS[base], key)
                 parts.append(inner.format_help())
         text = _KNOWN_CLASSES.sub("", "\n".join(parts))
         return f"{text}\n{_MORE_HELP}" if len(parts) > 1 else text
@@ -100,10 +92,6 @@ class PlacesParser(LightningArgumentParser):
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Refuse what was typed.
-
-        Args:
-            message: What argparse or jsonargparse found.
-            ex: The exception behind it, if any.
 
         Raises:
             Refused: Always.
@@ -130,7 +118,7 @@ def option_names(parser: ArgumentParser) -> set[str]:
 
 
 @contextmanager
-def int_first(kind: type) -> Iterator[None]:
+def _int_first(kind: type) -> Iterator[None]:
     """Let `1` be a whole number where the constructor of a class takes `int | float`.
 
     For `--trainer.limit_test_batches` 1 is one batch and 1.0 is all of them. jsonargparse tries the

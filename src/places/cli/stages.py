@@ -3,7 +3,6 @@
 import logging
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -18,16 +17,18 @@ from lightning.pytorch.utilities import rank_zero_only
 from places.checkpoints.atomic_io import check_whole
 from places.checkpoints.choose import choose_checkpoint
 from places.checkpoints.contents import (
+    CHECKPOINT_KEY,
     FORMAT_VERSION,
     changed_settings,
     check_network,
     check_optimizer,
     defaults_from,
     describe_changes,
-    load_record,
+    read_checkpoint,
 )
 from places.checkpoints.runs import RUNS, claim_run_folder, remove_unused
 from places.cli.error_messages import Refused, mistake_behind, mistake_in_building
+from places.cli.main import STAGES
 from places.cli.stage_parser import PlacesParser, option_names, without_model
 from places.cli.trainer_parts import run_callbacks, run_loggers, run_plugins, with_bar
 from places.config.ranges import check_range
@@ -46,7 +47,6 @@ _MODEL = "places.classifier.SceneClassifier"
 _DATA = "places.data.places365.Places365"
 # Never made, so empty: on SLURM Lightning resumes from any hpc_ckpt_* in the folder of the run.
 _NEVER_MADE = RUNS / "never_made"
-_STAGES = ("fit", "validate", "test", "predict")
 # Warnings that no user can do anything about.
 _NOISE = (
     r".*isinstance\(treespec, LeafSpec\)",  # lightning 2.6.6 with torch 2.14
@@ -55,23 +55,6 @@ _NOISE = (
     r"You defined a `validation_step` but have no",  # ImageFiles says that it cannot fit
     r"Experiment logs directory .* is not empty",  # W&B may write into it before the CSV logger
 )
-
-
-@dataclass
-class _Start:
-    """From what a stage starts, as `PlacesCLI.parse_arguments` finds it for its later hooks.
-
-    Attributes:
-        recipe: Name of the recipe, or an empty string.
-        checkpoint: The file to load, if any.
-        url: Where the checkpoint came from, without credentials.
-        changes: What flags and files changed of the checkpoint's config: its value and the new one.
-    """
-
-    recipe: str
-    checkpoint: Path | None = None
-    url: str | None = None
-    changes: dict[str, tuple[Any, Any]] = field(default_factory=dict)
 
 
 class PlacesCLI(LightningCLI):
@@ -85,7 +68,11 @@ class PlacesCLI(LightningCLI):
 
     def __init__(self, words: Sequence[str]) -> None:
         self._recipes, args = find_recipes(words)
+        self._recipe = self._recipes[0].stem if self._recipes else ""
         self._folder: Path | None = None
+        self._url: str | None = None  # where the checkpoint came from, without credentials
+        # What flags and files changed of the checkpoint's config: its value and the new one.
+        self._changes: dict[str, tuple[Any, Any]] = {}
         self._stage_parsers: dict[str, LightningArgumentParser] = {}
         try:
             super().__init__(
@@ -106,7 +93,7 @@ class PlacesCLI(LightningCLI):
                 parser_kwargs={
                     "prog": "places",
                     "allow_abbrev": False,
-                    **{stage: {"allow_abbrev": False, "stage": stage} for stage in _STAGES},
+                    **{stage: {"allow_abbrev": False, "stage": stage} for stage in STAGES},
                 },
                 parser_class=PlacesParser,
                 auto_configure_optimizers=False,
@@ -141,37 +128,28 @@ class PlacesCLI(LightningCLI):
         # The options of the model depend on its class, which the checkpoint may have to tell.
         self.config = self._parse(parser, without_model(words))
         stage = self.config.subcommand
-        self._start = self._find_start(self.config[stage])
-        if self._start.checkpoint is not None:
-            record = load_record(self._start.checkpoint)
-            check_whole(self._start.checkpoint)
-            self._start.recipe = self._start.recipe or record["recipe"]
+        asked, root = self.config[stage].ckpt_path, self.config[stage].trainer.default_root_dir
+        checkpoint = choose_checkpoint(asked, Path(root), self._recipe)
+        if checkpoint is not None:
+            record = read_checkpoint(checkpoint)[CHECKPOINT_KEY]
+            check_whole(checkpoint)
+            self._recipe = self._recipe or record["recipe"]
+            self._url = without_credentials(asked) if is_url(asked) else None
             if stage == "fit" and record["version"] < FORMAT_VERSION:
                 say("an older version wrote this checkpoint: dropout draws other numbers from here")
             data_class = self.config[stage].data.class_path
             defaults = defaults_from(record["config"], data_class, stage)
             self._stage_parsers[stage].set_defaults(defaults)
         self.config = self._parse(parser, words)
-        if self._start.checkpoint is not None:
-            self._start.changes = self._changes(stage, defaults)
+        if checkpoint is not None:
+            text = self._stage_parsers[stage].dump(self.config[stage], skip_unset=False)
+            self._changes = changed_settings(defaults, yaml.safe_load(text))
+            if stage == "fit":
+                check_optimizer(self._changes)
+            if self._changes:
+                say("\n  ".join(["not as in the checkpoint:", *describe_changes(self._changes)]))
         check_range("seed_everything", int(self.config[stage].seed_everything), 0, 2**32 - 1)
-        self.config[stage].ckpt_path = self._start.checkpoint and str(self._start.checkpoint)
-
-    def _find_start(self, config: Namespace) -> "_Start":
-        asked, recipe = config.ckpt_path, self._recipes[0].stem if self._recipes else ""
-        checkpoint = choose_checkpoint(asked, Path(config.trainer.default_root_dir), recipe)
-        url = without_credentials(asked) if asked and is_url(asked) else None
-        return _Start(recipe, checkpoint, url)
-
-    def _changes(self, stage: str, defaults: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
-        """Return what flags and files changed of the checkpoint's config, and tell it."""
-        text = self._stage_parsers[stage].dump(self.config[stage], skip_unset=False)
-        changes = changed_settings(defaults, yaml.safe_load(text))
-        if stage == "fit":
-            check_optimizer(changes)
-        if changes:
-            say("\n  ".join(["not as in the checkpoint:", *describe_changes(changes)]))
-        return changes
+        self.config[stage].ckpt_path = checkpoint and str(checkpoint)
 
     def _parse(self, parser: LightningArgumentParser, words: list[str]) -> Namespace:
         try:
@@ -198,10 +176,14 @@ class PlacesCLI(LightningCLI):
             return
         # The record holds what was asked for, without this run's folder: others run it again.
         asked = config.clone()
-        asked.ckpt_path = self._start.url or config.ckpt_path
-        recipe = self._start.recipe or stage
+        asked.ckpt_path = self._url or config.ckpt_path
+        recipe = self._recipe or stage
         self.save_config_kwargs |= {"recipe": recipe, "asked": asked}
-        self._give_folder(config, recipe)
+        # Only the first process makes a folder; Lightning tells the others where it is.
+        make_folder = rank_zero_only(claim_run_folder)
+        self._folder = make_folder(Path(config.trainer.default_root_dir), recipe) or _NEVER_MADE
+        config.trainer.default_root_dir = str(self._folder)
+        config.trainer.logger = run_loggers(config.trainer.logger, str(self._folder))
 
     def instantiate_trainer(self, **kwargs: object) -> Trainer:
         """Add our plugins and our progress bar."""
@@ -220,22 +202,11 @@ class PlacesCLI(LightningCLI):
         """Refuse a network that the checkpoint does not fit."""
         path = self.config[str(self.subcommand)].ckpt_path
         if path is not None:
-            check_network(self.model.state_dict(), Path(path), self._start.changes)
-
-    def _give_folder(self, config: Namespace, recipe: str) -> None:
-        root = Path(config.trainer.default_root_dir)
-        # Only the first process makes a folder; Lightning tells the others where it is.
-        self._folder = rank_zero_only(claim_run_folder)(root, recipe) or _NEVER_MADE
-        config.trainer.default_root_dir = str(self._folder)
-        config.trainer.logger = run_loggers(config.trainer.logger, str(self._folder))
+            check_network(self.model.state_dict(), Path(path), self._changes)
 
 
 def run_stage(words: Sequence[str]) -> None:
-    """Run one of the four stages.
-
-    Args:
-        words: The command line after `places`.
-    """
+    """Run one of the four stages, given the command line after `places`."""
     quieten()
     torch.set_float32_matmul_precision("high")
     try:

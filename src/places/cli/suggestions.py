@@ -45,22 +45,17 @@ def nearest_option(typed: str, names: Collection[str]) -> str | None:
         choices = {name[len(way) :].partition(".")[0] for name in names if name.startswith(way)}
         meant = part if part in choices or not choices else _closest(part, choices)
         if meant is None:
-            return _by_last_part(typed, names) or _unless_typed(parts, typed)
+            if by_end := _by_last_part(typed, names):
+                return by_end
+            break
         parts.append(meant)
-    return _unless_typed(parts, typed)
+    whole = ".".join(parts)
+    is_as_typed = f"{typed}.".startswith(f"{whole}.")
+    return None if is_as_typed or not whole else whole
 
 
 def other_owner(name: str, kind: type | None) -> str | None:
     """Return how to choose the class that has an option which the chosen class lacks."""
-    for flag, base, kinds in _alternatives():
-        for other in kinds if kind in kinds else ():
-            if name.partition(".")[0] in inspect.signature(other).parameters:
-                return f"{flag} {nearest_class(other.__name__, base)}"
-    return None
-
-
-def _alternatives() -> list[tuple[str, type, tuple[type, ...]]]:
-    """Return classes of which one is taken for the other, the flag before them and their base."""
     # Only stages get here, which have imported them; tools do without.
     from lightning.pytorch import LightningDataModule
     from torch import nn
@@ -69,10 +64,15 @@ def _alternatives() -> list[tuple[str, type, tuple[type, ...]]]:
     from places.data.places365 import Places365
     from places.models import VGG, ResNet
 
-    return [
+    alternatives = [
         ("--data", LightningDataModule, (Places365, ImageFiles)),
         ("--model.net", nn.Module, (ResNet, VGG)),
     ]
+    for flag, base, kinds in alternatives:
+        for other in kinds if kind in kinds else ():
+            if name.partition(".")[0] in inspect.signature(other).parameters:
+                return f"{flag} {nearest_class(other.__name__, base)}"
+    return None
 
 
 def nearest_class(typed: str, annotation: object) -> str | None:
@@ -118,11 +118,6 @@ def _closest(word: str, choices: Collection[str]) -> str | None:
     return found[0] if found else None
 
 
-def _unless_typed(parts: list[str], typed: str) -> str | None:
-    meant = ".".join(parts)
-    return None if f"{typed}.".startswith(f"{meant}.") or not meant else meant
-
-
 def _by_last_part(typed: str, names: Collection[str]) -> str | None:
     # The start of the way may have been left out: --batch_size for --data.batch_size.
     ends = {name.rpartition(".")[2]: name for name in sorted(names, reverse=True)}
@@ -132,16 +127,11 @@ def _by_last_part(typed: str, names: Collection[str]) -> str | None:
 
 
 def _classes_in(annotation: object) -> Iterator[type]:
-    parts = get_args(annotation)
-    if parts and isinstance(parts[0], list):
-        parts = parts[1:]  # what a callable returns
-    for part in parts:
-        yield from _classes_in(part)
-    if inspect.isclass(annotation) and annotation.__module__.partition(".")[0] in (
-        "lightning",
-        "places",
-        "torch",
-    ):
+    for part in get_args(annotation):
+        if not isinstance(part, list):  # what a callable takes
+            yield from _classes_in(part)
+    packages = ("lightning", "places", "torch")
+    if inspect.isclass(annotation) and annotation.__module__.partition(".")[0] in packages:
         yield annotation
 
 

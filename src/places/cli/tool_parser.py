@@ -4,7 +4,7 @@ import difflib
 import inspect
 import re
 from collections.abc import Callable, Collection, Sequence
-from typing import Any, NoReturn, get_origin, get_type_hints
+from typing import NoReturn, get_origin, get_type_hints
 
 from jsonargparse import ActionYesNo, ArgumentParser
 
@@ -12,31 +12,19 @@ from places.cli.error_messages import Finding, read_message
 from places.errors import ConfigError, PlacesError, with_prefix
 
 
-class ToolParser(ArgumentParser):
-    """A parser that says in one to four lines what is wrong with what was typed.
+class _ToolParser(ArgumentParser):
+    """A parser that says in one to four lines what is wrong with what was typed."""
 
-    Args:
-        options: Names of all options, to find the one that was meant.
-        **kwargs: As its base class takes them.
-    """
-
-    def __init__(self, options: Collection[str] = (), **kwargs: Any) -> None:  # noqa: ANN401  # see above
-        super().__init__(**kwargs)
-        self._options = options
+    options: Collection[str] = ()  # the names of all, to find the one that was meant
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Refuse what was typed.
-
-        Raises:
-            ConfigError: Always.
-        """
         lines = self._explain(read_message(message))
         raise ConfigError(*lines, f"all options:  {self.prog} --help") from ex
 
     def _explain(self, finding: Finding) -> list[str]:
         if finding.unknown:
             typed = f"--{finding.unknown}"
-            nearest = difflib.get_close_matches(typed, self._options, n=1)
+            nearest = difflib.get_close_matches(typed, self.options, n=1)
             return [f"no option {typed}", *(f"nearest:      {name}" for name in nearest)]
         if finding.missing:
             return [f"missing:  {finding.missing}"]
@@ -69,12 +57,9 @@ def run_tool(function: Callable[..., int], name: str, words: Sequence[str]) -> i
     parameters = inspect.signature(function).parameters.values()
     positional = [p.name for p in parameters if p.default is p.empty]
     flags = {p.name: p.default for p in parameters if isinstance(p.default, bool)}
-    parser = ToolParser(
-        options=[f"--{p.name}" for p in parameters if p.name not in positional],
-        prog=f"places {name}",
-        description=doc.partition("\n\nArgs:")[0],
-        allow_abbrev=False,
-    )
+    description = doc.partition("\n\nArgs:")[0]
+    parser = _ToolParser(prog=f"places {name}", description=description, allow_abbrev=False)
+    parser.options = [f"--{p.name}" for p in parameters if p.name not in positional]
     for parameter in positional:
         is_list = get_origin(hints[parameter]) is list
         kind = hints[parameter].__args__[0] if is_list else hints[parameter]

@@ -27,15 +27,9 @@ from places.resume.step_seeds import StepSeeds
 
 def run_callbacks() -> list[Callback]:
     """Return the callbacks of every run that have no settings."""
+    checks = [Divergence(), CompleteScores(), SkippedSamples()]
     files = [Plots(), Results(), Submission(), Predictions()]
-    return [
-        StepSeeds(),
-        OptimizerSettings(),
-        Divergence(),
-        CompleteScores(),
-        SkippedSamples(),
-        *files,
-    ]
+    return [StepSeeds(), OptimizerSettings(), *checks, *files]
 
 
 def with_bar(asked: Namespace) -> list[Callback]:

@@ -16,11 +16,9 @@ def compare(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, tu
     different types differ (`true` and `1`), but for whole numbers and floats of the same value.
     """
     left, right = flatten(before), flatten(after)
-    keys = [*right, *(key for key in left if key not in right)]
-    changed = [key for key in keys if not _same(left.get(key, ABSENT), right.get(key, ABSENT))]
-    return {
-        key: (left.get(key, ABSENT), right.get(key, ABSENT)) for key in sorted(changed, key=_order)
-    }
+    keys = sorted({**right, **left}, key=_order)
+    pairs = {key: (left.get(key, ABSENT), right.get(key, ABSENT)) for key in keys}
+    return {key: pair for key, pair in pairs.items() if not _same(*pair)}
 
 
 def _order(key: str) -> tuple[str, int, str]:

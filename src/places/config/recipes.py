@@ -1,6 +1,5 @@
 """Recipes: where a name leads to, and what a nested config looks like as flat keys."""
 
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,8 @@ def recipe_folders() -> list[Path]:
     """Return where bare names are looked for: `configs` here, then the recipes shipped."""
     package = Path(__file__).parents[1]
     # In a source checkout the recipes lie beside `src`; in a wheel they lie inside the package.
-    shipped = (
-        package / "configs" if (package / "configs").is_dir() else package.parents[1] / "configs"
-    )
-    return [Path("configs"), shipped]
+    parent = package if (package / "configs").is_dir() else package.parents[1]
+    return [Path("configs"), parent / "configs"]
 
 
 def find_recipe(name: str) -> Path:
@@ -29,22 +26,17 @@ def find_recipe(name: str) -> Path:
     Raises:
         ConfigError: There is none; the message lists the nearest names.
     """
-    for candidate in (Path(name), *(folder / name for folder in recipe_folders())):
+    folders = recipe_folders()
+    for candidate in (Path(name), *(folder / name for folder in folders)):
         for path in (candidate, candidate.with_name(candidate.name + ".yaml")):
             if path.is_file():
                 return path
-    names = sorted(
-        {
-            path.relative_to(folder).as_posix()
-            for folder in recipe_folders()
-            for path in folder.rglob("*.yaml")
-        }
-    )
-    folders = ", ".join(map(str, recipe_folders()))
+    files = {folder: folder.rglob("*.yaml") for folder in folders}
+    names = {file.relative_to(folder).as_posix() for folder in files for file in files[folder]}
     raise ConfigError(
         f"no recipe {name!r}",
-        f"looked for:  {name}, and in {folders}",
-        f"nearest:     {nearest(name, names)}",
+        f"looked for:  {name}, and in {', '.join(map(str, folders))}",
+        f"nearest:     {nearest(name, sorted(names))}",
     )
 
 
@@ -59,7 +51,7 @@ def find_recipes(words: Sequence[str]) -> tuple[list[Path], list[str]]:
         flag, equals, name = word.partition("=")
         if is_recipe or (flag in _FLAGS and equals):
             path = find_recipe(word if is_recipe else name)
-            deque(read_keys(path), maxlen=0)  # raises what is wrong with it
+            list(read_keys(path))  # raises what is wrong with it
             files.append(path)
             args.append(str(path) if is_recipe else f"{flag}={path}")
             is_recipe = False
