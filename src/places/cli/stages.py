@@ -3,6 +3,7 @@
 import logging
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,16 @@ _NOISE = (
 )
 
 
+@dataclass(frozen=True)
+class _Start:
+    """From what a stage starts: what parsing finds for the hooks after it."""
+
+    recipe: str  # its name, or an empty string
+    url: str | None  # where the checkpoint came from, without credentials
+    # What flags and files changed of the checkpoint's config: its value and the new one.
+    changes: dict[str, tuple[Any, Any]]
+
+
 class PlacesCLI(LightningCLI):
     """LightningCLI with `SceneClassifier` and `Places365` as its defaults.
 
@@ -68,11 +79,7 @@ class PlacesCLI(LightningCLI):
 
     def __init__(self, words: Sequence[str]) -> None:
         self._recipes, args = find_recipes(words)
-        self._recipe = self._recipes[0].stem if self._recipes else ""
         self._folder: Path | None = None
-        self._url: str | None = None  # where the checkpoint came from, without credentials
-        # What flags and files changed of the checkpoint's config: its value and the new one.
-        self._changes: dict[str, tuple[Any, Any]] = {}
         self._stage_parsers: dict[str, LightningArgumentParser] = {}
         try:
             super().__init__(
@@ -129,12 +136,13 @@ class PlacesCLI(LightningCLI):
         self.config = self._parse(parser, without_model(words))
         stage = self.config.subcommand
         asked, root = self.config[stage].ckpt_path, self.config[stage].trainer.default_root_dir
-        checkpoint = choose_checkpoint(asked, Path(root), self._recipe)
+        recipe = self._recipes[0].stem if self._recipes else ""
+        checkpoint = choose_checkpoint(asked, Path(root), recipe)
+        changes: dict[str, tuple[Any, Any]] = {}
         if checkpoint is not None:
             record = read_checkpoint(checkpoint)[CHECKPOINT_KEY]
             check_whole(checkpoint)
-            self._recipe = self._recipe or record["recipe"]
-            self._url = without_credentials(asked) if is_url(asked) else None
+            recipe = recipe or record["recipe"]
             if stage == "fit" and record["version"] < FORMAT_VERSION:
                 say("an older version wrote this checkpoint: dropout draws other numbers from here")
             data_class = self.config[stage].data.class_path
@@ -143,11 +151,13 @@ class PlacesCLI(LightningCLI):
         self.config = self._parse(parser, words)
         if checkpoint is not None:
             text = self._stage_parsers[stage].dump(self.config[stage], skip_unset=False)
-            self._changes = changed_settings(defaults, yaml.safe_load(text))
+            changes = changed_settings(defaults, yaml.safe_load(text))
             if stage == "fit":
-                check_optimizer(self._changes)
-            if self._changes:
-                say("\n  ".join(["not as in the checkpoint:", *describe_changes(self._changes)]))
+                check_optimizer(changes)
+            if changes:
+                say("\n  ".join(["not as in the checkpoint:", *describe_changes(changes)]))
+        url = without_credentials(asked) if asked and is_url(asked) else None
+        self._start = _Start(recipe, url, changes)
         check_range("seed_everything", int(self.config[stage].seed_everything), 0, 2**32 - 1)
         self.config[stage].ckpt_path = checkpoint and str(checkpoint)
 
@@ -176,8 +186,8 @@ class PlacesCLI(LightningCLI):
             return
         # The record holds what was asked for, without this run's folder: others run it again.
         asked = config.clone()
-        asked.ckpt_path = self._url or config.ckpt_path
-        recipe = self._recipe or stage
+        asked.ckpt_path = self._start.url or config.ckpt_path
+        recipe = self._start.recipe or stage
         self.save_config_kwargs |= {"recipe": recipe, "asked": asked}
         # Only the first process makes a folder; Lightning tells the others where it is.
         make_folder = rank_zero_only(claim_run_folder)
@@ -202,7 +212,7 @@ class PlacesCLI(LightningCLI):
         """Refuse a network that the checkpoint does not fit."""
         path = self.config[str(self.subcommand)].ckpt_path
         if path is not None:
-            check_network(self.model.state_dict(), Path(path), self._changes)
+            check_network(self.model.state_dict(), Path(path), self._start.changes)
 
 
 def run_stage(words: Sequence[str]) -> None:
