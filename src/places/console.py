@@ -118,7 +118,7 @@ class Counter:
         per_s = self._done / (self._line_s - self._start_s)
         left_s = (self._total - self._done) / max(per_s, 1e-9)
         in_mb = self._unit == "bytes"
-        rate = f"{per_s / 1e6:,.0f} MB/s" if in_mb else f"{per_s:,.0f} {self._unit}/s"
+        rate = f"{per_s / 1e6:,.0f} MB/s" if in_mb else f"{per_s:,.1f} {self._unit}/s"
         part = self._done / max(self._total, 1)
         return f"{self._title}: {part:.0%}, {rate}, {left_s:,.0f} s left"
 
