@@ -1,4 +1,3 @@
-import contextlib
 import json
 import re
 from dataclasses import replace
@@ -132,7 +131,11 @@ def test_damage_anywhere_in_the_header_of_an_index_is_named(manifest: Manifest, 
     path = index_path(manifest.root, "val")
     np.save(path, np.zeros(5, SAMPLE))
     whole = path.read_bytes()
+    num_refused = 0
     for place in range(whole.index(b"\n")):
         path.write_bytes(whole[:place] + bytes([value]) + whole[place + 1 :])
-        with contextlib.suppress(DataError):  # padding of the header may be anything
-            load_index(manifest)
+        try:
+            load_index(manifest)  # padding of the header may be anything
+        except DataError:
+            num_refused += 1
+    assert num_refused > 50
