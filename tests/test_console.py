@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from places.console import FirstFew, progress, show_warnings
+from places.console import FirstFew, printable, progress, show, show_warnings
 
 
 class Terminal(io.StringIO):
@@ -66,3 +66,24 @@ def test_what_the_library_warns_of_is_shown_like_all_else(
     logging.getLogger("places.data").warning("skipped sample %d", 5)
     logging.getLogger("places.data").info("not for people")
     assert capsys.readouterr().err == "places: skipped sample 5\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("église 🏠", "église 🏠"),
+        ("\x1b[31mred\x07", r"\x1b[31mred\x07"),
+        ("a\r\nb\tc", r"a\r\nb\tc"),
+        ("a\udcffb\udce9", r"a\xffb\xe9"),
+        ("photo\u202egpj.exe", r"photo\u202egpj.exe"),
+        ("\x9b2J\u2028", r"\x9b2J\u2028"),
+        ("\ud800", r"\ud800"),
+    ],
+)
+def test_text_from_outside_is_made_printable(text: str, shown: str) -> None:
+    assert printable(text) == shown
+
+
+def test_nothing_but_lines_of_text_reaches_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    show("places: error: no \x1b]0;x\x07 here\n  look:  \udcff")
+    assert capsys.readouterr().err == "places: error: no \\x1b]0;x\\x07 here\n  look:  \\xff\n"

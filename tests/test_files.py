@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from places.files import keep_as, storage_error, write_text, written_whole
+from places.files import is_plain_name, keep_as, storage_error, write_text, written_whole
 
 
 def test_text_is_replaced_whole(tmp_path: Path) -> None:
@@ -54,3 +54,30 @@ def test_an_error_of_the_system_comes_with_a_remedy() -> None:
     assert full.message == "cannot write x: No space left on device"
     assert "make room there" in full.hint[0]
     assert "check the disk" in storage_error("cannot read x", OSError("odd")).hint[0]
+
+
+@pytest.mark.parametrize("name", ["train-000000.tar", "église à côté.jpg", "a" * 255, "x y", "🏠"])
+def test_plain_names_may_be_joined(name: str) -> None:
+    assert is_plain_name(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        ".",
+        "..",
+        "../x",
+        "/etc/passwd",
+        "a/b",
+        "a\\b",
+        "c:x",
+        ".hidden",
+        "a\0",
+        "a\nb",
+        "\x1b[2J",
+    ]
+    + ["a\u202egpj", "a" * 256, "é" * 128, "a\udcff", None, 3, b"x", ["x"]],
+)
+def test_other_names_may_not(name: object) -> None:
+    assert not is_plain_name(name)

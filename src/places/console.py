@@ -24,7 +24,9 @@ def say(text: object) -> None:
 def show(content: object) -> None:
     """Write text or something of rich, a table for instance, to stderr, as it is."""
     if isinstance(content, str):
-        print(content, file=sys.stderr)
+        # Names from files and words of a server may be anywhere in it: nothing reaches the
+        # terminal that is more than text in lines.
+        print("\n".join(map(printable, content.split("\n"))), file=sys.stderr)
         return
     from rich.console import Console  # takes longer to import than a help text to print
 
@@ -50,9 +52,22 @@ def _is_first_process() -> bool:
     return getattr(rank_zero_only, "rank", 0) == 0
 
 
-def printable(name: str) -> str:
-    r"""Return a file name that can be written as UTF-8: a byte that is none becomes `\xff`."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+def printable(text: str) -> str:
+    r"""Return text from outside so that it can be shown in one line and do nothing there.
+
+    A byte that is no UTF-8 becomes `\xff`; what moves the cursor, colours, rings or turns the
+    direction of writing becomes its escape, such as `\x1b`, `\n` or `\u202e`.
+    """
+    return "".join(map(_visible, text))
+
+
+def _visible(character: str) -> str:
+    if character.isprintable():
+        return character
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # how Python keeps a byte of a file name that is no UTF-8
+        return f"\\x{code - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode()
 
 
 def first_few(texts: "Iterable[str]", max_shown: int = 3) -> "FirstFew":

@@ -19,6 +19,8 @@ _REMEDIES = {
     errno.EACCES: "see who may read and write there",
 }
 
+_MAX_NAME_BYTES = 255
+
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
@@ -73,6 +75,21 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def is_plain_name(name: object) -> bool:
+    """Tell whether a name that was read from a file may be joined to a folder.
+
+    It may if it stays in the folder and can be shown: a text of printable characters without
+    separators, which is not hidden and not longer than file systems allow.
+    """
+    return (
+        isinstance(name, str)
+        and name.isprintable()
+        and not name.startswith(".")
+        and not set(name) & set("/\\:")
+        and 0 < len(name.encode()) <= _MAX_NAME_BYTES
+    )
 
 
 def storage_error(what: str, error: OSError) -> StorageError:
