@@ -63,21 +63,14 @@ def test_plain_names_may_be_joined(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    [
-        "",
-        ".",
-        "..",
-        "../x",
-        "/etc/passwd",
-        "a/b",
-        "a\\b",
-        "c:x",
-        ".hidden",
-        "a\0",
-        "a\nb",
-        "\x1b[2J",
-    ]
-    + ["a\u202egpj", "a" * 256, "é" * 128, "a\udcff", None, 3, b"x", ["x"]],
+    ["", ".", "..", "../x", "/etc/passwd", "a/b", "a\\b", "c:x", ".hidden", "a\0", "a\nb"],
+)
+def test_names_that_lead_elsewhere_may_not(name: str) -> None:
+    assert not is_plain_name(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["\x1b[2J", "a\u202egpj", "a" * 256, "é" * 128, "a\udcff", None, 3, b"x", ["x"]]
 )
 def test_other_names_may_not(name: object) -> None:
     assert not is_plain_name(name)
