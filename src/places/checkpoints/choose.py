@@ -18,7 +18,9 @@ LAST = "last"
 _RESUME_POINT = re.compile(r"last|previous|step-\d+")
 
 
-def choose_checkpoint(asked: str | None, root: Path, recipe: str) -> Path | None:
+def choose_checkpoint(
+    asked: str | None, root: Path, recipe: str, timeout_s: float | None = None
+) -> Path | None:
     """Return the file that `--ckpt_path` stands for, or `None` if there is none to load.
 
     Each process chooses for itself. All of them see the same files: no new one is written before
@@ -28,6 +30,7 @@ def choose_checkpoint(asked: str | None, root: Path, recipe: str) -> Path | None
         asked: `last`, a URL, a file or a folder of a run.
         root: Folder of the runs of all recipes.
         recipe: Name of the recipe, or an empty string.
+        timeout_s: How long to be patient with a URL, see `fetch_checkpoint`.
 
     Raises:
         CheckpointError: There is no such checkpoint, or it is damaged.
@@ -36,7 +39,7 @@ def choose_checkpoint(asked: str | None, root: Path, recipe: str) -> Path | None
     if asked == LAST:
         return choose_last(root, recipe)
     if asked and is_url(asked):
-        return fetch_checkpoint(asked, root / "downloads")
+        return fetch_checkpoint(asked, root / "downloads", timeout_s)
     return find_checkpoint(Path(asked)) if asked else None
 
 

@@ -34,10 +34,11 @@ from places.cli.stage_parser import PlacesParser, option_names, without_model
 from places.cli.trainer_parts import run_callbacks, run_loggers, run_plugins, with_bar
 from places.config.ranges import check_range
 from places.config.recipes import find_recipes
+from places.config.secrets import without_credentials
 from places.console import say
 from places.data.image_files import ImageFiles
 from places.data.places365 import Places365
-from places.data.remote.urls import is_url, without_credentials
+from places.data.remote.urls import is_url
 from places.errors import ConfigError, PlacesError, with_prefix
 from places.resume.best import DEFAULTS, BestCheckpoint
 from places.resume.points import ResumePoints
@@ -137,7 +138,8 @@ class PlacesCLI(LightningCLI):
         stage = self.config.subcommand
         asked, root = self.config[stage].ckpt_path, self.config[stage].trainer.default_root_dir
         recipe = self._recipes[0].stem if self._recipes else ""
-        checkpoint = choose_checkpoint(asked, Path(root), recipe)
+        timeout_s = self.config[stage].data.init_args.get("timeout_s")
+        checkpoint = choose_checkpoint(asked, Path(root), recipe, timeout_s)
         changes: dict[str, tuple[Any, Any]] = {}
         if checkpoint is not None:
             record = read_checkpoint(checkpoint)[CHECKPOINT_KEY]

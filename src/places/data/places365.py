@@ -10,6 +10,7 @@ from lightning.pytorch import LightningDataModule
 from places.config.ranges import check_range
 from places.data.loader import Loader
 from places.data.position import Position
+from places.data.remote.checks import CacheChecks
 from places.data.shards.manifest import Manifest
 from places.data.streaming import plan
 from places.data.streaming.bad_samples import BadSamplePolicy, BadSamples
@@ -51,6 +52,12 @@ class Places365(TensorsToDevice, LightningDataModule):
             Counting starts again when a run is resumed.
         cache_folder: Folder of this machine for shards from a URL, shared by processes and runs.
         cache_size_gb: Size of that folder at most, in GB.
+        timeout_s: Seconds that a server may be silent, or slower than 20,000 bytes per second,
+            before it is given up. A file of n bytes takes at most `timeout_s + n / 20,000` seconds.
+            Also for `--ckpt_path URL`.
+        check_cache: Compare each shard that is in the cache already with its SHA-256 before it is
+            read for the first time in a run; a damaged one is fetched again. Without it only one
+            that holds something unreadable is.
     """
 
     def __init__(
@@ -74,6 +81,8 @@ class Places365(TensorsToDevice, LightningDataModule):
         max_bad_samples: int = 10,
         cache_folder: Path = Path("data/cache"),
         cache_size_gb: float = 50.0,
+        timeout_s: float = 120.0,
+        check_cache: bool = False,
     ) -> None:
         super().__init__()
         check_range("`num_threads`", num_threads, 1)
@@ -91,7 +100,8 @@ class Places365(TensorsToDevice, LightningDataModule):
         self.num_threads = num_threads
         self.bad_samples: BadSamplePolicy = bad_samples
         self.max_bad_samples = max_bad_samples
-        self.cache = Cache(cache_folder, cache_size_gb)
+        checks = CacheChecks(before_use=check_cache)
+        self.cache = Cache(cache_folder, cache_size_gb, timeout_s, checks)
         self.manifests: dict[str, Manifest] = {}
         self.sources: dict[str, SplitSamples] = {}
 

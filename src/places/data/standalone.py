@@ -9,6 +9,7 @@ from typing import get_args
 
 from places.config.ranges import check_range, check_word
 from places.data.loader import Loader
+from places.data.remote.checks import CacheChecks
 from places.data.streaming import plan
 from places.data.streaming.bad_samples import BadSamplePolicy, BadSamples
 from places.data.streaming.batches import EvalCrop, TrainCrop, Workers, eval_batches, train_batches
@@ -43,6 +44,8 @@ def open(  # used as places.data.open
     max_bad_samples: int = 10,
     cache_folder: Path | str = Path("data/cache"),
     cache_size_gb: float = 50.0,
+    timeout_s: float = 120.0,
+    check_cache: bool = False,
 ) -> Loader:
     """Open a packed split and return the batches of one epoch.
 
@@ -75,6 +78,8 @@ def open(  # used as places.data.open
         max_bad_samples: See `Places365`.
         cache_folder: See `Places365`.
         cache_size_gb: See `Places365`.
+        timeout_s: See `Places365`.
+        check_cache: See `Places365`; once for all epochs of a loader.
 
     Raises:
         DataError: The split is missing or damaged.
@@ -87,7 +92,9 @@ def open(  # used as places.data.open
     workers = Workers(rank, num_ranks, num_threads, pin_memory, num_ranks_per_node)
     check_word("`bad_samples`", bad_samples, get_args(BadSamplePolicy))
     bad = BadSamples(bad_samples, max_bad_samples)
-    opened = partial(open_samples, root, split, bad, Cache(Path(cache_folder), cache_size_gb))
+    checks = CacheChecks(before_use=check_cache)
+    cache = Cache(Path(cache_folder), cache_size_gb, timeout_s, checks)
+    opened = partial(open_samples, root, split, bad, cache)
     with closing(opened()) as source:  # what is missing is said now
         manifest = source.manifest
     batches: Callable[[SplitSamples], Iterator[Batch]]

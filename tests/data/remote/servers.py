@@ -1,15 +1,17 @@
 """Real servers on loopback for remote shards, and small shards for them to serve."""
 
 import hashlib
+import itertools
 import json
 import os
 import shutil
 import socket
+import ssl
 import subprocess
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -356,3 +358,59 @@ def _answers(port: int) -> bool:
     with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
         return True
     return False
+
+
+Answer = Callable[[socket.socket, str], None]
+
+
+class RawServer:
+    """Answers each connection with whatever a function sends, once the request has been read.
+
+    Args:
+        answer: Called in a thread with the connection and the request as text; what it raises when
+            the other side has gone is ignored.
+        tls: Its certificate, for a server with encryption.
+    """
+
+    def __init__(self, answer: Answer, tls: ssl.SSLContext | None = None) -> None:
+        self._answer = answer
+        self._tls = tls
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._listener.getsockname()[1])
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.requests: list[str] = []
+        self.ends = threading.Event()  # set when the server is about to close
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def __enter__(self) -> "RawServer":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.ends.set()
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._talk, args=(connection,), daemon=True).start()
+
+    def _talk(self, connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            if self._tls:
+                connection = self._tls.wrap_socket(connection, server_side=True)
+            request = b""
+            while b"\r\n\r\n" not in request and (data := connection.recv(65536)):
+                request += data
+            self.requests.append(request.decode("latin-1"))
+            self._answer(connection, request.decode("latin-1"))
+
+    def trickle(self, connection: socket.socket, data: bytes, pause_s: float = 0.05) -> None:
+        """Send a byte at a time, again and again from the start, until the server ends."""
+        for number in itertools.count():
+            connection.sendall(data[number % len(data)].to_bytes())
+            if self.ends.wait(pause_s):
+                return

@@ -10,9 +10,9 @@ from places.categories import nearest
 from places.console import Counter, progress, show
 from places.data.packing.official import ARCHIVES, LISTS
 from places.data.remote.download import MissingFileError, RefusedError, fetch_file
-from places.data.remote.urls import RemotePath, open_url
+from places.data.remote.urls import TIMEOUT_S, RemotePath, open_url
 from places.data.shards.tar_members import hash_file
-from places.errors import DataError
+from places.errors import DataError, with_prefix
 
 BASE_URL = "http://data.csail.mit.edu/places/places365/"
 FORM_URL = "http://places2.csail.mit.edu/download-private.html"
@@ -29,7 +29,12 @@ SETS = {
 }
 
 
-def download(archive: list[str], root: Path = Path("archives"), base_url: str = BASE_URL) -> int:
+def download(
+    archive: list[str],
+    root: Path = Path("archives"),
+    base_url: str = BASE_URL,
+    timeout_s: float = TIMEOUT_S,
+) -> int:
     """Fetch official archives of Places365 and check their MD5.
 
     An interrupted download is resumed. Access may need a form to be filled in:
@@ -47,6 +52,8 @@ def download(archive: list[str], root: Path = Path("archives"), base_url: str = 
         archive: Archives, or sets of archives.
         root: The folder for the archives.
         base_url: Where the archives lie.
+        timeout_s: Seconds that a server may be silent, or slower than 20,000 bytes per second,
+            before it is given up.
 
     Returns:
         The exit status: 0 if all archives are there, 1 if one cannot be fetched or is damaged.
@@ -56,13 +63,13 @@ def download(archive: list[str], root: Path = Path("archives"), base_url: str = 
         ConfigError: `base_url` cannot be read.
     """
     names = _names_of(archive)
-    folder = open_url(base_url, "`base_url`")
+    folder = open_url(base_url, "`base_url`", timeout_s)
     status = 0
     for name in names:
         try:
             _fetch(folder.file(name), root / name)
         except DataError as error:
-            show(f"places: error: {error}")
+            show(f"places: error: {with_prefix(error, '--', ['timeout_s'])}")
             status = 1
     return status
 

@@ -3,16 +3,22 @@
 Servers of HTTP are asked for all bytes from one on, object stores for one range after the other.
 """
 
+import asyncio
 import re
+import time
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from typing import Any, NamedTuple
 
+from places.data.remote import urls
 from places.data.remote.urls import RemotePath, is_http
-from places.errors import DataError
+from places.errors import DataError, StorageError
 
 PART_BYTES = 2**20
-RANGE_BYTES = 2**24  # each range is a request of its own
+PART_S = 1.0  # a part ends after this time too, so that it is seen what a slow server sends
+FIRST_RANGE_BYTES = 2**20
+RANGE_BYTES = 2**24  # each range is a request of its own; after quick ones the next is larger
+MOST_REDIRECTS = 10
 
 
 class ReplacedError(Exception):
@@ -51,12 +57,30 @@ def ask(file: RemotePath, start: int, kept: Version) -> Iterator[Part]:
         position, data, version = next(answer)
         if file.size_bytes not in (None, version.size_bytes or file.size_bytes):
             raise _wrong_size(file, f"{version.size_bytes:,}")
+        if None not in (file.most_bytes, version.size_bytes):
+            check_length(file, version, version.size_bytes or 0)
         pairs = zip(version, kept, strict=True)
         fits = all(None in pair or "" in pair or pair[0] == pair[1] for pair in pairs)
         if position and not fits:
             raise ReplacedError
         yield position, data, version
         yield from answer
+
+
+def check_length(file: RemotePath, version: Version, num_bytes: int) -> None:
+    """Refuse a file that is longer than it may be.
+
+    Raises:
+        DataError: It has this many bytes or more.
+    """
+    if file.size_bytes is not None and num_bytes > file.size_bytes:
+        raise _wrong_size(file, f"more than {file.size_bytes:,}")
+    most_bytes = file.most_bytes or version.size_bytes or urls.MOST_BYTES
+    if num_bytes > most_bytes:
+        raise DataError(
+            f"{file.shown} does not end after {most_bytes:,} bytes",
+            "no such file is that long: check what the server sends under this address",
+        )
 
 
 def status_of(error: BaseException) -> int | None:
@@ -80,9 +104,9 @@ def _from_store(file: RemotePath, position: int) -> Generator[Part, None, None]:
     # Where the size is known, a checksum is as well: one request less for each shard.
     version = _stored_version(file) if file.size_bytes is None else Version(file.size_bytes)
     yield position, b"", version
-    size_bytes = version.size_bytes or 0
+    size_bytes, range_bytes = version.size_bytes or 0, min(FIRST_RANGE_BYTES, RANGE_BYTES)
     while position < size_bytes:
-        end = min(position + RANGE_BYTES, size_bytes)
+        end, start_s = min(position + range_bytes, size_bytes), time.monotonic()
         try:
             data: bytes = file.files.cat_file(file.url, start=position, end=end)
         except Exception as error:
@@ -91,6 +115,8 @@ def _from_store(file: RemotePath, position: int) -> Generator[Part, None, None]:
             data = b""
         if len(data) != end - position:
             raise ReplacedError if version.tag else _wrong_size(file, f"fewer than {end:,}")
+        if time.monotonic() - start_s < PART_S:
+            range_bytes = min(2 * range_bytes, RANGE_BYTES)
         yield position, data, version
         position = end
     if version.tag and _stored_version(file) != version:
@@ -133,20 +159,68 @@ async def _get(file: RemotePath, start: int, tag: str) -> tuple[Any, bytes]:
         headers["Range"] = f"bytes={start}-"
         if tag:
             headers["If-Range"] = tag  # a server with another file sends all of that
+    limit_s = min(urls.SILENCE_S, file.timeout_s)
+    try:
+        async with asyncio.timeout(limit_s):  # aiohttp's limits begin anew with each byte
+            response = await _follow(file, headers)
+    except TimeoutError:  # fsspec would take away its text
+        raise ConnectionError(f"no answer within {limit_s:g} s") from None
+    try:
+        if response.status == 416:
+            return response, b""
+        response.raise_for_status()
+        encoding = response.headers.get("Content-Encoding", "identity")
+        if encoding != "identity":
+            raise _unfit(
+                file, f"the server sends it packed ({encoding[:40]}), which was not asked for"
+            )
+        # At once: when the connection breaks, aiohttp drops what nobody has taken yet.
+        return response, await _receive(response)
+    except BaseException:
+        response.close()
+        raise
+
+
+async def _follow(file: RemotePath, headers: dict[str, str]) -> Any:  # noqa: ANN401
+    """Return the response at the end of all redirections.
+
+    Each address gets only what ~/.netrc has for its own host, and never without encryption after a
+    server with it.
+    """
+    from yarl import URL
+
     session = await file.files.set_session()
-    response = await session.get(file.files.encode_url(file.url), headers=headers)
-    if response.status == 416:
-        return response, b""
-    response.raise_for_status()
-    # At once: when the connection breaks, aiohttp drops what nobody has taken yet.
-    return response, await _receive(response)
+    url = file.files.encode_url(file.url)
+    for _ in range(MOST_REDIRECTS + 1):
+        response = await session.get(url, headers=headers, allow_redirects=False)
+        place = response.headers.get("Location", "")
+        if response.status not in (301, 302, 303, 307, 308) or not place:
+            return response
+        response.close()
+        try:
+            target = url.join(URL(place))
+        except ValueError:
+            raise _unfit(file, "the server redirects to what is no address") from None
+        is_open = url.scheme == "https" and target.scheme != "https"
+        if is_open or target.scheme not in ("http", "https") or not target.host:
+            raise _unfit(file, f"the server redirects from {url.scheme} to {target.scheme[:40]}")
+        if target.origin() == url.origin() and target.user is None:
+            target = target.with_user(url.user).with_password(url.password)
+        url = target
+    raise _unfit(file, f"the server redirects more than {MOST_REDIRECTS} times")
+
+
+def _unfit(file: RemotePath, reason: str) -> StorageError:
+    return StorageError(f"cannot read {file.shown}: {reason}", "check the address and its server")
 
 
 async def _receive(response: Any) -> bytes:  # noqa: ANN401  # of aiohttp, imported on demand
-    data = bytearray()
+    data, end_s = bytearray(), time.monotonic() + PART_S
     try:
         while len(data) < PART_BYTES and (arrived := await response.content.readany()):
             data += arrived
+            if time.monotonic() > end_s:
+                break
     except BaseException:
         response.close()
         if not data:  # else the next call raises it again
@@ -161,8 +235,8 @@ def _extent(response: Any) -> tuple[int, Version]:  # noqa: ANN401
         pattern = r"bytes (?:(\d+)-\d+|\*)/(?:(\d+)|\*)"
         found = re.fullmatch(pattern, headers.get("Content-Range", ""))
         begin, size = found.groups() if found else (None, None)
-    else:  # of encoded bytes it would be another size
-        size = None if "Content-Encoding" in headers else headers.get("Content-Length")
+    else:
+        size = headers.get("Content-Length")
     tag = headers.get("ETag", "W/")
     if tag.startswith("W/"):  # a weak ETag does not promise equal bytes
         tag = headers.get("Last-Modified", "")

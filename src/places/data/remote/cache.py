@@ -9,16 +9,18 @@ import errno
 import fcntl
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from enum import Enum, auto
 from glob import glob
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from places.errors import StorageError
 from places.files import storage_error
 
+_NUM_RETRIES = 3
+_Result = TypeVar("_Result")
 _PART = re.compile(r"\.(\d+)\.part$")
 
 
@@ -66,11 +68,21 @@ class CacheFolder:
             touch(file)
             return file
         if is_there:
-            with self._exclusive(), suppress(FileNotFoundError):
-                if os.path.samestat(path.stat(), found):  # no whole one was put there meanwhile
-                    path.unlink()
+            self.discard(name, file)
         os.close(file)
         return None
+
+    def discard(self, name: str, file: int) -> None:
+        """Remove a damaged file; those that have it open keep it.
+
+        Args:
+            name: Its name.
+            file: A descriptor of it: a whole one that was put there meanwhile stays.
+        """
+        path = self.folder / name
+        with self._exclusive(), suppress(FileNotFoundError):
+            if os.path.samestat(path.stat(), os.fstat(file)):
+                path.unlink()
 
     @contextmanager
     def claimed(self, name: str, size_bytes: int) -> Iterator[int | Wait]:
@@ -92,7 +104,7 @@ class CacheFolder:
         except BaseException:
             with self._exclusive():
                 if os.fstat(file).st_size == 0:
-                    part.unlink()
+                    part.unlink(missing_ok=True)
             raise
         finally:
             os.close(file)
@@ -180,9 +192,17 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def touch(file: int) -> None:
-    """Note that a file of the cache was used just now."""
-    with suppress(PermissionError):  # another user's file
+    """Note that a file of the cache was used just now, if that can be noted."""
+    with suppress(OSError):  # another user's file, a disk that is read-only by now
         os.utime(file)
+
+
+def even_if_gone(work: Callable[[], _Result]) -> _Result:
+    """Do something in the cache, and again if its folder vanishes meanwhile: it is made anew."""
+    for _ in range(_NUM_RETRIES):
+        with suppress(FileNotFoundError):
+            return work()
+    return work()
 
 
 def cache_error(what: str, error: OSError) -> StorageError:
@@ -202,8 +222,9 @@ def _lock(file: int, kind: int) -> bool:
 
 
 def _is_locked(path: Path) -> bool:
-    with path.open("rb") as file:
+    with suppress(FileNotFoundError), path.open("rb") as file:
         return not _lock(file.fileno(), fcntl.LOCK_EX)
+    return False
 
 
 def _remove_unused(path: Path) -> bool:
@@ -214,4 +235,6 @@ def _remove_unused(path: Path) -> bool:
             path.unlink()
     except PermissionError:  # another user's file
         return False
+    except FileNotFoundError:  # somebody empties the cache by hand
+        return True
     return True

@@ -10,6 +10,8 @@ import logging
 import os
 import random
 import shutil
+import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
@@ -18,8 +20,18 @@ from io import BytesIO, FileIO
 from pathlib import Path
 from typing import BinaryIO
 
-from places.data.remote.answers import Part, ReplacedError, Version, ask, status_of
-from places.data.remote.urls import RemotePath, without_secrets
+from places.config.secrets import without_secrets
+from places.console import printable
+from places.data.remote.answers import (
+    Part,
+    ReplacedError,
+    Version,
+    ask,
+    check_length,
+    status_of,
+)
+from places.data.remote.patience import SLOWEST_BYTES_PER_S, Patience
+from places.data.remote.urls import RemotePath
 from places.errors import DataError, StorageError
 from places.files import storage_error
 
@@ -28,6 +40,7 @@ FIRST_WAIT_S = 1.0
 LONGEST_WAIT_S = 30.0
 
 _LOOK_S = 0.1  # how often a read looks whether it is still wanted
+_LONGEST_REASON = 160  # characters: servers choose their words
 _PASSING_STATUSES = {408, 425, 429}  # of those from 400 to 499; the others stay as they are
 _logger = logging.getLogger("places.data.remote.fetch")
 
@@ -40,6 +53,10 @@ class RefusedError(StorageError):
     """The server does not give a file to this user."""
 
 
+class TooSlowError(StorageError):
+    """A server takes too long to send a file, or does not answer at all; see `Patience`."""
+
+
 class StoppedError(StorageError):
     """A file was not fetched to its end, because nobody waits for it any more."""
 
@@ -49,6 +66,7 @@ def read_file(remote: RemotePath) -> bytes:
 
     Raises:
         MissingFileError: There is none.
+        DataError: It is longer than it may be.
         StorageError: It cannot be read.
     """
     memory = BytesIO()
@@ -82,8 +100,8 @@ def fetch_file(
     """
     part = path.with_name(f"{path.name}.part")
     record = part.with_name(f"{part.name}.json")  # to which version the partial file belongs
-    path.parent.mkdir(parents=True, exist_ok=True)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with _only_writer(part, record) as file:
             kept = Version()
             with suppress(OSError, ValueError, TypeError):
@@ -127,16 +145,19 @@ def complete(
 
     Raises:
         MissingFileError: There is no remote file.
-        DataError: It has not the size that it must have.
+        DataError: It has not the size that it must have, or does not end.
         StorageError: It cannot be read.
+        TooSlowError: It takes too long.
         StoppedError: `stop` was set.
     """
-    stop = stop or threading.Event()
+    stop, patience = stop or threading.Event(), Patience(remote.timeout_s)
     position = furthest = file.seek(0, os.SEEK_END)
-    answer, num_tries = None, 0
+    answer, num_tries, reason = None, 0, ""
     while True:
         answer = answer or ask(remote, position if is_verified or version.tag else 0, version)
-        read = _read_part(answer, stop)
+        read = _read_part(answer, stop, patience)
+        if read is None and patience.left_s <= 0 and not stop.is_set():
+            raise _too_slow(remote, patience, reason)
         if read is None:
             raise StoppedError(f"{remote.shown} was not fetched to its end")
         if error := read.exception():
@@ -148,10 +169,17 @@ def complete(
             reason = _reason(remote, error)
             _logger.warning("%s: try %d failed: %s", remote.shown, num_tries, reason)
             # Random, so that the processes of a job do not all come back at the same time.
-            stop.wait(random.uniform(0, min(FIRST_WAIT_S * 2 ** (num_tries - 1), LONGEST_WAIT_S)))
+            pause_s = random.uniform(0, min(FIRST_WAIT_S * 2 ** (num_tries - 1), LONGEST_WAIT_S))
+            stop.wait(min(pause_s, max(patience.left_s, 0)))
         elif part := read.result():
             position, data, version = part
+            try:
+                check_length(remote, version, position + len(data))
+            except DataError:
+                file.truncate(0)  # it is no beginning of what is wanted
+                raise
             position += _write(file, position, data)
+            patience.add(len(data))
             yield position, version
             if position > furthest:
                 num_tries, furthest = 0, position
@@ -168,14 +196,17 @@ def _write(file: BinaryIO | FileIO, position: int, data: bytes) -> int:
     return len(data)
 
 
-def _read_part(answer: Iterator[Part], stop: threading.Event) -> Future[Part | None] | None:
+def _read_part(
+    answer: Iterator[Part], stop: threading.Event, patience: Patience
+) -> Future[Part | None] | None:
     """Read in a thread of its own, which is left to itself once nobody waits any more.
 
     A server that does not answer holds a connection for a minute, and no library can be told in
     the meantime.
 
     Returns:
-        The next part, `None` at the end, or an error; nothing if `stop` was set.
+        The next part, `None` at the end, or an error; nothing if `stop` was set or the patience is
+        at its end.
     """
     done: Future[Part | None] = Future()
 
@@ -193,7 +224,19 @@ def _read_part(answer: Iterator[Part], stop: threading.Event) -> Future[Part | N
             if isinstance(error, RuntimeError) and "shutdown" in str(error):
                 break  # "cannot schedule new futures": this process is about to end
             return done
+        if patience.left_s <= 0:  # only now: what has arrived counts, also after a SIGSTOP
+            break
     return None
+
+
+def _too_slow(remote: RemotePath, patience: Patience, reason: str) -> TooSlowError:
+    arrived = f"{patience.num_bytes:,} bytes arrived in {patience.took_s:.0f} s"
+    return TooSlowError(
+        f"{remote.shown} takes too long: {arrived}{f', {reason}' if reason else ''}",
+        f"`timeout_s` {patience.timeout_s:g} lets a server be silent that long, or send "
+        f"{SLOWEST_BYTES_PER_S:,} bytes per second",
+        f"more patience:  `timeout_s` {5 * patience.timeout_s:g}      what has arrived is kept",
+    )
 
 
 def _failure(remote: RemotePath, error: BaseException, num_tries: int) -> BaseException | None:
@@ -212,6 +255,8 @@ def _failure(remote: RemotePath, error: BaseException, num_tries: int) -> BaseEx
             f"the answer:  {reason}",
             "check the address and the credentials; some stores refuse missing files like this",
         )
+    if advice := _advice(error):
+        return StorageError(f"cannot read {shown}: {reason}", advice)
     may_pass = status is None or not 400 <= status < 500 or status in _PASSING_STATUSES
     if may_pass and not isinstance(error, ImportError) and num_tries < NUM_TRIES:
         return None
@@ -222,11 +267,23 @@ def _failure(remote: RemotePath, error: BaseException, num_tries: int) -> BaseEx
     )
 
 
+def _advice(error: Exception) -> str:
+    """Return what to look at after an error that no other try will mend; else an empty string."""
+    if isinstance(error, ssl.SSLError):
+        return "check the address, this machine's clock and its certificates (SSL_CERT_FILE)"
+    reason = getattr(error, "os_error", None)  # of aiohttp
+    if isinstance(reason, socket.gaierror) and reason.errno == socket.EAI_NONAME:
+        return "no such host: check the address"
+    return ""
+
+
 def _reason(remote: RemotePath, error: BaseException) -> str:
-    """Return kind and text of an error without the secrets of the URL."""
+    """Return kind and text of an error, printable, short and without the secrets of the URL."""
     if isinstance(error, ReplacedError):
         return "the file was replaced while it was fetched"
-    text = without_secrets(str(error), remote.url)
+    text = printable(without_secrets(str(error), remote.url))
+    if len(text) > _LONGEST_REASON:
+        text = f"{text[:_LONGEST_REASON]}..."
     status = status_of(error)
     kind = type(error).__name__ + (f" {status}" if status and str(status) not in text else "")
     return f"{kind}: {text}" if text else kind

@@ -12,19 +12,36 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 
-from places.data.remote.cache import CacheFolder, Wait, cache_error, locked
+from places.config.secrets import without_credentials
+from places.data.remote.cache import CacheFolder, Wait, cache_error, even_if_gone, locked
+from places.data.remote.checks import CacheChecks, sha256_of
 from places.data.remote.download import MissingFileError, complete, read_file
-from places.data.remote.urls import RemotePath, open_url, without_credentials
-from places.data.shards.manifest import Manifest, Shard, index_path, load_manifest, manifest_path
+from places.data.remote.urls import TIMEOUT_S, RemotePath, open_url
+from places.data.shards.manifest import (
+    SAMPLE,
+    Manifest,
+    Shard,
+    index_path,
+    load_manifest,
+    manifest_path,
+)
 from places.errors import DataError
+from places.files import storage_error
 
+MOST_MANIFEST_BYTES = 2**26  # an index numbers 65,536 shards at most
+
+_INDEX_HEADER_BYTES = 2**12  # at most
 _logger = logging.getLogger("places.data.remote.fetch")
 
 
 def open_shard(
-    folder: CacheFolder, remote: RemotePath, shard: Shard, stop: threading.Event
+    folder: CacheFolder,
+    remote: RemotePath,
+    shard: Shard,
+    stop: threading.Event,
+    checks: CacheChecks,
 ) -> int | Wait:
     """Return a new read-only descriptor of a shard, fetched if need be, or why there is none yet.
 
@@ -33,27 +50,82 @@ def open_shard(
         remote: The folder with the shards.
         shard: The shard.
         stop: Set by another thread to end this early.
+        checks: What is known of the shards that are there already.
 
     Raises:
         DataError: It is missing or damaged.
         StorageError: It cannot be fetched or kept.
     """
     try:
-        file = folder.open(shard.name, shard.size_bytes)
-        if file is not None:
-            return file
-        with folder.claimed(shard.name, shard.size_bytes) as part:
-            if isinstance(part, Wait):
-                return part
-            _fetch(remote.file(shard.name, shard.size_bytes), shard.sha256, part, stop)
-        file = folder.open(shard.name, shard.size_bytes)
+        return even_if_gone(lambda: _open_shard(folder, remote, shard, stop, checks))
     except OSError as error:  # those of the network are DataErrors by now
         raise cache_error(f"cannot keep {shard.name} in {folder.folder}", error) from error
-    return Wait.BUSY if file is None else file
+
+
+def discard_if_damaged(
+    folder: CacheFolder, shard: Shard, file: int, stop: threading.Event, checks: CacheChecks
+) -> bool:
+    """Compare a shard in the cache with its SHA-256; remove it and tell so if that is wrong.
+
+    Args:
+        folder: Where it is kept.
+        shard: The shard.
+        file: A descriptor of what was there.
+        stop: Set by another thread to end this early.
+        checks: What is known of the shards that are there.
+
+    Raises:
+        StorageError: The cache damaged it again and again.
+    """
+    path = folder.folder / shard.name
+    if checks.is_whole(path, file, shard.sha256, stop):
+        return False
+    _logger.warning("%s was damaged in the cache: it is fetched again", path)
+    folder.discard(shard.name, file)
+    checks.note_renewal(path)
+    return True
+
+
+def _open_shard(
+    folder: CacheFolder,
+    remote: RemotePath,
+    shard: Shard,
+    stop: threading.Event,
+    checks: CacheChecks,
+) -> int | Wait:
+    path = folder.folder / shard.name
+    file = folder.open(shard.name, shard.size_bytes)
+    if file is not None and checks.is_due(path):
+        try:
+            with checks.alone(path) as is_mine:
+                is_damaged = is_mine and discard_if_damaged(folder, shard, file, stop, checks)
+        except BaseException:
+            os.close(file)
+            raise
+        if is_damaged or not is_mine:
+            os.close(file)
+            file = None
+        if not is_mine:
+            return Wait.BUSY
+    if file is not None:
+        return file
+    with folder.claimed(shard.name, shard.size_bytes) as part:
+        if isinstance(part, Wait):
+            return part
+        _fetch(remote.file(shard.name, shard.size_bytes), shard.sha256, part, stop)
+    file = folder.open(shard.name, shard.size_bytes)
+    if file is None:
+        return Wait.BUSY
+    checks.note_whole(path, file)
+    return file
 
 
 def fetch_manifest(
-    url: str, split: str, cache: Path, cache_size_bytes: int = sys.maxsize
+    url: str,
+    split: str,
+    cache: Path,
+    cache_size_bytes: int = sys.maxsize,
+    timeout_s: float = TIMEOUT_S,
 ) -> Manifest:
     """Read the manifest of a split behind a URL, and fetch its index.
 
@@ -64,6 +136,7 @@ def fetch_manifest(
         split: "train", "val" or "test".
         cache: The folder of the local cache. Each state of the data gets its own folder in it.
         cache_size_bytes: The most bytes of that folder; shards in it are removed to make room.
+        timeout_s: How long to be patient with each file, see `Patience`.
 
     Returns:
         The manifest; its root is the local folder.
@@ -73,16 +146,20 @@ def fetch_manifest(
         DataError: Manifest or index are missing or damaged.
         StorageError: They cannot be read, or there is no room for them.
     """
-    remote = open_url(url)
+    remote = open_url(url, timeout_s=timeout_s)
     manifest, data = _read_manifest(remote, split)
     # Without credentials: a new token is no new data.
     place = hashlib.sha256(without_credentials(url).encode()).hexdigest()[:16]
     manifest = replace(manifest, root=cache / f"{place}-{manifest.digest[:16]}")
     kept = CacheFolder(manifest.root, cache_size_bytes)
-    try:
+
+    def keep() -> None:
         with locked(manifest.root / "lock"):
             kept.keep(manifest_path(Path(), split).name, data)
             _fetch_index(remote, manifest, kept)
+
+    try:
+        even_if_gone(keep)
         for folder in cache.glob(f"{place}-*"):
             if folder != manifest.root and manifest_path(folder, split).exists():
                 with locked(folder / "lock"):  # processes that have the files open keep them
@@ -93,16 +170,17 @@ def fetch_manifest(
     return manifest
 
 
-def _fetch(remote: RemotePath, sha256: str, part: int, stop: threading.Event) -> None:
-    """Bring a partial file to the end of a shard; it is empty if the shard is wrong twice."""
+def _fetch(
+    remote: RemotePath, sha256: str, part: int, stop: threading.Event | None, kind: str = "file"
+) -> None:
+    """Bring a partial file to the end of a remote one; it is empty if that is wrong twice."""
     with open(part, "r+b", buffering=0, closefd=False) as file:
         for _ in range(2):
             start, start_s = file.seek(0, os.SEEK_END), time.monotonic()
             for _ in complete(remote, file, is_verified=True, stop=stop):
                 pass
             megabytes, took_s = (file.tell() - start) / 1e6, time.monotonic() - start_s
-            file.seek(0)
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+            found = sha256_of(part)
             if found == sha256:
                 os.fsync(part)
                 speed = f"{megabytes:.1f} MB in {took_s:.1f} s, {megabytes / took_s:.1f} MB/s"
@@ -110,12 +188,17 @@ def _fetch(remote: RemotePath, sha256: str, part: int, stop: threading.Event) ->
                 return
             _logger.warning("%s arrived damaged: SHA-256 %s", remote.shown, found)
             file.truncate(0)
-    raise _wrong_sum(remote, "file", "the shard and its manifest", sha256, found)
+    raise DataError(
+        f"{remote.shown} is not the {kind} that its manifest describes",
+        f"SHA-256 of its manifest:  {sha256}",
+        f"SHA-256 found:            {found}",
+        f"put the {kind} and its manifest there again, both of the same run of places pack",
+    )
 
 
 def _read_manifest(folder: RemotePath, split: str) -> tuple[Manifest, bytes]:
     name = manifest_path(Path(), split).name
-    remote = folder.file(name)
+    remote = folder.file(name, most_bytes=MOST_MANIFEST_BYTES)
     try:
         data = read_file(remote)
     except MissingFileError as error:
@@ -125,14 +208,16 @@ def _read_manifest(folder: RemotePath, split: str) -> tuple[Manifest, bytes]:
             f"looked for: {remote.shown}",
             f"make them:  places pack {archive} --root FOLDER, then copy FOLDER to {folder.shown}",
         ) from error
-    with TemporaryDirectory() as temporary:
-        path = Path(temporary) / name
-        path.write_bytes(data)
-        try:
+    try:
+        with TemporaryDirectory() as temporary:
+            path = Path(temporary) / name
+            path.write_bytes(data)
             manifest = load_manifest(temporary, split)
-        except DataError as error:
-            message = error.message.replace(str(path), remote.shown)
-            raise DataError(message, *error.hint) from error
+    except OSError as error:
+        raise storage_error(f"cannot write to {gettempdir()} (TMPDIR)", error) from error
+    except DataError as error:
+        message = error.message.replace(str(path), remote.shown)
+        raise DataError(message, *error.hint) from error
     for shard in manifest.shards:
         if Path(shard.name).name != shard.name:
             raise DataError(f"{remote.shown} names {shard.name!r}, which is no file name")
@@ -142,25 +227,14 @@ def _read_manifest(folder: RemotePath, split: str) -> tuple[Manifest, bytes]:
 def _fetch_index(remote: RemotePath, manifest: Manifest, kept: CacheFolder) -> None:
     path = index_path(manifest.root, manifest.split)
     if path.exists():
-        if _sha256(path.read_bytes()) == manifest.index_sha256:
-            return
+        with path.open("rb") as file:
+            if sha256_of(file.fileno()) == manifest.index_sha256:
+                return
         path.unlink()
-    file = remote.file(path.name)
-    data = read_file(file)
-    if _sha256(data) != manifest.index_sha256:
-        sums = manifest.index_sha256, _sha256(data)
-        raise _wrong_sum(file, "index", "index and manifest", *sums)
-    kept.keep(path.name, data)
-
-
-def _wrong_sum(file: RemotePath, kind: str, both: str, expected: str, found: str) -> DataError:
-    return DataError(
-        f"{file.shown} is not the {kind} that its manifest describes",
-        f"SHA-256 of its manifest:  {expected}",
-        f"SHA-256 found:            {found}",
-        f"put {both} there again, both of the same run of places pack",
-    )
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
+    most_bytes = manifest.num_samples * SAMPLE.itemsize + _INDEX_HEADER_BYTES
+    with kept.claimed(path.name, most_bytes) as part:
+        if part is Wait.FULL:
+            raise kept.full(path.name, most_bytes)
+        if isinstance(part, int):
+            wanted = remote.file(path.name, most_bytes=most_bytes)
+            _fetch(wanted, manifest.index_sha256, part, None, "index")

@@ -10,11 +10,12 @@ import os
 import threading
 import time
 
-from places.data.remote.cache import CacheFolder, Wait, touch
+from places.data.remote.cache import CacheFolder, Wait, cache_error, touch
+from places.data.remote.checks import CacheChecks
 from places.data.remote.download import StoppedError
-from places.data.remote.fetch import open_shard
+from places.data.remote.fetch import discard_if_damaged, open_shard
 from places.data.remote.shard_uses import ShardUses, longest_horizon, peak_bytes
-from places.data.remote.urls import open_url
+from places.data.remote.urls import TIMEOUT_S, open_url
 from places.data.shards.manifest import Manifest
 from places.errors import ConfigError, DataError
 
@@ -38,13 +39,22 @@ class RemoteShards:
         cache_size_bytes: The most bytes of the whole cache, over all splits and URLs.
         prefetch_share: Part of it that may be filled ahead of time; the rest is for other splits,
             which are read in between.
+        timeout_s: How long to be patient with each shard, see `Patience`.
+        checks: What is known of the shards in the cache; of another epoch, for instance.
     """
 
     def __init__(
-        self, url: str, manifest: Manifest, cache_size_bytes: int, prefetch_share: float = 1.0
+        self,
+        url: str,
+        manifest: Manifest,
+        cache_size_bytes: int,
+        prefetch_share: float = 1.0,
+        timeout_s: float = TIMEOUT_S,
+        checks: CacheChecks | None = None,
     ) -> None:
-        self._shards = manifest.shards
-        self._remote = open_url(url)
+        self._shards, self._paths = manifest.shards, manifest.shard_paths
+        self._remote = open_url(url, timeout_s=timeout_s)
+        self._checks = checks or CacheChecks()
         self._folder = CacheFolder(manifest.root, cache_size_bytes)
         self._prefetch_share = prefetch_share
         self._changed = threading.Condition()  # guards everything below
@@ -74,6 +84,31 @@ class RemoteShards:
             if stop.wait(_POLL_S):
                 raise StoppedError(f"{wanted.name} was closed before it was fetched")
         return file
+
+    def renew(self, shard: int, file: int) -> int | None:
+        """Find out whether the cache damaged a shard that holds something unreadable.
+
+        Args:
+            shard: The shard.
+            file: The descriptor that was read from.
+
+        Returns:
+            A new descriptor of the shard, fetched again, for the caller to close; `None` if it is
+            what its manifest describes, so that the server has it like this.
+
+        Raises:
+            DataError: It is missing on the server by now.
+            StorageError: It cannot be fetched, or the cache damages it each time.
+        """
+        wanted = self._shards[shard]
+        try:
+            if not discard_if_damaged(self._folder, wanted, file, self._stop, self._checks):
+                return None
+        except OSError as error:
+            raise cache_error(f"cannot check {self._paths[shard]}", error) from error
+        opened = self.open(shard)
+        self._hold(shard, os.dup(opened))
+        return opened
 
     def follow(self, uses: ShardUses, first_step: int) -> None:
         """Fetch the shards of one epoch ahead of time, in the background; replaces earlier ones.
@@ -133,12 +168,15 @@ class RemoteShards:
             if failed := self._failed.get(shard):
                 raise type(failed)(failed.message, *failed.hint)
         try:
-            return open_shard(self._folder, self._remote, self._shards[shard], stop)
+            return self._open_shard(shard, stop)
         except DataError as error:
             with self._changed:
                 if shard in self._steps and not isinstance(error, StoppedError):
                     self._failed[shard] = error  # later calls fail at once, not after as many tries
             raise
+
+    def _open_shard(self, shard: int, stop: threading.Event) -> int | Wait:
+        return open_shard(self._folder, self._remote, self._shards[shard], stop, self._checks)
 
     def _prefetch(self, stop: threading.Event) -> None:
         while not stop.is_set():
@@ -160,7 +198,7 @@ class RemoteShards:
                 self._hold(shard, file)
         for shard in self._wanted():
             try:
-                outcome = open_shard(self._folder, self._remote, self._shards[shard], stop)
+                outcome = self._open_shard(shard, stop)
             except StoppedError:
                 return False
             except DataError as error:
@@ -183,7 +221,7 @@ class RemoteShards:
                 shard
                 for shard in self._steps
                 if self._is_near(shard)
-                and shard not in self._held
+                and (shard not in self._held or self._checks.is_due(self._paths[shard]))
                 and self._set_aside.get(shard, 0.0) <= now
             ]
 
@@ -194,10 +232,13 @@ class RemoteShards:
     def _hold(self, shard: int, file: int) -> None:
         """Keep a shard in the cache while it is near."""
         with self._changed:
-            if self._is_near(shard) and shard not in self._held:
-                self._held[shard] = file
-            else:
+            if not self._is_near(shard):
                 os.close(file)
+                return
+            before = self._held.pop(shard, None)
+            self._held[shard] = file  # the newer one: the other may be that of a damaged file
+            if before is not None:
+                os.close(before)
 
     def _release(self) -> None:
         for shard in [shard for shard in self._held if not self._is_near(shard)]:
@@ -206,7 +247,11 @@ class RemoteShards:
 
     def _horizon_of(self, uses: ShardUses) -> int:
         sizes_bytes = [shard.size_bytes for shard in self._shards]
-        kept_bytes, limit_bytes = self._folder.kept_bytes(), self._folder.limit_bytes
+        limit_bytes = self._folder.limit_bytes
+        try:
+            kept_bytes = self._folder.kept_bytes()
+        except OSError as error:
+            raise cache_error(f"cannot use the cache {self._folder.cache}", error) from error
         usable_bytes = int(limit_bytes * self._prefetch_share) - kept_bytes
         horizon = longest_horizon(uses, sizes_bytes, usable_bytes, SHORTEST_HORIZON)
         if horizon is None:

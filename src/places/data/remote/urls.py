@@ -1,13 +1,18 @@
 """Folders behind URLs, read through fsspec; what is shown of a URL holds no credentials."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import urlsplit, urlunsplit
 
+from places.config.ranges import check_range
+from places.config.secrets import without_credentials, without_secrets
 from places.errors import ConfigError
 
 SILENCE_S = 60.0  # after which a server that sends nothing is asked again
+TIMEOUT_S = 120.0  # see `patience.Patience`
+TIMEOUT_RANGE_S = 1.0, 1e6
+MOST_BYTES = 2**34  # of a file whose size nothing tells
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(://|::)|pipe:")
 
@@ -24,31 +29,37 @@ class RemotePath:
     url: str  # with credentials and query if it needs them
     files: Any  # the fsspec file system that reads it
     size_bytes: int | None = None  # that the file must have, if known
+    most_bytes: int | None = None  # that it may have
+    timeout_s: float = TIMEOUT_S  # see `patience.Patience`
 
     @property
     def shown(self) -> str:
         """Its URL without credentials and query."""
         return without_credentials(self.url)
 
-    def file(self, name: str, size_bytes: int | None = None) -> "RemotePath":
+    def file(
+        self, name: str, size_bytes: int | None = None, most_bytes: int | None = None
+    ) -> "RemotePath":
         """Return a file in this folder; the query of an https URL stays at the end."""
         url = f"{self.url.rstrip('/')}/{name}"
         if is_http(self.url):
             parts = urlsplit(self.url)
             url = urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{name}"))
-        return RemotePath(url, self.files, size_bytes)
+        return replace(self, url=url, size_bytes=size_bytes, most_bytes=most_bytes)
 
 
-def open_url(url: str, option: str = "`root`") -> RemotePath:
+def open_url(url: str, option: str = "`root`", timeout_s: float = TIMEOUT_S) -> RemotePath:
     """Prepare to read what is behind a URL; asks for nothing yet.
 
     Args:
         url: The URL.
         option: Where it was given.
+        timeout_s: How long to be patient with each of its files, see `Patience`.
 
     Raises:
-        ConfigError: No such URL can be read, or a package is missing for it.
+        ConfigError: No such URL can be read, a package is missing for it, or `timeout_s` is no time.
     """
+    check_range("`timeout_s`", timeout_s, *TIMEOUT_RANGE_S)
     outside_brackets = re.sub(r"\[[^]]*\]", "", url)  # in brackets: an IPv6 address
     if re.match(r"[^:]*://", url) is None or "::" in outside_brackets:
         raise ConfigError(
@@ -70,37 +81,12 @@ def open_url(url: str, option: str = "`root`") -> RemotePath:
     except ValueError as error:
         reason = without_secrets(str(error), url)
         raise ConfigError(f"{option} {shown} cannot be read: {reason}") from error
-    return RemotePath(url, files)
-
-
-def without_credentials(url: str) -> str:
-    """Return a URL without user, password, query and fragment."""
-    scheme, separator, rest = url.partition("://")
-    if not separator:
-        return url
-    host, slash, path = rest.partition("/")
-    path = re.split(r"[?#]", path)[0] if is_http(url) else path
-    return f"{scheme}://{host.rpartition('@')[2].partition('?')[0]}{slash}{path}".rstrip("/")
-
-
-def without_secrets(text: str, url: str) -> str:
-    """Return a text, such as that of an error, without credentials and queries of URLs.
-
-    Args:
-        text: The text.
-        url: The URL that was asked; its password and query are removed wherever they are.
-    """
-    parts = urlsplit(url)
-    for secret in (parts.query if is_http(url) else "", parts.password):
-        for spelling in {secret, unquote(secret)} if secret else ():
-            text = text.replace(spelling, "***")
-    text = re.sub(r"(\w://)[^/\s@]*@", r"\1", text)
-    return re.sub(r"(\w://[^\s?'\"]*)\?[^\s'\")]*", r"\1", text)
+    return RemotePath(url, files, timeout_s=timeout_s)
 
 
 def is_http(url: str) -> bool:
     """Tell whether a URL is one of HTTP, which may have a query."""
-    return url.startswith(("http://", "https://"))
+    return url.lower().startswith(("http://", "https://"))
 
 
 def _options(url: str) -> dict[str, Any]:
@@ -112,4 +98,7 @@ def _options(url: str) -> dict[str, Any]:
     # By default aiohttp ends each answer after 5 minutes, however well it flows, and waits as long
     # for one that does not.
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=SILENCE_S)
-    return {"client_kwargs": {"timeout": timeout, "trust_env": True}}
+    # The environment tells proxies, ~/.netrc users and passwords. Nothing is unpacked: a small answer
+    # could fill the memory.
+    kwargs = {"timeout": timeout, "trust_env": True, "auto_decompress": False}
+    return {"client_kwargs": kwargs}

@@ -4,14 +4,17 @@ import os
 import resource
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from places.config.ranges import check_range
+from places.config.secrets import without_credentials
+from places.data.remote.checks import CacheChecks
 from places.data.remote.fetch import fetch_manifest
 from places.data.remote.prefetch import RemoteShards
 from places.data.remote.shard_uses import shard_uses
-from places.data.remote.urls import is_url
-from places.data.shards.manifest import Manifest, load_index, load_manifest
+from places.data.remote.urls import TIMEOUT_RANGE_S, TIMEOUT_S, is_url
+from places.data.shards.manifest import Manifest, index_path, load_index, load_manifest
 from places.data.shards.tar_headers import BLOCK_BYTES, read_key, read_size_bytes
 from places.data.streaming.bad_samples import BadSamples
 from places.data.streaming.jpeg import Pixels
@@ -48,7 +51,9 @@ class SplitSamples:
         self._remote = remote
         self._last_steps: dict[int, int] = {}
         self._files: dict[int, int] = {}
+        self._replaced: list[int] = []  # descriptors that others may still read from
         self._lock = threading.Lock()
+        self._check = threading.Lock()  # one thread at a time looks whether the cache is damaged
         _allow_open_files(len(self._paths) * (2 if remote else 1))  # the cache holds them too
 
     def entries(self, samples: Ids) -> list[Entry]:
@@ -104,10 +109,17 @@ class SplitSamples:
         """
         key, label = "", entry[-1]
         try:
-            key, jpeg = self.read(entry)
+            try:
+                key, jpeg = self.read(entry)
+                decode(jpeg)
+            except StorageError:
+                raise
+            except DataError:
+                if not self._is_whole_by_now(entry[2]):
+                    raise
+                key = self._read_again(entry, decode)
             if needs_label and label < 0:
                 raise DataError(f"{key} has no label")
-            decode(jpeg)
         except StorageError:
             raise
         except DataError as error:
@@ -152,11 +164,43 @@ class SplitSamples:
     def close(self) -> None:
         """Close the shards that were opened; reading opens them again."""
         with self._lock:
-            for file in self._files.values():
+            for file in (*self._files.values(), *self._replaced):
                 os.close(file)
             self._files.clear()
+            self._replaced.clear()
         if self._remote:
             self._remote.close()
+
+    def _is_whole_by_now(self, shard: int) -> bool:
+        """Let a shard of the cache that is damaged be fetched again.
+
+        Returns:
+            Whether the shard that is read from now on has its SHA-256; nothing can be done about
+            local ones, and about those that could not be opened.
+        """
+        with self._check:
+            file = self._files.get(shard)
+            if self._remote is None or file is None:
+                return False
+            renewed = self._remote.renew(shard, file)
+            if renewed is not None:
+                with self._lock:
+                    self._files[shard] = renewed
+                    self._replaced.append(file)
+            return True
+
+    def _read_again(self, entry: Entry, decode: Callable[[bytes], None]) -> str:
+        """Read a sample of a shard that is whole, and return its key."""
+        try:
+            key, jpeg = self.read(entry)
+            decode(jpeg)
+        except StorageError:
+            raise
+        except DataError as error:
+            raise DataError(
+                error.message, "its shard has the SHA-256 of the manifest: it was packed like this"
+            ) from error
+        return key
 
     def _file(self, shard: int) -> int:
         file = self._files.get(shard)
@@ -193,6 +237,12 @@ class Cache:
 
     folder: Path = Path("data/cache")
     size_gb: float = 50.0
+    timeout_s: float = TIMEOUT_S
+    checks: CacheChecks = field(default_factory=CacheChecks)  # of one run
+
+    def __post_init__(self) -> None:
+        """Refuse a time in which nothing can arrive, or without an end."""
+        check_range("`timeout_s`", self.timeout_s, *TIMEOUT_RANGE_S)
 
 
 def open_samples(
@@ -216,12 +266,17 @@ def open_samples(
     """
     if not is_url(str(root)):
         return SplitSamples(manifest or load_manifest(root, split), bad_samples)
-    cache = cache or Cache()
-    size_bytes = int(cache.size_gb * 1e9)
-    manifest = manifest or fetch_manifest(str(root), split, cache.folder, size_bytes)
+    cache, url = cache or Cache(), str(root)
+    size_bytes, timeout_s = int(cache.size_gb * 1e9), cache.timeout_s
+    if manifest is None or not index_path(manifest.root, split).exists():
+        found = fetch_manifest(url, split, cache.folder, size_bytes, timeout_s)
+        if manifest not in (None, found):
+            raise DataError(f"the data at {without_credentials(url)} were replaced", "start again")
+        manifest = found
     # Training keeps fetching ahead while a validation runs, which needs room as well.
     share = _TRAIN_SHARE if split == "train" else 1.0
-    return SplitSamples(manifest, bad_samples, RemoteShards(str(root), manifest, size_bytes, share))
+    remote = RemoteShards(url, manifest, size_bytes, share, timeout_s, cache.checks)
+    return SplitSamples(manifest, bad_samples, remote)
 
 
 def _allow_open_files(num_files: int) -> None:
