@@ -1,4 +1,4 @@
-"""Whatever a server does, a transfer ends: in time, within its size, with a name for what it was."""
+"""Whatever a server does, a transfer ends: in time, within its size, and it is said why."""
 
 import gzip
 import socket
@@ -107,11 +107,23 @@ def test_the_time_of_a_transfer_grows_with_its_size(monkeypatch: pytest.MonkeyPa
     for _ in range(100):
         now += 9.0
         assert waiting.left_s > 0
-        waiting.add(9 * patience.SLOWEST_BYTES_PER_S)
-    waiting.add(10**12)
+        waiting.add(9 * patience.SLOWEST_BYTES_PER_S, 10**12)
+    waiting.add(10**12, 10**12)
     assert waiting.left_s == 10  # what came quickly is no credit for a silence of hours
     now += 10.0
     assert waiting.left_s <= 0
+
+
+def test_a_file_that_comes_again_and_again_from_the_start_brings_no_more_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    waiting, size_bytes = patience.Patience(10), 5 * patience.SLOWEST_BYTES_PER_S
+    while waiting.left_s > 0:
+        now += 1.0
+        waiting.add(size_bytes, size_bytes)
+    assert now == 15
 
 
 def test_slow_servers_end_a_command_with_status_2(
@@ -129,7 +141,14 @@ def test_slow_servers_end_a_command_with_status_2(
         words = ["download", "val_256.tar", "--base_url", server.url, "--timeout_s", "1"]
         assert main(words) == 1
         assert "  more patience:  --timeout_s 5" in capsys.readouterr().err
-        predict = ["--data", "ImageFiles", "--ckpt_path", f"{server.url}/a.ckpt"]
+        predict = [
+            "--data",
+            "ImageFiles",
+            "--data.images",
+            tmp_path,
+            "--ckpt_path",
+            f"{server.url}/a.ckpt",
+        ]
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(places.checkpoints.download, "TIMEOUT_S", 1.0)
             assert run("predict", *predict) == 2

@@ -67,6 +67,11 @@ def ask(file: RemotePath, start: int, kept: Version) -> Iterator[Part]:
         yield from answer
 
 
+def most_bytes(file: RemotePath, version: Version) -> int:
+    """Return how long a file may be."""
+    return file.size_bytes or file.most_bytes or version.size_bytes or urls.MOST_BYTES
+
+
 def check_length(file: RemotePath, version: Version, num_bytes: int) -> None:
     """Refuse a file that is longer than it may be.
 
@@ -75,10 +80,9 @@ def check_length(file: RemotePath, version: Version, num_bytes: int) -> None:
     """
     if file.size_bytes is not None and num_bytes > file.size_bytes:
         raise _wrong_size(file, f"more than {file.size_bytes:,}")
-    most_bytes = file.most_bytes or version.size_bytes or urls.MOST_BYTES
-    if num_bytes > most_bytes:
+    if num_bytes > most_bytes(file, version):
         raise DataError(
-            f"{file.shown} does not end after {most_bytes:,} bytes",
+            f"{file.shown} does not end after {most_bytes(file, version):,} bytes",
             "no such file is that long: check what the server sends under this address",
         )
 

@@ -39,7 +39,7 @@ class CacheChecks:
 
     @contextmanager
     def alone(self, path: Path) -> Iterator[bool]:
-        """Tell whether no other thread of this process compares the shard now; then this one may."""
+        """Tell whether this thread may compare a shard: no other of this process does."""
         with self._lock:
             is_first = path not in self._being_checked
             self._being_checked.add(path)

@@ -28,6 +28,7 @@ from places.data.remote.answers import (
     Version,
     ask,
     check_length,
+    most_bytes,
     status_of,
 )
 from places.data.remote.patience import SLOWEST_BYTES_PER_S, Patience
@@ -155,11 +156,7 @@ def complete(
     answer, num_tries, reason = None, 0, ""
     while True:
         answer = answer or ask(remote, position if is_verified or version.tag else 0, version)
-        read = _read_part(answer, stop, patience)
-        if read is None and patience.left_s <= 0 and not stop.is_set():
-            raise _too_slow(remote, patience, reason)
-        if read is None:
-            raise StoppedError(f"{remote.shown} was not fetched to its end")
+        read = _read_part(remote, answer, stop, patience, reason)
         if error := read.exception():
             answer, num_tries = None, num_tries + 1
             if isinstance(error, ReplacedError):
@@ -173,13 +170,8 @@ def complete(
             stop.wait(min(pause_s, max(patience.left_s, 0)))
         elif part := read.result():
             position, data, version = part
-            try:
-                check_length(remote, version, position + len(data))
-            except DataError:
-                file.truncate(0)  # it is no beginning of what is wanted
-                raise
-            position += _write(file, position, data)
-            patience.add(len(data))
+            position += _write(remote, file, version, position, data)
+            patience.add(len(data), most_bytes(remote, version))
             yield position, version
             if position > furthest:
                 num_tries, furthest = 0, position
@@ -187,7 +179,14 @@ def complete(
             return
 
 
-def _write(file: BinaryIO | FileIO, position: int, data: bytes) -> int:
+def _write(
+    remote: RemotePath, file: BinaryIO | FileIO, version: Version, position: int, data: bytes
+) -> int:
+    try:
+        check_length(remote, version, position + len(data))
+    except DataError:
+        file.truncate(0)  # it is no beginning of what is wanted
+        raise
     if not data:
         file.truncate(file.seek(position))
     left = memoryview(data)
@@ -197,16 +196,23 @@ def _write(file: BinaryIO | FileIO, position: int, data: bytes) -> int:
 
 
 def _read_part(
-    answer: Iterator[Part], stop: threading.Event, patience: Patience
-) -> Future[Part | None] | None:
+    remote: RemotePath,
+    answer: Iterator[Part],
+    stop: threading.Event,
+    patience: Patience,
+    reason: str,
+) -> Future[Part | None]:
     """Read in a thread of its own, which is left to itself once nobody waits any more.
 
     A server that does not answer holds a connection for a minute, and no library can be told in
     the meantime.
 
     Returns:
-        The next part, `None` at the end, or an error; nothing if `stop` was set or the patience is
-        at its end.
+        The next part, `None` at the end, or an error.
+
+    Raises:
+        TooSlowError: The patience is at its end; the reason for the last failure is told with it.
+        StoppedError: `stop` was set, or this process ends.
     """
     done: Future[Part | None] = Future()
 
@@ -225,8 +231,8 @@ def _read_part(
                 break  # "cannot schedule new futures": this process is about to end
             return done
         if patience.left_s <= 0:  # only now: what has arrived counts, also after a SIGSTOP
-            break
-    return None
+            raise _too_slow(remote, patience, reason)
+    raise StoppedError(f"{remote.shown} was not fetched to its end")
 
 
 def _too_slow(remote: RemotePath, patience: Patience, reason: str) -> TooSlowError:

@@ -22,10 +22,11 @@ class Patience:
         self._start_s = time.monotonic()
         self._end_s = self._start_s + timeout_s
 
-    def add(self, num_bytes: int) -> None:
-        """Note that bytes have arrived which were not there before."""
+    def add(self, num_bytes: int, size_bytes: int) -> None:
+        """Note that some bytes have arrived, perhaps not for the first time, of a file."""
         self.num_bytes += num_bytes
-        longest_s = time.monotonic() + self.timeout_s
+        longest_s = self._start_s + size_bytes / SLOWEST_BYTES_PER_S  # for the whole file
+        longest_s = min(longest_s, time.monotonic()) + self.timeout_s
         self._end_s = min(self._end_s + num_bytes / SLOWEST_BYTES_PER_S, longest_s)
 
     @property

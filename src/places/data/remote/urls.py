@@ -57,7 +57,7 @@ def open_url(url: str, option: str = "`root`", timeout_s: float = TIMEOUT_S) -> 
         timeout_s: How long to be patient with each of its files, see `Patience`.
 
     Raises:
-        ConfigError: No such URL can be read, a package is missing for it, or `timeout_s` is no time.
+        ConfigError: No such URL can be read, or a package is missing for it.
     """
     check_range("`timeout_s`", timeout_s, *TIMEOUT_RANGE_S)
     outside_brackets = re.sub(r"\[[^]]*\]", "", url)  # in brackets: an IPv6 address
@@ -98,7 +98,7 @@ def _options(url: str) -> dict[str, Any]:
     # By default aiohttp ends each answer after 5 minutes, however well it flows, and waits as long
     # for one that does not.
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=SILENCE_S)
-    # The environment tells proxies, ~/.netrc users and passwords. Nothing is unpacked: a small answer
-    # could fill the memory.
+    # The environment tells proxies, ~/.netrc tells users and passwords. Nothing is unpacked: a
+    # small answer could fill the memory.
     kwargs = {"timeout": timeout, "trust_env": True, "auto_decompress": False}
     return {"client_kwargs": kwargs}

@@ -51,7 +51,7 @@ class SplitSamples:
         self._remote = remote
         self._last_steps: dict[int, int] = {}
         self._files: dict[int, int] = {}
-        self._replaced: list[int] = []  # descriptors that others may still read from
+        self._old_files: list[int] = []  # descriptors that others may still read from
         self._lock = threading.Lock()
         self._check = threading.Lock()  # one thread at a time looks whether the cache is damaged
         _allow_open_files(len(self._paths) * (2 if remote else 1))  # the cache holds them too
@@ -164,10 +164,10 @@ class SplitSamples:
     def close(self) -> None:
         """Close the shards that were opened; reading opens them again."""
         with self._lock:
-            for file in (*self._files.values(), *self._replaced):
+            for file in (*self._files.values(), *self._old_files):
                 os.close(file)
             self._files.clear()
-            self._replaced.clear()
+            self._old_files.clear()
         if self._remote:
             self._remote.close()
 
@@ -186,7 +186,7 @@ class SplitSamples:
             if renewed is not None:
                 with self._lock:
                     self._files[shard] = renewed
-                    self._replaced.append(file)
+                    self._old_files.append(file)
             return True
 
     def _read_again(self, entry: Entry, decode: Callable[[bytes], None]) -> str:
