@@ -1,6 +1,5 @@
 """`places config`: resolved recipes, shown or compared."""
 
-import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,12 +11,10 @@ from rich.table import Table
 
 from places.config.compare import ABSENT, compare
 from places.config.recipes import as_typed
+from places.config.secrets import MASK, masked
 from places.errors import ConfigError
 
 Stage = Literal["fit", "validate", "test", "predict"]
-
-_MASK = "********"
-_SECRET = re.compile(r"api_key|token|password|secret", re.IGNORECASE)
 
 
 def show(recipe: Path, stage: Stage = "fit") -> int:
@@ -27,7 +24,7 @@ def show(recipe: Path, stage: Stage = "fit") -> int:
         recipe: A recipe; several layers are joined by +, as in base.yaml+overlay.yaml.
         stage: The stage to resolve it for.
     """
-    config = _masked(_resolve_recipe(str(recipe), stage))
+    config = masked(_resolve_recipe(str(recipe), stage))
     sys.stdout.write(yaml.safe_dump(config, sort_keys=False))
     return 0
 
@@ -77,21 +74,8 @@ def change_table(changes: Mapping[str, tuple[Any, Any]], before: str, after: str
 def _text(key: str, value: object) -> str:
     if value is ABSENT:
         return "-"
-    if _is_secret(key, value):
-        return _MASK
+    value = masked(value, key.split("."))
+    if value == MASK:  # YAML would quote it
+        return MASK
     text = yaml.safe_dump(value, default_flow_style=True, width=1000)
     return text.removesuffix("\n").removesuffix("\n...")
-
-
-def _masked(config: Mapping[str, Any]) -> dict[str, Any]:
-    masked = dict(config)
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            masked[key] = _masked(value)
-        elif _is_secret(key, value):
-            masked[key] = _MASK
-    return masked
-
-
-def _is_secret(key: str, value: object) -> bool:
-    return value is not None and _SECRET.search(key) is not None

@@ -27,6 +27,7 @@ from places.checkpoints.contents import (
     describe_changes,
     read_checkpoint,
 )
+from places.checkpoints.download import without_signature
 from places.checkpoints.runs import RUNS, claim_run_folder, remove_unused
 from places.cli.error_messages import Refused, mistake_behind, mistake_in_building
 from places.cli.main import STAGES
@@ -34,7 +35,12 @@ from places.cli.stage_parser import PlacesParser, option_names, without_model
 from places.cli.trainer_parts import run_callbacks, run_loggers, run_plugins, with_bar
 from places.config.ranges import check_range
 from places.config.recipes import find_recipes
-from places.config.secrets import without_credentials
+from places.config.secrets import (
+    masked,
+    refuse_secrets,
+    refuse_typed_secrets,
+    without_credentials,
+)
 from places.console import say
 from places.data.image_files import ImageFiles
 from places.data.places365 import Places365
@@ -80,6 +86,7 @@ class PlacesCLI(LightningCLI):
 
     def __init__(self, words: Sequence[str]) -> None:
         self._recipes, args = find_recipes(words)
+        refuse_typed_secrets(args, self._recipes)
         self._folder: Path | None = None
         self._stage_parsers: dict[str, LightningArgumentParser] = {}
         try:
@@ -148,12 +155,14 @@ class PlacesCLI(LightningCLI):
             if stage == "fit" and record["version"] < FORMAT_VERSION:
                 say("an older version wrote this checkpoint: dropout draws other numbers from here")
             data_class = self.config[stage].data.class_path
-            defaults = defaults_from(record["config"], data_class, stage)
+            defaults = masked(defaults_from(record["config"], data_class, stage))
             self._stage_parsers[stage].set_defaults(defaults)
         self.config = self._parse(parser, words)
         if checkpoint is not None:
             text = self._stage_parsers[stage].dump(self.config[stage], skip_unset=False)
-            changes = changed_settings(defaults, yaml.safe_load(text))
+            config = yaml.safe_load(text)
+            refuse_secrets(config, f"the config in {checkpoint}")
+            changes = changed_settings(defaults, config)
             if stage == "fit":
                 check_optimizer(changes)
             if changes:
@@ -223,7 +232,7 @@ def run_stage(words: Sequence[str]) -> None:
     torch.set_float32_matmul_precision("high")
     try:
         with end_at_once():
-            PlacesCLI(words)
+            PlacesCLI(without_signature(words))
     except Exception as error:
         mistake = mistake_behind(error) or error
         if isinstance(mistake, PlacesError):

@@ -6,25 +6,28 @@ This is the one place that tells.
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
+
+import yaml
 
 from places.errors import ConfigError
 
 MASK = "********"
 
-# At the end of a key: `hf_token` is one, `token_pooling` and `password_file` are none.
+# `hf_token` is one, `token_pooling` and `special_tokens` are none: those only at the end of a key.
 _KEY = re.compile(
-    r"((api|access|account|private|secret|shared|signing|encryption|subscription)[_-]?key"
-    r"|access[_-]?key[_-]?id|token|password|passwd|passphrase|pwd|secret|credential|bearer"
-    r"|authorization|auth|cookie|signature|connection[_-]?string)s?$",
+    r"(api|access|account|private|secret|shared|signing|encryption|subscription)[_-]?key"
+    r"|password|passwd|passphrase|secret|credential|connection[_-]?string"
+    r"|(token|pwd|bearer|authorization|auth|cookie|signature)$",
     re.IGNORECASE,
 )
-_PLURAL_TOKENS = re.compile(r"tokens$", re.IGNORECASE)  # `special_tokens` are words of a language
+_PLACE = re.compile(r"[_-](file|path|folder|dir|env|var|variable|name)$", re.IGNORECASE)
 # User and password, or for HTTP anything before an @: there a token may stand alone. The last form
 # has a slash or a question mark in the password: no server takes it, but it is one all the same.
 _LOGIN = re.compile(
-    r"\w://[^/?#\s@]*:[^/?#\s@]*@|(?i:https?)://[^/?#\s@]+@|\w://[^/?#\s]*:(?!\d*([/?#]|$))\S*@"
+    r"\w://[^/?#\s@]*:[^/?#\s@]*@|(?i:https?)://[^/?#\s@]+@|\w://[^/?#\s]*:(?!\d+([/?#]|$))\S*@"
 )
 _QUERY = re.compile(r"\w://[^\s?#]*[?#]\S")
 _VARIABLES = {
@@ -56,8 +59,23 @@ def refuse_secrets(config: Mapping[str, Any], place: str) -> None:
             raise ConfigError(
                 f"{name} has {what} in its URL, which would be saved with the run",
                 f"given in:  {place}",
-                *_instead(value, is_data=key[0] == "data"),
+                *_instead(value, key[0]),
             )
+
+
+def refuse_typed_secrets(words: Sequence[str], recipes: Sequence[Path]) -> None:
+    """Refuse a command line that holds a secret, or whose recipes do, before anything reads it.
+
+    Raises:
+        ConfigError: See `refuse_secrets`.
+    """
+    key = ""
+    for word in words:
+        if word.startswith("--"):
+            key, _, word = word[2:].partition("=")
+        refuse_secrets({key.rstrip("+") or "a word": _parsed(word)}, "the command line")
+    for path in recipes:
+        refuse_secrets({"": _parsed(path.read_text(encoding="utf-8"))}, str(path))
 
 
 def is_secret(key: str | Sequence[str], value: object) -> bool:
@@ -67,7 +85,7 @@ def is_secret(key: str | Sequence[str], value: object) -> bool:
         return False
     if parts[-1] == "class_path":
         return False
-    names = [part for part in parts if _KEY.search(part) and not _PLURAL_TOKENS.search(part)]
+    names = [part for part in parts if _KEY.search(part) and not _PLACE.search(part)]
     # A number may be a password, but hardly a token.
     return any(isinstance(value, str) or not name.lower().endswith("token") for name in names)
 
@@ -101,14 +119,22 @@ def without_secrets(text: str, url: str) -> str:
 
     Args:
         text: The text.
-        url: The URL that was asked; its password and query are removed wherever they are.
+        url: The URL that was asked; what is secret in it is removed wherever it is.
     """
     parts = urlsplit(url)
-    for secret in (parts.query, parts.fragment, parts.password):
-        for spelling in {secret, unquote(secret)} if secret else ():
+    values = [pair.partition("=")[2] for pair in parts.query.split("&")]
+    for secret in (parts.query, parts.fragment, parts.password or parts.username, *values):
+        for spelling in {secret, unquote(secret)} if secret and len(secret) > 3 else ():
             text = text.replace(spelling, "***")
     text = re.sub(r"(\w://)[^/\s@]*@", r"\1", text)
     return re.sub(r"(\w://[^\s?#'\"]*)[?#][^\s'\")]*", r"\1", text)
+
+
+def _parsed(text: str) -> object:
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError):  # the parser will say what is wrong with it
+        return text
 
 
 def _leaves(
@@ -128,7 +154,7 @@ def _leaves(
 
 def _has_password(authority: str) -> bool:
     """Tell whether a colon stands before something else than a port or a part of IPv6."""
-    return re.search(r":(?!\d*$)", authority.rpartition("]")[2]) is not None
+    return re.search(r":(?!\d+$)", authority.rpartition("]")[2]) is not None
 
 
 def _secret_part(text: str) -> str:
@@ -138,10 +164,12 @@ def _secret_part(text: str) -> str:
     return "a query or fragment" if _QUERY.search(text) else ""
 
 
-def _instead(text: str, *, is_data: bool) -> list[str]:
+def _instead(text: str, key: str) -> list[str]:
     """Return what to do instead of writing credentials into a URL."""
     scheme, _, host = without_credentials(text).partition("://")
-    if not is_data:
+    if key == "ckpt_path":
+        return ["give it as a flag, of which nothing secret is saved:  --ckpt_path URL"]
+    if key != "data":
         return ["give it in the environment or the configuration of the library that reads it"]
     if scheme.lower() in ("http", "https"):
         line = f"machine {re.split('[:/]', host)[0]} login USER password PASSWORD"
