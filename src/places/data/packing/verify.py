@@ -17,6 +17,7 @@ from places.categories import load_categories
 from places.console import first_few, progress
 from places.data.packing.indexing import index_shards
 from places.data.packing.listing import tuples_of
+from places.data.packing.verify_cache import is_cache, verify_cache
 from places.data.shards.manifest import (
     NO_LABEL,
     SAMPLE,
@@ -58,7 +59,8 @@ def verify(
     too. Prints a line for each split, and names what is bad.
 
     Args:
-        root: The folder with the shards.
+        root: The folder with the shards; or a cache of shards from URLs, whose manifests tell what
+            the shards in it must be.
         split: The split to check; null checks all.
         decode: Decode every picture; what a decoder only warns about counts as damage.
         index: First write the manifest and index of splits that have none, for WebDataset shards
@@ -71,6 +73,8 @@ def verify(
         DataError: There is no manifest.
     """
     splits: tuple[Split, ...] = get_args(Split)
+    if is_cache(root):
+        return verify_cache(root, [split] if split else list(splits))
     packed = [name for name in splits if manifest_path(root, name).exists()]
     found = [name for name in splits if name in packed or any(root.glob(f"{name}-*.tar"))]
     if not (split or packed or (index and found)):

@@ -28,7 +28,8 @@ class CacheChecks:
     def __init__(self, *, before_use: bool = False) -> None:
         self._before_use = before_use
         self._lock = threading.Lock()
-        self._whole: dict[Path, tuple[int, int]] = {}  # each as it was when it was compared
+        # Each as it was when it was compared; nothing for one that was compared as it arrived.
+        self._whole: dict[Path, tuple[int, int] | None] = {}
         self._being_checked: set[Path] = set()
         self._num_renewals: dict[Path, int] = {}
 
@@ -65,13 +66,14 @@ class CacheChecks:
                 return True
         if sha256_of(file, stop) != sha256:
             return False
-        self.note_whole(path, file)
+        with self._lock:
+            self._whole[path] = state
         return True
 
-    def note_whole(self, path: Path, file: int) -> None:
-        """Note that a shard has its SHA-256."""
+    def note_arrival(self, path: Path) -> None:
+        """Note that a shard with the right SHA-256 was put into the cache."""
         with self._lock:
-            self._whole[path] = _state(file)
+            self._whole[path] = None
 
     def note_renewal(self, path: Path) -> None:
         """Note that a shard was damaged in the cache and is fetched again.

@@ -113,11 +113,9 @@ def _open_shard(
         if isinstance(part, Wait):
             return part
         _fetch(remote.file(shard.name, shard.size_bytes), shard.sha256, part, stop)
+    checks.note_arrival(path)
     file = folder.open(shard.name, shard.size_bytes)
-    if file is None:
-        return Wait.BUSY
-    checks.note_whole(path, file)
-    return file
+    return Wait.BUSY if file is None else file
 
 
 def fetch_manifest(

@@ -114,10 +114,8 @@ class SplitSamples:
                 decode(jpeg)
             except StorageError:
                 raise
-            except DataError:
-                if not self._is_whole_by_now(entry[2]):
-                    raise
-                key = self._read_again(entry, decode)
+            except DataError as error:
+                key = self._read_again(entry, decode, error)
             if needs_label and label < 0:
                 raise DataError(f"{key} has no label")
         except StorageError:
@@ -171,36 +169,43 @@ class SplitSamples:
         if self._remote:
             self._remote.close()
 
-    def _is_whole_by_now(self, shard: int) -> bool:
+    def _read_again(self, entry: Entry, decode: Callable[[bytes], None], error: DataError) -> str:
+        """Read a sample once more if the cache may have damaged it, and return its key."""
+        is_whole = False
+        while not is_whole:
+            is_whole = self._make_whole(entry[2], error)
+            try:
+                key, jpeg = self.read(entry)
+                decode(jpeg)
+            except StorageError:
+                raise
+            except DataError as again:
+                error = again
+            else:
+                return key
+        reason = "its shard has the SHA-256 of the manifest: it was packed like this"
+        raise DataError(error.message, reason) from error
+
+    def _make_whole(self, shard: int, error: DataError) -> bool:
         """Let a shard of the cache that is damaged be fetched again.
 
+        Args:
+            shard: The shard.
+            error: Raised if nothing can be done: it is a local one, or could not be opened.
+
         Returns:
-            Whether the shard that is read from now on has its SHA-256; nothing can be done about
-            local ones, and about those that could not be opened.
+            Whether it was whole already.
         """
         with self._check:
             file = self._files.get(shard)
             if self._remote is None or file is None:
-                return False
+                raise error
             renewed = self._remote.renew(shard, file)
             if renewed is not None:
                 with self._lock:
                     self._files[shard] = renewed
                     self._old_files.append(file)
-            return True
-
-    def _read_again(self, entry: Entry, decode: Callable[[bytes], None]) -> str:
-        """Read a sample of a shard that is whole, and return its key."""
-        try:
-            key, jpeg = self.read(entry)
-            decode(jpeg)
-        except StorageError:
-            raise
-        except DataError as error:
-            raise DataError(
-                error.message, "its shard has the SHA-256 of the manifest: it was packed like this"
-            ) from error
-        return key
+            return renewed is None
 
     def _file(self, shard: int) -> int:
         file = self._files.get(shard)
