@@ -1,0 +1,221 @@
+"""A cache whose disk vanishes, is full, read-only or broken: healed, or named in two lines."""
+
+import errno
+import os
+import shutil
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import torch
+from tests.data.packing.official import jpeg, write_tar
+from tests.integration.stages import MACHINE, TINY_RECIPE
+
+import places.data
+from places import errors
+from places.cli.main import main
+from places.data.loader import Loader
+from places.data.packing.indexing import index_shards
+from places.data.remote import download
+from places.data.remote.fetch import fetch_manifest
+from places.data.remote.prefetch import RemoteShards
+
+NUM_SHARDS = 6
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for split in ("train", "val"):
+        for shard in range(NUM_SHARDS):
+            files = {}
+            for number in range(shard * 4, shard * 4 + 4):
+                files[f"{number:04d}.jpg"] = jpeg(number, 40)
+                files[f"{number:04d}.cls"] = b"1"
+            write_tar(tmp_path / "served" / f"{split}-{shard:06d}.tar", files)
+        index_shards(tmp_path / "served", split)
+    return tmp_path / "served"
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    return tmp_path / "cache"
+
+
+class _Disk:
+    """Lets the system refuse what touches a folder."""
+
+    def __init__(self) -> None:
+        self.folder, self.event, self.number = "", "", 0
+        self.count = 0
+
+    def look(self, event: str, arguments: tuple[object, ...]) -> None:
+        if event != self.event:
+            return
+        place = arguments[0]
+        place = str(Path(f"/proc/self/fd/{place}").readlink() if isinstance(place, int) else place)
+        if not place.startswith(self.folder):
+            return
+        if event == "open" and not _writes(arguments[2]):
+            return
+        self.count += 1
+        raise OSError(self.number, os.strerror(self.number), place)
+
+
+def _writes(flags: object) -> bool:
+    return isinstance(flags, int) and bool(flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
+
+
+DISK = _Disk()
+sys.addaudithook(DISK.look)  # stays as long as the process; without an event it does nothing
+
+
+@contextmanager
+def _refusing(folder: Path, event: str, number: int) -> Iterator[None]:
+    DISK.folder, DISK.event, DISK.number, DISK.count = str(folder), event, number, 0
+    try:
+        yield
+    finally:
+        DISK.event = ""
+
+
+def _validate(root: Path, cache: Path) -> int:
+    words = ["--random_weights", "true", "--data.root", root.as_uri()]
+    return main(["validate", *TINY_RECIPE, *MACHINE, *words, "--data.cache_folder", str(cache)])
+
+
+def _only_two_lines(error: str, cache: Path) -> None:
+    lines = error[error.index("places: error: ") :].splitlines()
+    assert len(lines) == 2, lines
+    assert str(cache) in lines[0]
+    assert lines[1].startswith("  ")
+    assert "Traceback" not in error
+
+
+REFUSALS = [
+    *(("open", number) for number in (errno.EROFS, errno.EACCES, errno.ENOSPC, errno.EIO)),
+    *(("os.rename", number) for number in (errno.EROFS, errno.ENOSPC, errno.EIO, errno.EDQUOT)),
+    *(("os.mkdir", number) for number in (errno.EROFS, errno.EACCES, errno.ENOSPC, errno.EIO)),
+]
+
+
+@pytest.mark.parametrize(("event", "number"), REFUSALS)
+def test_a_disk_that_refuses_is_named_in_two_lines(
+    event: str, number: int, root: Path, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with _refusing(cache, event, number):
+        assert _validate(root, cache) == 2
+        assert DISK.count
+    error = capsys.readouterr().err
+    _only_two_lines(error, cache)
+    assert os.strerror(number) in error
+    if number == errno.ENOSPC:
+        assert "make room there" in error
+    assert _validate(root, cache) == 0  # what is there by now is no hindrance
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EIO])
+def test_what_only_notes_the_use_of_a_file_may_fail(number: int, root: Path, cache: Path) -> None:
+    with _refusing(cache, "os.utime", number):
+        assert _validate(root, cache) == 0
+        assert DISK.count
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EIO])
+def test_a_disk_that_breaks_between_two_shards_is_named(
+    number: int, root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = fetch_manifest(root.as_uri(), "val", cache)
+    shards = RemoteShards(root.as_uri(), manifest, 10**9)
+    os.close(shards.open(0))
+    with _refusing(cache, "open", number), pytest.raises(errors.StorageError) as caught:
+        shards.open(1)
+    assert str(cache) in caught.value.message
+    os.close(shards.open(1))
+
+
+def test_a_cache_that_is_a_file_is_named(
+    root: Path, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cache.write_text("no folder")
+    assert _validate(root, cache) == 2
+    _only_two_lines(capsys.readouterr().err, cache)
+    assert _validate(root, cache / "below") == 2
+    _only_two_lines(capsys.readouterr().err, cache)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="mounts a small disk")
+@pytest.mark.parametrize("size_kb", [8, 16, 32])
+def test_a_full_disk_is_named(
+    size_kb: int, root: Path, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cache.mkdir()
+    if os.system(f"mount -t tmpfs -o size={size_kb}k none {cache} 2> /dev/null") != 0:
+        pytest.skip("this container may not mount")
+    try:
+        assert _validate(root, cache) == 2
+        error = capsys.readouterr().err
+        _only_two_lines(error, cache)
+        assert "No space left" in error
+        assert "type a smaller --data.cache_size_gb" in error
+    finally:
+        os.system(f"umount {cache}")
+
+
+def _one_by_one(url: str | Path, cache: Path, split: str = "val") -> Loader:
+    return places.data.open(
+        url, split, 4, image_size=32, resize_size=36, num_threads=2, cache_folder=cache
+    )
+
+
+@pytest.mark.parametrize("split", ["val", "train"])
+def test_a_cache_that_is_removed_under_a_run_is_made_again(
+    split: str, root: Path, cache: Path
+) -> None:
+    loader = _one_by_one(root.as_uri(), cache, split)
+    for epoch in range(2):  # the second one finds no index either
+        for number, (batch, local) in enumerate(
+            zip(loader, _one_by_one(root, cache, split), strict=True)
+        ):
+            assert torch.equal(batch["image"], local["image"])
+            if number % 2 == epoch:
+                shutil.rmtree(cache, ignore_errors=True)
+        shutil.rmtree(cache, ignore_errors=True)
+
+
+def test_a_cache_that_is_removed_all_the_time_is_no_endless_loop(
+    root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "FIRST_WAIT_S", 0.01)
+    stop = threading.Event()
+
+    def remove() -> None:
+        while not stop.is_set():
+            shutil.rmtree(cache, ignore_errors=True)
+
+    thread, told = threading.Thread(target=remove), []
+    thread.start()
+    try:
+        for _ in range(3):
+            try:
+                list(_one_by_one(root.as_uri(), cache))
+            except errors.StorageError as error:
+                told.append(str(error).splitlines())
+        assert all(len(lines) == 2 and str(cache) in lines[0] for lines in told)
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_replaced_data_end_a_loop_whose_cache_is_gone(root: Path, cache: Path) -> None:
+    loader = _one_by_one(root.as_uri(), cache)
+    list(loader)
+    shutil.rmtree(cache)
+    write_tar(root / "val-000000.tar", {"0.jpg": jpeg(99, 40), "0.cls": b"1"})
+    for path in root.glob("val.*"):
+        path.unlink()
+    index_shards(root, "val")
+    with pytest.raises(errors.DataError, match="were replaced"):
+        list(loader)
