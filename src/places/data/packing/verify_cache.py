@@ -44,7 +44,7 @@ def verify_cache(root: Path, splits: list[str]) -> int:
                 files = "-r " + str(folder) if len(bad) > _MAX_LINES else " ".join(bad)
                 print(f"  remove it, and the next run fetches it again:  rm {files}")
                 status = 1
-        if not found and any(folder.glob("*.tar")):
+        if not found and list(folder.glob("*.tar")):
             print(f"{folder}: shards of data that were replaced; they go when room is needed")
     return status
 
