@@ -86,12 +86,17 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             f"{path} was not written by places, so it does not say how its network is built",
             f"use it as weights:  --config RECIPE --model.weights {path}",
         )
-    _check_parts(checkpoint, path)
+    if not isinstance(checkpoint.get("global_step"), int):
+        raise _foreign(path, "it does not say after which step it was saved")
     return checkpoint
 
 
-def _check_parts(checkpoint: dict[str, Any], path: Path) -> None:
-    """Refuse a checkpoint without what is read of it, before anything is done with it."""
+def check_parts(checkpoint: Mapping[str, Any], path: Path) -> None:
+    """Refuse a checkpoint without what is read of it, before anything is done with it.
+
+    Raises:
+        CheckpointError: A part is missing or not of its kind, or would lead out of a folder.
+    """
     for way, kind in _PARTS.items():
         found: object = checkpoint
         for key in way.split("."):

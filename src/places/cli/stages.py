@@ -23,6 +23,7 @@ from places.checkpoints.contents import (
     changed_settings,
     check_network,
     check_optimizer,
+    check_parts,
     defaults_from,
     describe_changes,
     read_checkpoint,
@@ -163,40 +164,46 @@ class PlacesCLI(LightningCLI):
         recipe = self._recipes[0].stem if self._recipes else ""
         check_trusted(self.config[stage].trust)
         checkpoint = choose_checkpoint(asked, Path(root), recipe)
-        changes: dict[str, tuple[Any, Any]] = {}
+        defaults: dict[str, Any] = {}
         if checkpoint is not None:
-            check_whole(checkpoint)
-            record = read_checkpoint(checkpoint)[CHECKPOINT_KEY]
-            recipe = recipe or record["recipe"]
-            if stage == "fit" and record["version"] < FORMAT_VERSION:
-                say("an older version wrote this checkpoint: dropout draws other numbers from here")
-            data_class = self.config[stage].data.class_path
-            defaults = defaults_from(record["config"], data_class, stage)
-            trusted = {*self.config[stage].trust, *named_packages(words, self._recipes)}
-            check_stored(defaults, trusted, checkpoint)
-            self._take_over(defaults, stage, checkpoint)
+            stored_recipe, defaults = self._take_over(checkpoint, stage, words)
+            recipe = recipe or stored_recipe
         self.config = self._parse(parser, words)
         text = self._stage_parsers[stage].dump(self.config[stage], skip_unset=False)
         resolved = yaml.safe_load(text)
         check_classes(resolved)
-        if checkpoint is not None:
-            changes = changed_settings(defaults, resolved)
-            if stage == "fit":
-                check_optimizer(changes)
-            if changes:
-                say("\n  ".join(["not as in the checkpoint:", *describe_changes(changes)]))
+        changes = changed_settings(defaults, resolved)
+        if stage == "fit":
+            check_optimizer(changes)
+        if changes:
+            say("\n  ".join(["not as in the checkpoint:", *describe_changes(changes)]))
         url = without_credentials(asked) if asked and is_url(asked) else None
         self._start = _Start(recipe, checkpoint, url, changes)
         check_range("seed_everything", int(self.config[stage].seed_everything), 0, 2**32 - 1)
-        # Lightning would take over what it finds in the file; it is told in the next hook.
+        # Lightning would build what the file names; it is told of it in the next hook.
         self.config[stage].ckpt_path = None
 
-    def _take_over(self, defaults: dict[str, Any], stage: str, checkpoint: Path) -> None:
-        """Make what a checkpoint tells the defaults, or say what of it is no setting any more."""
+    def _take_over(
+        self, checkpoint: Path, stage: str, words: Sequence[str]
+    ) -> tuple[str, dict[str, Any]]:
+        """Make the config in a checkpoint the defaults, and return its recipe and these.
+
+        Raises:
+            CheckpointError: Some of it is no setting any more, or not trusted.
+        """
+        content = read_checkpoint(checkpoint)
+        check_whole(checkpoint)
+        check_parts(content, checkpoint)
+        record, asked = content[CHECKPOINT_KEY], self.config[stage]
+        if stage == "fit" and record["version"] < FORMAT_VERSION:
+            say("an older version wrote this checkpoint: dropout draws other numbers from here")
+        defaults = defaults_from(record["config"], asked.data.class_path, stage)
+        check_stored(defaults, {*asked.trust, *named_packages(words, self._recipes)}, checkpoint)
         parser = self._stage_parsers[stage]
         known = Namespace()  # type: ignore[no-untyped-call]  # jsonargparse leaves it untyped
         for key, value in defaults.items():
-            known[key] = value
+            if key != "data" or asked.data.class_path == record["config"]["data"]["class_path"]:
+                known[key] = value
         try:
             parser.parse_object(known)  # for defaults are not checked
             parser.set_defaults(defaults)
@@ -206,6 +213,7 @@ class PlacesCLI(LightningCLI):
                 refused.message.replace("{}", refused.name, 1),
                 f"use it as weights:  --config RECIPE --model.weights {checkpoint}",
             ) from refused
+        return record["recipe"], defaults
 
     def _parse(self, parser: LightningArgumentParser, words: list[str]) -> Namespace:
         try:
@@ -230,6 +238,7 @@ class PlacesCLI(LightningCLI):
             raise ConfigError("--weights_only false would let a checkpoint run code; leave it out")
         if config.trainer.fast_dev_run:
             config.trainer.default_root_dir = str(_NEVER_MADE)
+            config.trainer.logger = config.trainer.logger or False  # else Lightning looks for one
             return
         # The record holds what was asked for, without this run's folder: others run it again.
         asked = config.clone()
