@@ -217,10 +217,15 @@ class PlacesCLI(LightningCLI):
 
     def _parse(self, parser: LightningArgumentParser, words: list[str]) -> Namespace:
         try:
-            return parser.parse_args(words)
+            config = parser.parse_args(words)
         except Refused as refused:
             parser = self._stage_parsers[words[0]]
             raise refused.explained(words, self._recipes, option_names(parser)) from refused
+        for key in ("trainer", "checkpoint", "resume"):  # jsonargparse takes anything for a group
+            found = config[config.subcommand].get(key)
+            if not isinstance(found, Namespace):
+                raise ConfigError(f"{key} takes settings by their names, not {found!r:.60}")
+        return config
 
     def before_instantiate_classes(self) -> None:
         """Refuse to score random weights, and give the run its folder."""

@@ -87,17 +87,21 @@ def read_keys(path: Path) -> Iterator[tuple[str, int]]:
         raise ConfigError(f"{path}{line} is not valid YAML: {problem}") from error
     if not isinstance(root, yaml.MappingNode | None):
         raise ConfigError(f"{path} is no recipe: it holds no keys", "see:  places config show demo")
-    _check_size(root, path)
+    _check_nodes(root, path)
     yield from _keys(root, "", path)
 
 
-def _check_size(root: yaml.Node | None, path: Path) -> None:
+def _check_nodes(root: yaml.Node | None, path: Path) -> None:
     """Refuse a recipe whose aliases make more of it than is written, perhaps without end."""
     layer, count = [root] if root else [], 0
     for _ in range(_MAX_DEPTH):
         count += len(layer)
         if count > _MAX_NODES:
             break
+        for node in layer:
+            if isinstance(node, yaml.ScalarNode) and "\0" in node.value:
+                line = node.start_mark.line + 1
+                raise ConfigError(f"{path} has a NUL character in line {line}: no value has one")
         inner = [node.value for node in layer if isinstance(node, yaml.CollectionNode)]
         parts = [part for value in inner for part in value]
         layer = [node for part in parts for node in (part if isinstance(part, tuple) else [part])]
