@@ -76,6 +76,7 @@ def _answers(server_folder: Path, needs: str = "") -> Callable[..., None]:
             f'[{{"class_path": "Gone", "init_args": {{"password": "{SECRET}"}}}}]',
         ],
         ["--trainer.logger.tracking_uri", f"http://me:{SECRET}@host"],
+        ["--config", f"{{data: {{root: 'http://me:{SECRET}@host/places'}}}}"],
         ["--data.batch_size", f"http://me:{SECRET}@host"],
         [f"http://me:{SECRET}@host"],
     ],
@@ -278,3 +279,20 @@ def test_without_the_right_password_nothing_secret_is_shown(netrc: Path, tmp_pat
         read_file(open_url(server.url).file("a"))
     assert "401" in str(caught.value)
     assert SECRET not in str(caught.value)
+
+
+def test_the_password_of_a_proxy_is_not_shown(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("no_proxy")
+    monkeypatch.setattr(download, "NUM_TRIES", 2)
+    refuse = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n"
+    with RawServer(lambda connection, _: connection.sendall(refuse)) as server:
+        for port in (server.port, 9):
+            for scheme in ("http", "https"):
+                monkeypatch.setenv(f"{scheme}_proxy", f"http://me:{SECRET}@127.0.0.1:{port}")
+                url = f"{scheme}://host.invalid/last.ckpt"
+                assert main(["test", "--ckpt_path", url, "--debug"]) == 2
+        assert all(LOGIN in request for request in server.requests)
+    out, error = capfd.readouterr()
+    assert SECRET not in out + error

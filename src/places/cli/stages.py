@@ -39,6 +39,7 @@ from places.config.recipes import find_recipes
 from places.config.secrets import (
     masked,
     refuse_secrets,
+    refuse_secrets_in,
     refuse_typed_secrets,
     without_credentials,
 )
@@ -96,8 +97,10 @@ class PlacesCLI(LightningCLI):
 
     def __init__(self, words: Sequence[str]) -> None:
         deny_standard_library()
+        refuse_typed_secrets(words)
         self._recipes, args = find_recipes(words)
-        refuse_typed_secrets(args, self._recipes)
+        for recipe in self._recipes:
+            refuse_secrets_in(recipe)
         self._folder: Path | None = None
         self._stage_parsers: dict[str, LightningArgumentParser] = {}
         try:

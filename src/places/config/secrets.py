@@ -63,8 +63,8 @@ def refuse_secrets(config: Mapping[str, Any], place: str) -> None:
             )
 
 
-def refuse_typed_secrets(words: Sequence[str], recipes: Sequence[Path]) -> None:
-    """Refuse a command line that holds a secret, or whose recipes do, before anything reads it.
+def refuse_typed_secrets(words: Sequence[str]) -> None:
+    """Refuse a command line that holds a secret, before anything reads or shows it.
 
     Raises:
         ConfigError: See `refuse_secrets`.
@@ -74,8 +74,15 @@ def refuse_typed_secrets(words: Sequence[str], recipes: Sequence[Path]) -> None:
         if word.startswith("--"):
             key, _, word = word[2:].partition("=")
         refuse_secrets({key.rstrip("+") or "a word": _parsed(word)}, "the command line")
-    for path in recipes:
-        refuse_secrets({"": _parsed(path.read_text(encoding="utf-8"))}, str(path))
+
+
+def refuse_secrets_in(recipe: Path) -> None:
+    """Refuse a recipe that holds a secret.
+
+    Raises:
+        ConfigError: See `refuse_secrets`.
+    """
+    refuse_secrets({"": _parsed(recipe.read_text(encoding="utf-8"))}, str(recipe))
 
 
 def is_secret(key: str | Sequence[str], value: object) -> bool:

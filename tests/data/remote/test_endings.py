@@ -284,6 +284,17 @@ def test_redirections_end(place: str, reason: str) -> None:
     assert len(str(caught.value).splitlines()) == 2
 
 
+@pytest.mark.parametrize("status", [204, 300, 304, 302])
+def test_an_answer_without_a_file_is_none(status: int) -> None:
+    answer = f"HTTP/1.1 {status} Odd\r\nContent-Length: 0\r\n\r\n".encode()
+    with (
+        _serve(lambda _, connection: connection.sendall(answer)) as server,
+        pytest.raises(StorageError, match=f"the server answers {status}, which is no file"),
+    ):
+        read_file(open_url(server.url).file("a"))
+    assert len(server.requests) == 1
+
+
 def test_a_redirection_is_followed() -> None:
     with run_wayward_server(b"content") as target:
         place = _redirect(f"{target.url}/b")

@@ -204,6 +204,13 @@ def test_commands_and_chains_are_refused(url: str, tmp_path: Path) -> None:
     assert "hidden" not in str(caught.value)
 
 
+@pytest.mark.parametrize("scheme", ["memory", "zip", "git", "reference", "data", "local", "dir"])
+def test_what_is_no_storage_is_refused(scheme: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=rf"{scheme}:// is no storage") as caught:
+        fetch_manifest(f"{scheme}://a/b", "train", tmp_path)
+    assert "https, lakefs" in str(caught.value)
+
+
 def test_an_unknown_kind_of_url_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"`root` parchment://h/p cannot be read: .*parchment"):
         fetch_manifest("parchment://h/p", "train", tmp_path)

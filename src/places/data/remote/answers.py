@@ -173,6 +173,8 @@ async def _get(file: RemotePath, start: int, tag: str) -> tuple[Any, bytes]:
         if response.status == 416:
             return response, b""
         response.raise_for_status()
+        if response.status not in (200, 206):
+            raise _unfit(file, f"the server answers {response.status}, which is no file")
         encoding = response.headers.get("Content-Encoding", "identity")
         if encoding != "identity":
             raise _unfit(

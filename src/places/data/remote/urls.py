@@ -14,6 +14,13 @@ TIMEOUT_S = 120.0  # see `patience.Patience`
 TIMEOUT_RANGE_S = 1.0, 1e6
 MOST_BYTES = 2**34  # of a file whose size nothing tells
 
+# Those of fsspec that are a storage. Others read URLs in files, in archives or in other URLs, run
+# programs, or belong to whatever package is installed; a checkpoint may name any of them.
+_STORES = {
+    *("http", "https", "file", "s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "hf"),
+    *("sftp", "ssh", "ftp", "smb", "webdav", "hdfs", "webhdfs", "oss", "oci", "lakefs"),
+    *("box", "dropbox", "gdrive"),
+}
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(://|::)|pipe:")
 
 
@@ -67,13 +74,18 @@ def open_url(url: str, option: str = "`root`", timeout_s: float = TIMEOUT_S) -> 
             "commands and chains of URLs are not run",
             "type:  one URL, such as https://host/places or s3://bucket/places",
         )
-    shown = without_credentials(url)
+    shown, scheme = without_credentials(url), url.partition("://")[0]
+    if scheme.lower() not in _STORES:
+        raise ConfigError(
+            f"{option} {shown} cannot be read: {scheme[:40]}:// is no storage",
+            f"type one of:  {', '.join(sorted(_STORES))}",
+        )
     import fsspec  # type: ignore[import-untyped]  # ships no type information
 
     try:
         files, _ = fsspec.url_to_fs(url, **_options(url))
     except ImportError as error:
-        extra = {"s3": "places[s3]", "gs": "places[gs]"}.get(url.partition("://")[0])
+        extra = {"s3": "places[s3]", "gs": "places[gs]"}.get(scheme)
         raise ConfigError(
             f"{option} {shown} needs a package that is not installed: {error}",
             *([f"type:  pip install '{extra}'"] if extra else []),
