@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from tests.data.remote.servers import RawServer
+from tests.data.remote.servers import RawServer, wait_until
 from tests.integration.stages import MACHINE, TINY_RECIPE, read_config, run
 
 import places.data
@@ -52,6 +52,11 @@ def _answers(server_folder: Path, needs: str = "") -> Callable[..., None]:
     """Serve a folder to requests that have a text in them, as a header or in their query."""
 
     def answer(connection: object, request: str) -> None:
+        if "/elsewhere" in request:  # as a store that signs what it redirects to
+            place = f"/last.ckpt?other=1&sig=Y{SECRET}"
+            head = f"HTTP/1.1 302 Found\r\nLocation: {place}\r\nContent-Length: 0\r\n\r\n"
+            connection.sendall(head.encode())  # type: ignore[attr-defined]  # a socket
+            return
         path = server_folder / request.split()[1].partition("?")[0].lstrip("/")
         is_there, is_allowed = path.is_file(), needs in request
         data = path.read_bytes() if is_there and is_allowed else b""
@@ -150,16 +155,18 @@ def test_a_signed_checkpoint_leaves_no_trace(
         monkeypatch.setenv(WHOLE_URL, "")
         assert run("validate", "--ckpt_path", shown, "--data.root", sample) == 2
     if "@" in form:
-        wandb.finish()  # writes the rest
+        wandb.finish()
+        (log,) = Path("runs").rglob("*.wandb")
+        words_there = f"=http://127.0.0.1:{server.port}/last.ckpt".encode()
+        wait_until(lambda: words_there in log.read_bytes())  # another process writes it
     _no_secret_in(tmp_path / "here", *capsys.readouterr())
     assert list(Path("runs").rglob("*.ckpt"))
-    for log in Path("runs").rglob("*.wandb"):
-        assert f"=http://127.0.0.1:{server.port}/last.ckpt".encode() in log.read_bytes()
 
 
 FAILURES = {
     "missing": lambda server: f"127.0.0.1:{server.port}/gone.ckpt?sig={SECRET}",
     "refused": lambda server: f"127.0.0.1:{server.port}/last.ckpt?sig=X{SECRET}",
+    "redirected": lambda server: f"127.0.0.1:{server.port}/elsewhere?sig={SECRET}",
     "damaged": lambda server: f"127.0.0.1:{server.port}/damaged.ckpt?sig={SECRET}",
     "no such host": lambda server: f"nowhere.invalid/last.ckpt?sig={SECRET}",
     "nobody listens": lambda server: f"127.0.0.1:9/last.ckpt?sig={SECRET}",

@@ -191,3 +191,14 @@ def test_descriptors_are_read_only_and_have_their_own_position(tmp_path: Path) -
     assert not os.get_inheritable(first)
     for file in (first, second):
         os.close(file)
+
+
+def test_a_pipe_in_place_of_a_file_does_not_wait(tmp_path: Path) -> None:
+    folder = _folder(tmp_path)
+    _add(folder, "1.tar", 60)
+    for name in ("2.tar", "3.tar"):
+        os.mkfifo(folder.folder / name)
+    assert folder.open("2.tar", 60) is None
+    assert _names(tmp_path / "cache") == {"1.tar", "3.tar"}
+    _add(folder, "4.tar", 100)  # makes room
+    assert "4.tar" in _names(tmp_path / "cache")

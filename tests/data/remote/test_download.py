@@ -123,6 +123,20 @@ def test_a_beginning_of_unknown_origin_is_dropped(server: WaywardServer, path: P
     assert path.read_bytes() == CONTENT
 
 
+@pytest.mark.parametrize(
+    "record", ["[5]", '[{}, "x"]', "[1, 2]", '[1, "a\\r\\nb"]', "[" * 10**5, '"ab"', "{}", "null"]
+)
+def test_a_damaged_record_of_a_beginning_is_none(
+    server: WaywardServer, path: Path, record: str
+) -> None:
+    path.parent.mkdir()
+    path.with_name("last.ckpt.part").write_bytes(OTHER[:77])
+    path.with_name("last.ckpt.part.json").write_text(record)
+    fetch_file(remote(server), path)
+    assert path.read_bytes() == CONTENT
+    assert len(server.asked) == 1
+
+
 @pytest.mark.parametrize("minds_the_tag", [True, False])
 def test_a_file_that_is_replaced_meanwhile_is_not_mixed_with_the_old_one(
     server: WaywardServer, path: Path, minds_the_tag: bool

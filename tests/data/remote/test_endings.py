@@ -181,6 +181,20 @@ def test_a_manifest_without_an_end_is_refused(
         fetch_manifest(server.url, "train", tmp_path / "cache")
 
 
+def test_shards_that_trickle_end_a_command(
+    sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def answer(connection: socket.socket, request: str) -> None:
+        path = sample / request.split()[1].lstrip("/")
+        if path.suffix == ".tar":
+            _trickles(server, connection)
+        connection.sendall(_head(path.stat().st_size) + path.read_bytes())
+
+    with RawServer(answer) as server:
+        assert run("validate", *RANDOM, "--data.root", server.url, "--data.timeout_s", 1) == 2
+    assert f"{server.url}/val-000000.tar takes too long: " in capsys.readouterr().err
+
+
 def test_an_index_is_no_longer_than_its_manifest_says(tmp_path: Path) -> None:
     write_shards(tmp_path / "served", "train", 2, 1000)
     manifest = manifest_path(tmp_path / "served", "train").read_bytes()

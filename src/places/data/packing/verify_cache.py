@@ -1,5 +1,6 @@
 """`places verify` of a cache of shards from URLs, against the manifests that are kept in it."""
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -82,7 +83,8 @@ def _faults(manifest: Manifest, cached: set[str], bad: list[str]) -> Iterator[st
     with progress(f"verify {manifest.split}", total_bytes) as counter:
         for path, expected in files.items():
             try:
-                with path.open("rb") as file:
+                # A pipe in place of a file must not wait.
+                with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
                     size_bytes, found = path.stat().st_size, sha256_of(file.fileno())
             except FileNotFoundError:  # a run made room meanwhile
                 continue

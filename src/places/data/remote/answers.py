@@ -176,7 +176,7 @@ async def _get(file: RemotePath, start: int, tag: str) -> tuple[Any, bytes]:
         if response.status not in (200, 206):
             raise _unfit(file, f"the server answers {response.status}, which is no file")
         encoding = response.headers.get("Content-Encoding", "identity")
-        if encoding != "identity":
+        if encoding.lower() not in ("identity", ""):
             raise _unfit(
                 file, f"the server sends it packed ({encoding[:40]}), which was not asked for"
             )

@@ -21,6 +21,7 @@ from places.files import storage_error
 
 _NUM_RETRIES = 3
 _Result = TypeVar("_Result")
+_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe in place of a file must not wait
 _PART = re.compile(r"\.(\d+)\.part$")
 
 
@@ -59,7 +60,7 @@ class CacheFolder:
         """
         path = self.folder / name
         try:
-            file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            file = os.open(path, _READ)
         except FileNotFoundError:
             return None
         found = os.fstat(file)
@@ -222,14 +223,14 @@ def _lock(file: int, kind: int) -> bool:
 
 
 def _is_locked(path: Path) -> bool:
-    with suppress(FileNotFoundError), path.open("rb") as file:
+    with suppress(FileNotFoundError), os.fdopen(os.open(path, _READ), "rb") as file:
         return not _lock(file.fileno(), fcntl.LOCK_EX)
     return False
 
 
 def _remove_unused(path: Path) -> bool:
     try:
-        with path.open("rb") as file:
+        with os.fdopen(os.open(path, _READ), "rb") as file:
             if not _lock(file.fileno(), fcntl.LOCK_EX):
                 return False
             path.unlink()

@@ -104,9 +104,7 @@ def fetch_file(
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _only_writer(part, record) as file:
-            kept = Version()
-            with suppress(OSError, ValueError, TypeError):
-                kept = Version(*json.loads(record.read_text()))
+            kept = _kept_version(record)
             start = file.seek(0, os.SEEK_END)
             for position, version in complete(remote, file, kept, is_verified=verify is not None):
                 if position == 0:
@@ -293,6 +291,15 @@ def _reason(remote: RemotePath, error: BaseException) -> str:
     status = status_of(error)
     kind = type(error).__name__ + (f" {status}" if status and str(status) not in text else "")
     return f"{kind}: {text}" if text else kind
+
+
+def _kept_version(record: Path) -> Version:
+    """Return the version to which a partial file belongs, as far as is known."""
+    with suppress(OSError, ValueError, RecursionError):
+        match json.loads(record.read_text()):
+            case [int() | None as size_bytes, str() as tag] if tag.isprintable():
+                return Version(size_bytes, tag)
+    return Version()
 
 
 @contextmanager

@@ -224,11 +224,11 @@ def _read_manifest(folder: RemotePath, split: str) -> tuple[Manifest, bytes]:
 
 def _fetch_index(remote: RemotePath, manifest: Manifest, kept: CacheFolder) -> None:
     path = index_path(manifest.root, manifest.split)
-    if path.exists():
+    if path.is_file():
         with path.open("rb") as file:
             if sha256_of(file.fileno()) == manifest.index_sha256:
                 return
-        path.unlink()
+    path.unlink(missing_ok=True)
     most_bytes = manifest.num_samples * SAMPLE.itemsize + _INDEX_HEADER_BYTES
     with kept.claimed(path.name, most_bytes) as part:
         if part is Wait.FULL:

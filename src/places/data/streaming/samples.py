@@ -220,7 +220,7 @@ class SplitSamples:
     def _open(self, shard: int) -> int:
         if self._remote:
             return self._remote.open(shard)
-        file = os.open(self._paths[shard], os.O_RDONLY | os.O_CLOEXEC)
+        file = os.open(self._paths[shard], os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         size_bytes, expected = os.fstat(file).st_size, self.manifest.shards[shard].size_bytes
         if size_bytes != expected:
             os.close(file)
