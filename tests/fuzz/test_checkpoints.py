@@ -1,7 +1,9 @@
 """Checkpoints with anything in them, whole as files or damaged."""
 
+import atexit
 import functools
 import random
+import shutil
 import tempfile
 from contextlib import chdir
 from pathlib import Path
@@ -20,6 +22,7 @@ from places.cli.main import main
 def _base() -> tuple[Path, dict[str, Any], bytes]:
     """Return a small sample, and a checkpoint of a few steps on it."""
     root = Path(tempfile.mkdtemp(prefix="places-fuzz-"))
+    atexit.register(shutil.rmtree, root)
     sizes = ["--num_train", "32", "--num_val", "16", "--num_test", "8"]
     assert main(["sample", "--root", str(root / "sample"), *sizes]) == 0
     words = ["--data.root", str(root / "sample"), "--trainer.max_epochs", "1"]
