@@ -100,8 +100,23 @@ def test_urls_with_secrets_are_refused_anywhere(url: str, shown: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
+        *("host=db user=me password=hush77", "AccountName=a;AccountKey=hush77;", "PWD: hush77"),
+        *('{"api_key": "hush77"', "{'http_password':'hush77'}", "secret = hush77"),
+    ],
+)
+def test_passwords_in_a_text_are_refused(text: str) -> None:
+    for config in ({"trainer": {"logger": {"tracking_uri": text}}}, {"data": {"root": text}}):
+        with pytest.raises(ConfigError, match="a password in its text, which would be") as caught:
+            refuse_secrets(config, "a.yaml")
+        assert "hush77" not in f"{caught.value} {masked(config)}".lower()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
         *("https://host:8080/a@b", "s3://bucket/places", "sftp://me@host/places", "a@b:c?d#e"),
         *("file:///data/places", "abfs://box@account.dfs.core.windows.net/places", "runs/a?b"),
+        *("{epoch}-{token:.2f}", "no password", "the secret of it", "password: ", "api_key"),
         *("http://[2001:db8::1]:80/places", "what? http://host/a is it"),
     ],
 )

@@ -29,6 +29,10 @@ _PLACE = re.compile(r"[_-](file|path|folder|dir|env|var|variable|name)$", re.IGN
 _LOGIN = re.compile(
     r"\w://[^/?#\s@]*:[^/?#\s@]*@|(?i:https?)://[^/?#\s@]+@|\w://[^/?#\s]*:(?!\d+([/?#]|$))\S*@"
 )
+# In what a database takes, and in what is no whole JSON.
+_PAIR = re.compile(
+    r"(password|passwd|pwd|secret|(api|account|access)_?key)[\"']?\s*[=:]\s*[^\s,;}]", re.IGNORECASE
+)
 _QUERY = re.compile(r"\w://[^\s?#]*[?#]\S")
 _VARIABLES = {
     "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or ~/.aws/credentials",
@@ -57,7 +61,7 @@ def refuse_secrets(config: Mapping[str, Any], place: str) -> None:
             )
         if isinstance(value, str) and (what := _secret_part(value)):
             raise ConfigError(
-                f"{name} has {what} in its URL, which would be saved with the run",
+                f"{name} has {what}, which would be saved with the run",
                 f"given in:  {place}",
                 *_instead(value, key[0]),
             )
@@ -105,7 +109,9 @@ def masked(value: Any, key: Sequence[str] = ()) -> Any:  # noqa: ANN401  # of an
         return [masked(item, key) for item in value]
     if key and is_secret(key, value):
         return MASK
-    return without_credentials(value) if isinstance(value, str) and _secret_part(value) else value
+    if not isinstance(value, str) or not _secret_part(value):
+        return value
+    return MASK if _PAIR.search(value) else without_credentials(value)
 
 
 def without_credentials(url: str) -> str:
@@ -165,19 +171,23 @@ def _has_password(authority: str) -> bool:
 
 
 def _secret_part(text: str) -> str:
-    """Return what is secret in the URLs of a text, in words; an empty string for nothing."""
+    """Return what is secret in a text, in words; an empty string for nothing."""
     if _LOGIN.search(text):
-        return "a user and a password"
-    return "a query or fragment" if _QUERY.search(text) else ""
+        return "a user and a password in its URL"
+    if _PAIR.search(text):
+        return "a password in its text"
+    return "a query or fragment in its URL" if _QUERY.search(text) else ""
 
 
 def _instead(text: str, key: str) -> list[str]:
     """Return what to do instead of writing credentials into a URL."""
-    scheme, _, host = without_credentials(text).partition("://")
+    found = re.search(r"([A-Za-z][\w+.-]*)://", text)
     if key == "ckpt_path":
         return ["give it as a flag, of which nothing secret is saved:  --ckpt_path URL"]
-    if key != "data":
+    if key != "data" or found is None:
         return ["give it in the environment or the configuration of the library that reads it"]
+    scheme = found[1]
+    host = without_credentials(text[found.start() :]).partition("://")[2]
     if scheme.lower() in ("http", "https"):
         line = f"machine {re.split('[:/]', host)[0]} login USER password PASSWORD"
         return ["type the URL without it, and put into ~/.netrc:", line]
