@@ -19,7 +19,8 @@ from places.checkpoints.contents import CHECKPOINT_KEY
 from places.checkpoints.download import WHOLE_URL, without_signature
 from places.cli.main import main
 from places.data.remote import download
-from places.data.remote.download import RefusedError, read_file
+from places.data.remote.download import read_file
+from places.data.remote.failures import RefusedError
 from places.data.remote.urls import open_url
 
 SECRET = "hush77"

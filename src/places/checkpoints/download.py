@@ -8,7 +8,8 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from places.config.secrets import without_credentials
-from places.data.remote.download import MissingFileError, TooSlowError, fetch_file
+from places.data.remote.download import fetch_file
+from places.data.remote.failures import MissingFileError, TooSlowError
 from places.data.remote.urls import TIMEOUT_S, is_url, open_url
 from places.errors import CheckpointError, DataError
 

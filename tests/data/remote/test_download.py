@@ -14,7 +14,8 @@ import pytest
 from tests.data.remote.servers import WaywardServer, run_wayward_server
 
 from places.data.remote import answers, download, urls
-from places.data.remote.download import MissingFileError, RefusedError, fetch_file, read_file
+from places.data.remote.download import fetch_file, read_file
+from places.data.remote.failures import MissingFileError, RefusedError
 from places.data.remote.urls import RemotePath, open_url
 from places.errors import DataError, StorageError
 

@@ -17,7 +17,8 @@ from tests.integration.stages import run
 import places.checkpoints.download
 from places.cli.main import main
 from places.data.remote import answers, download, fetch, patience, urls
-from places.data.remote.download import RefusedError, TooSlowError, fetch_file, read_file
+from places.data.remote.download import fetch_file, read_file
+from places.data.remote.failures import RefusedError, TooSlowError
 from places.data.remote.fetch import fetch_manifest
 from places.data.remote.prefetch import RemoteShards
 from places.data.remote.urls import open_url

@@ -24,7 +24,7 @@ from tests.data.remote.servers import (
 
 from places.data.remote import answers, download, prefetch
 from places.data.remote.cache import CacheFolder
-from places.data.remote.download import StoppedError
+from places.data.remote.failures import StoppedError
 from places.data.remote.fetch import fetch_manifest
 from places.data.remote.prefetch import NUM_PREFETCHERS, RemoteShards
 from places.data.remote.shard_uses import shard_uses

@@ -9,7 +9,8 @@ from threading import Event
 from places.categories import nearest
 from places.console import Counter, progress, show
 from places.data.packing.official import ARCHIVES, LISTS
-from places.data.remote.download import MissingFileError, RefusedError, fetch_file
+from places.data.remote.download import fetch_file
+from places.data.remote.failures import MissingFileError, RefusedError
 from places.data.remote.urls import TIMEOUT_S, RemotePath, open_url
 from places.data.shards.tar_members import hash_file
 from places.errors import DataError, with_prefix

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from places.data.remote.download import StoppedError
+from places.data.remote.failures import StoppedError
 from places.errors import StorageError
 
 MOST_RENEWALS = 3  # of a shard in a run; a disk that damages it each time is to blame

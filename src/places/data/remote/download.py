@@ -10,8 +10,6 @@ import logging
 import os
 import random
 import shutil
-import socket
-import ssl
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
@@ -20,8 +18,6 @@ from io import BytesIO, FileIO
 from pathlib import Path
 from typing import BinaryIO
 
-from places.config.secrets import without_secrets
-from places.console import printable
 from places.data.remote.answers import (
     Part,
     ReplacedError,
@@ -29,9 +25,9 @@ from places.data.remote.answers import (
     ask,
     check_length,
     most_bytes,
-    status_of,
 )
-from places.data.remote.patience import SLOWEST_BYTES_PER_S, Patience
+from places.data.remote.failures import StoppedError, failure_of, reason_of, too_slow
+from places.data.remote.patience import Patience
 from places.data.remote.urls import RemotePath
 from places.errors import DataError, StorageError
 from places.files import storage_error
@@ -41,25 +37,7 @@ FIRST_WAIT_S = 1.0
 LONGEST_WAIT_S = 30.0
 
 _LOOK_S = 0.1  # how often a read looks whether it is still wanted
-_LONGEST_REASON = 160  # characters: servers choose their words
-_PASSING_STATUSES = {408, 425, 429}  # of those from 400 to 499; the others stay as they are
 _logger = logging.getLogger("places.data.remote.fetch")
-
-
-class MissingFileError(DataError):
-    """There is no file behind a URL."""
-
-
-class RefusedError(StorageError):
-    """The server does not give a file to this user."""
-
-
-class TooSlowError(StorageError):
-    """A server takes too long to send a file, or does not answer at all; see `Patience`."""
-
-
-class StoppedError(StorageError):
-    """A file was not fetched to its end, because nobody waits for it any more."""
 
 
 def read_file(remote: RemotePath) -> bytes:
@@ -159,9 +137,9 @@ def complete(
             answer, num_tries = None, num_tries + 1
             if isinstance(error, ReplacedError):
                 position, version = 0, Version()
-            if failure := _failure(remote, error, num_tries):
+            if failure := failure_of(remote, error, num_tries, NUM_TRIES):
                 raise failure
-            reason = _reason(remote, error)
+            reason = reason_of(remote, error)
             _logger.warning("%s: try %d failed: %s", remote.shown, num_tries, reason)
             # Random, so that the processes of a job do not all come back at the same time.
             pause_s = random.uniform(0, min(FIRST_WAIT_S * 2 ** (num_tries - 1), LONGEST_WAIT_S))
@@ -229,68 +207,8 @@ def _read_part(
                 break  # "cannot schedule new futures": this process is about to end
             return done
         if patience.left_s <= 0:  # only now: what has arrived counts, also after a SIGSTOP
-            raise _too_slow(remote, patience, reason)
+            raise too_slow(remote, patience, reason)
     raise StoppedError(f"{remote.shown} was not fetched to its end")
-
-
-def _too_slow(remote: RemotePath, patience: Patience, reason: str) -> TooSlowError:
-    arrived = f"{patience.num_bytes:,} bytes arrived in {patience.took_s:.0f} s"
-    return TooSlowError(
-        f"{remote.shown} takes too long: {arrived}{f', {reason}' if reason else ''}",
-        f"`timeout_s` {patience.timeout_s:g} lets a server be silent that long, or send "
-        f"{SLOWEST_BYTES_PER_S:,} bytes per second",
-        f"more patience:  `timeout_s` {5 * patience.timeout_s:g}      what has arrived is kept",
-    )
-
-
-def _failure(remote: RemotePath, error: BaseException, num_tries: int) -> BaseException | None:
-    """Return with what to end after a failed try, or `None` if another one may help."""
-    if not isinstance(error, Exception) or isinstance(error, DataError):
-        return error
-    shown, reason, status = remote.shown, _reason(remote, error), status_of(error)
-    if isinstance(error, FileNotFoundError) or status == 404:
-        return MissingFileError(
-            f"{shown} does not exist", "not found (404): check the address, or upload the file"
-        )
-    denied = isinstance(error, PermissionError) or type(error).__name__ == "NoCredentialsError"
-    if denied or status in (401, 403):
-        return RefusedError(
-            f"no permission to read {shown}",
-            f"the answer:  {reason}",
-            "check the address and the credentials; some stores refuse missing files like this",
-        )
-    if advice := _advice(error):
-        return StorageError(f"cannot read {shown}: {reason}", advice)
-    may_pass = status is None or not 400 <= status < 500 or status in _PASSING_STATUSES
-    if may_pass and not isinstance(error, ImportError) and num_tries < NUM_TRIES:
-        return None
-    return StorageError(
-        f"cannot read {shown}",
-        f"after {num_tries} {'try' if num_tries == 1 else 'tries'}:  {reason}",
-        "start again when the server answers: what has arrived is kept",
-    )
-
-
-def _advice(error: Exception) -> str:
-    """Return what to look at after an error that no other try will mend; else an empty string."""
-    if isinstance(error, ssl.SSLError):
-        return "check the address, this machine's clock and its certificates (SSL_CERT_FILE)"
-    reason = getattr(error, "os_error", None)  # of aiohttp
-    if isinstance(reason, socket.gaierror) and reason.errno == socket.EAI_NONAME:
-        return "no such host: check the address"
-    return ""
-
-
-def _reason(remote: RemotePath, error: BaseException) -> str:
-    """Return kind and text of an error, printable, short and without the secrets of the URL."""
-    if isinstance(error, ReplacedError):
-        return "the file was replaced while it was fetched"
-    text = printable(without_secrets(str(error), remote.url))
-    if len(text) > _LONGEST_REASON:
-        text = f"{text[:_LONGEST_REASON]}..."
-    status = status_of(error)
-    kind = type(error).__name__ + (f" {status}" if status and str(status) not in text else "")
-    return f"{kind}: {text}" if text else kind
 
 
 def _kept_version(record: Path) -> Version:

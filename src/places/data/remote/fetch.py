@@ -17,7 +17,8 @@ from tempfile import TemporaryDirectory, gettempdir
 from places.config.secrets import without_credentials
 from places.data.remote.cache import CacheFolder, Wait, cache_error, even_if_gone, locked
 from places.data.remote.checks import CacheChecks, sha256_of
-from places.data.remote.download import MissingFileError, complete, read_file
+from places.data.remote.download import complete, read_file
+from places.data.remote.failures import MissingFileError
 from places.data.remote.urls import TIMEOUT_S, RemotePath, open_url
 from places.data.shards.manifest import (
     SAMPLE,

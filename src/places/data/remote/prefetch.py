@@ -12,7 +12,7 @@ import time
 
 from places.data.remote.cache import CacheFolder, Wait, cache_error, touch
 from places.data.remote.checks import CacheChecks
-from places.data.remote.download import StoppedError
+from places.data.remote.failures import StoppedError
 from places.data.remote.fetch import discard_if_damaged, open_shard
 from places.data.remote.shard_uses import ShardUses, longest_horizon, peak_bytes
 from places.data.remote.urls import TIMEOUT_S, open_url
