@@ -5,7 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from places.files import is_plain_name, keep_as, storage_error, write_text, written_whole
+from places.files import (
+    is_plain_name,
+    keep_as,
+    name_as_text,
+    storage_error,
+    text_as_name,
+    write_text,
+    written_whole,
+)
 
 
 def test_text_is_replaced_whole(tmp_path: Path) -> None:
@@ -74,3 +82,14 @@ def test_names_that_lead_elsewhere_may_not(name: str) -> None:
 )
 def test_other_names_may_not(name: object) -> None:
     assert not is_plain_name(name)
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "é🏠", "caf\udce9", "\udc80\udcff/x"])
+def test_names_of_any_bytes_become_texts_and_names_again(name: str) -> None:
+    name_as_text(name).encode()
+    assert text_as_name(name_as_text(name)) == name
+
+
+def test_a_file_that_has_the_name_is_meant() -> None:
+    Path("caf\uefe9").touch()
+    assert text_as_name("caf\uefe9") == "caf\uefe9"

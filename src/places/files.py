@@ -92,6 +92,21 @@ def is_plain_name(name: object) -> bool:
     )
 
 
+def name_as_text(name: str) -> str:
+    """Return a file name that YAML can hold: bytes that are no UTF-8 become private characters.
+
+    Byte 0x80 becomes U+EF80 and so on, as the text encoding of MirBSD has it. See `text_as_name`.
+    """
+    return "".join(chr(ord(c) - 0xDC00 + 0xEF00) if "\udc80" <= c <= "\udcff" else c for c in name)
+
+
+def text_as_name(text: str) -> str:
+    """Return the file name that `name_as_text` wrote; the text itself if a file has that name."""
+    if os.path.lexists(text):
+        return text
+    return "".join(chr(ord(c) - 0xEF00 + 0xDC00) if "\uef80" <= c <= "\uefff" else c for c in text)
+
+
 def storage_error(what: str, error: OSError) -> StorageError:
     """Return how to report an error of the system, which says nothing about the data.
 

@@ -31,6 +31,7 @@ from places.checkpoints.contents import (
 from places.checkpoints.runs import RUNS, claim_run_folder, remove_unused
 from places.cli.error_messages import Refused, mistake_behind, mistake_in_building
 from places.cli.main import STAGES
+from places.cli.predict_words import with_pictures
 from places.cli.stage_parser import PlacesParser, option_names, own_defaults, without_model
 from places.cli.trainer_parts import run_callbacks, run_loggers, run_plugins, with_bar
 from places.config.ranges import check_range
@@ -296,7 +297,7 @@ def run_stage(words: Sequence[str]) -> None:
     torch.set_float32_matmul_precision("high")
     try:
         with end_at_once():
-            PlacesCLI(words)
+            PlacesCLI(with_pictures(words) if words[0] == "predict" else words)
     except Exception as error:
         mistake = mistake_behind(error) or error
         if isinstance(mistake, PlacesError):
