@@ -18,13 +18,8 @@ from pathlib import Path
 import numpy as np
 
 import places.data
-from places.data.shards.manifest import (
-    Manifest,
-    index_path,
-    load_index,
-    load_manifest,
-    manifest_path,
-)
+from places.data.shards.index import load_index
+from places.data.shards.manifest import Manifest, index_path, load_manifest, manifest_path
 from places.data.streaming import plan
 
 NUM_SAMPLES = 8_026_628  # Places365-Challenge, training split

@@ -3,13 +3,17 @@ import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
 import webdataset
 from tests.data.packing.official import jpeg, train_files, write_tar
 
 from places.data.packing.indexing import index_shards
 from places.data.packing.pack import pack
-from places.data.shards.manifest import load_index, load_manifest
+from places.data.packing.verify import verify
+from places.data.shards.index import load_index
+from places.data.shards.manifest import load_manifest
+from places.data.streaming.samples import SplitSamples
 from places.errors import DataError
 
 
@@ -76,16 +80,12 @@ def test_labels_may_come_before_pictures(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        (
-            {"a.png": b"x", "a.cls": b"1"},
-            r"'a' in .* must have one \.jpg\n  found:  png, cls",
-        ),
+        ({"a.png": b"x", "a.cls": b"1"}, r"'a' in .* must have one \.jpg\n  found:  png, cls"),
         ({"a.left.jpg": b"x", "a.right.jpg": b"x"}, r"must have one \.jpg\n  found:  jpg, jpg"),
-        ({"a.jpg": b"x", "a.cls": b"365"}, "the label of 'a' in .* is b'365', not 0 to 364"),
-        ({"a.jpg": b"x", "a.cls": b"-1"}, "the label of 'a' in .* is b'-1', not 0 to 364"),
+        ({"a.jpg": b"x", "a.cls": b"365"}, "the label of sample 'a' in .* is b'365', not 0 to 364"),
+        ({"a.jpg": b"x", "a.cls": b"-1"}, "the label of sample 'a' in .* is b'-1', not 0 to 364"),
         ({"a.jpg": b"x", "a.cls": b"1", "b.jpg": b"x"}, r"1 of 2 pictures in .* have no \.cls"),
         ({}, r"no pictures in .*train-\*\.tar"),
-        ({f"{'n' * 120}.jpg": b"x"}, "is not in the tar header before it"),
     ],
 )
 def test_what_cannot_be_indexed_is_named(
@@ -109,19 +109,44 @@ def test_no_shards_is_an_error(tmp_path: Path) -> None:
         index_shards(tmp_path, "val")
 
 
-@pytest.mark.parametrize(("name", "is_fine"), [("a/1", True), ("é/1", False)])
-def test_names_must_be_in_the_last_header_whatever_is_in_extra_ones(
-    tmp_path: Path, name: str, is_fine: bool
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # webdataset 1.0.2 leaves it
+@pytest.mark.parametrize("tar_format", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+@pytest.mark.parametrize("name", ["a/1", "é/1", "b" * 300, f"{'c' * 150}/{'d' * 150}", "\x1b[2J"])
+def test_names_come_from_the_headers_before_a_picture(
+    tmp_path: Path, name: str, tar_format: int
 ) -> None:
-    with tarfile.open(tmp_path / "train-0.tar", "w", format=tarfile.PAX_FORMAT) as tar:
-        for suffix, data in (("jpg", jpeg(1)), ("cls", b"1")):
-            member = tarfile.TarInfo(f"{name}.{suffix}")
-            member.size, member.mtime = len(data), 1.5
-            tar.addfile(member, io.BytesIO(data))
-    if not is_fine:
-        with pytest.raises(DataError, match="is not in the tar header before it"):
-            index_shards(tmp_path, "train")
-        return
-    offset, size_bytes, *_ = load_index(index_shards(tmp_path, "train"))[0].tolist()
-    data = (tmp_path / "train-0.tar").read_bytes()
-    assert data[offset : offset + size_bytes] == jpeg(1)
+    with tarfile.open(tmp_path / "val-0.tar", "w", format=tar_format) as tar:
+        for number in range(3):
+            for suffix, data in (("jpg", jpeg(number)), ("cls", b"1")):
+                member = tarfile.TarInfo(f"{name}{number}.{suffix}")
+                member.size, member.mtime = len(data), 1.5
+                tar.addfile(member, io.BytesIO(data))
+    expected = {f"{name}{number}": (number, jpeg(number)) for number in range(3)}
+    samples = SplitSamples(index_shards(tmp_path, "val"))
+    found = [samples.read(entry) for entry in samples.entries(np.arange(3))]
+    assert found == [(key, data) for key, (_, data) in expected.items()]
+    assert verify(tmp_path, "val", decode=True) == 0
+    url = str(tmp_path / "val-0.tar")
+    keys = [sample["__key__"] for sample in webdataset.WebDataset(url, shardshuffle=False)]
+    assert keys == list(expected)
+
+
+def test_names_too_far_before_a_picture_are_refused(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "val-0.tar", "w", format=tarfile.PAX_FORMAT) as tar:
+        member = tarfile.TarInfo("é.jpg")
+        member.size, member.pax_headers = 4, {"comment": "x" * 9999}
+        tar.addfile(member, io.BytesIO(b"jpeg"))
+    with pytest.raises(DataError, match="is not in the tar header before it"):
+        index_shards(tmp_path, "val")
+
+
+def test_a_picture_cannot_name_the_next_one(tmp_path: Path) -> None:
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        tar.addfile(tarfile.TarInfo("é/forged.jpg"))
+    forged = jpeg(1) + bytes(-len(jpeg(1)) % 512) + data.getvalue()[:1024]
+    path = write_tar(tmp_path / "val-0.tar", {"a.jpg": forged, "b.jpg": jpeg(2)})
+    samples = SplitSamples(index_shards(path.parent, "val"))
+    keys = [samples.read(entry)[0] for entry in samples.entries(np.arange(2))]
+    assert keys == ["a", "b"]
+    assert verify(tmp_path, "val") == 0

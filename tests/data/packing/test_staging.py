@@ -1,14 +1,24 @@
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tests.data.shards.splits import rows_of, write_split
 
 from places.data.packing.staging import install, is_packed, staging_folder
-from places.data.shards.manifest import VERSION
+from places.data.shards.manifest import save_manifest
 from places.errors import DataError
 
-RECORD = {"sources": [{"name": "a.tar"}], "seed": 0, "shard_size_mb": 256, "limit": None}
+RECORD: dict[str, Any] = {
+    "sources": [{"name": "a.tar", "size_bytes": 1, "md5": None}],
+    "seed": 0,
+    "shard_size_mb": 256,
+    "limit": None,
+    "md5_checked": False,
+    "listing_sha256": None,
+}
 
 
 @pytest.fixture
@@ -21,11 +31,13 @@ def complete(folder: Path, text: str, num_shards: int = 3) -> None:
     """Write a complete split, as pack does, with files that contain `text`."""
     folder.mkdir(exist_ok=True, parents=True)
     names = [f"val-{i:06d}.tar" for i in range(num_shards)]
+    manifest = write_split(folder, rows_of(num_shards))
+    shards = tuple(replace(shard, size_bytes=len(text)) for shard in manifest.shards)
+    fields = asdict(replace(manifest, shards=shards)) | {"packed_from": RECORD}
+    del fields["root"]
+    (folder / "val.json").write_text(json.dumps(fields))
     for name in [*names, "val.index.npy"]:
         (folder / name).write_text(text)
-    shards = [{"name": name, "size_bytes": len(text)} for name in names]
-    fields = {"version": VERSION, "shards": shards, "packed_from": RECORD}
-    (folder / "val.json").write_text(json.dumps(fields))
 
 
 def texts(root: Path) -> dict[str, str]:
@@ -154,6 +166,6 @@ def test_shards_from_elsewhere_are_refused(tmp_path: Path, folder: Path) -> None
     (tmp_path / "val-a.tar").touch()
     with pytest.raises(DataError, match=r"val-\*\.tar, without a manifest"):
         is_packed(folder, "val", RECORD, force=False)
-    (tmp_path / "val.json").write_text(json.dumps({"version": VERSION, "shards": []}))
+    save_manifest(write_split(tmp_path, rows_of(1)))
     with pytest.raises(DataError, match="shards from elsewhere"):
         is_packed(folder, "val", RECORD, force=False)
