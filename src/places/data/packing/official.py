@@ -1,6 +1,7 @@
 """The official archives and lists of Places365: names, checksums, counts; what sources are."""
 
 import hashlib
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,7 +12,7 @@ from threading import Event
 
 from places.data.shards.tar_members import hash_file
 from places.errors import DataError
-from places.files import read_json
+from places.files import open_regular, read_json
 
 ARCHIVES: Mapping[str, str] = {
     "train_256_places365standard.tar": "53ca1c756c3d1e7809517cc47c5561c5",
@@ -84,7 +85,9 @@ def sources_of(
     for path in paths:
         if not path.exists():
             raise DataError(f"no such file or folder: {path}")
-        if path not in lists:
+        if path in lists:
+            os.close(open_regular(path))
+        else:
             source = _source(path, split)
             by_split.setdefault(source.split, []).append(source)
     if not by_split:

@@ -31,6 +31,7 @@ _ZEROS = bytes(BLOCK_BYTES)
 _WINDOW_BYTES = 256 << 10  # a few pictures
 _MAX_EXTENDED_BYTES = 1 << 20  # of all that is said about one member
 MAX_SHOWN = 200  # characters of a name
+_MAX_DIGITS = 20  # of a size
 _ABOUT_NEXT = b"xXgLK"
 _LONG = {b"L": b"path", b"K": b"linkpath"}
 _WITHOUT_DATA = b"123456"  # whatever their size says
@@ -239,7 +240,8 @@ def _learn(blocks: Blocks, kind: bytes, member: Member, about: dict[bytes, bytes
     if told and kind == b"g":
         raise blocks.damaged(member.offset, "names or sizes for all members")
     for key, value in told.items():
-        is_right = value.isdigit() if key == b"size" else 0 < len(value) <= MAX_NAME_BYTES
+        limit = _MAX_DIGITS if key == b"size" else MAX_NAME_BYTES
+        is_right = 0 < len(value) <= limit and (key != b"size" or value.isdigit())
         if not is_right or b"\0" in value or about.get(key, value) != value:
             word = key.decode()
             raise blocks.damaged(member.offset, f"a {word} that is none, or one more {word}")
