@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import webdataset
 from tests.data.packing.official import jpeg, train_files, write_tar
+from tests.data.packing.unusual import Part, Run, hard_link, link, write_parts
 
 from places.data.packing.indexing import index_shards
 from places.data.packing.pack import pack
@@ -150,3 +151,114 @@ def test_a_picture_cannot_name_the_next_one(tmp_path: Path) -> None:
     keys = [samples.read(entry)[0] for entry in samples.entries(np.arange(2))]
     assert keys == ["a", "b"]
     assert verify(tmp_path, "val") == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [(b"003", 3), (b"0", 0), (b"000364\n", 364), (b"airfield", 0), (b"church/outdoor", 91),
+     (b"/c/church/outdoor\n", 91), (b"church-outdoor", 91)],
+)  # fmt: skip
+def test_labels_are_numbers_or_names(tmp_path: Path, run: Run, text: bytes, label: int) -> None:
+    shard(tmp_path, {"a.jpg": jpeg(1), "a.cls": text})
+    for words in (["--index", "--decode"], []):
+        assert run("verify", tmp_path, *words) == (0, ["train: 1 pictures in 1 shard, all is well"])
+    assert load_index(load_manifest(tmp_path, "train"))["label"].tolist() == [label]
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"airfeild", b"3.0", b"0x3", b"9" * 5000, b"\xff", b"\0", b"3\0", b"a" * 99999]
+)
+def test_labels_that_mean_nothing_are_refused(tmp_path: Path, run: Run, text: bytes) -> None:
+    shard(tmp_path, {"a.jpg": jpeg(1), "a.cls": text})
+    status, lines = run("verify", tmp_path, "--index")
+    assert (status, "the label of sample 'a' in" in lines[0]) == (2, True)
+
+
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # webdataset 1.0.2 leaves it
+@pytest.mark.parametrize(
+    ("others", "left_out"),
+    [
+        ({"./._a.jpg": b"Mac OS X"}, ["./._a.jpg"]),
+        ({"x/._a.jpg": b"Mac OS X", "x/.DS_Store": b"x"}, ["x/._a.jpg", "x/.DS_Store"]),
+        ({"README": b"x"}, ["README"]),
+        ({"LICENSE": b"x", "x/Makefile": b"x"}, ["LICENSE", "x/Makefile"]),
+        ({"__meta__/x.jpg": b"x", "__y__": b"x"}, ["__meta__/x.jpg", "__y__"]),
+        ({".jpg": b"x"}, [".jpg"]),
+    ],
+)
+def test_what_webdataset_passes_over_is_left_out_by_name(
+    tmp_path: Path, run: Run, others: dict[str, bytes], left_out: list[str]
+) -> None:
+    files = {"a.JPG": jpeg(1), "a.cls": b"1", "a.json": b"{}", "b.jpeg": jpeg(2), "b.cls": b"2"}
+    for position in range(len(files) + 1):  # also between the parts of a sample
+        pairs = [*files.items()]
+        pairs[position:position] = [*others.items()]
+        path = shard(tmp_path, dict(pairs))
+        (tmp_path / "train.json").unlink(missing_ok=True)
+        assert run("verify", tmp_path, "--index") == (
+            0,
+            [
+                f"train: left out, in no sample: {len(others)} members: {', '.join(left_out)}",
+                "train: 2 pictures in 1 shard, all is well",
+            ],
+        )
+        samples = [*webdataset.WebDataset(str(path), shardshuffle=False)]
+        keys = [sample["__key__"] for sample in samples]
+        # In a folder it takes a hidden file for a sample without a name.
+        assert keys == ["a", "b"] or "x/._a.jpg" in others
+
+
+def test_samples_without_a_picture_are_left_out_unless_they_have_a_label(
+    tmp_path: Path, run: Run
+) -> None:
+    files = {"README.md": b"x", "a.jpg": jpeg(1), "a.cls": b"1", "notes.txt": b"x"}
+    shard(tmp_path, files)
+    status, lines = run("verify", tmp_path, "--index")
+    assert (status, lines[0]) == (
+        0, "train: left out, in no sample: 2 members: README.md, notes.txt",
+    )  # fmt: skip
+    (tmp_path / "train.json").unlink()
+    for name in ("b.cls", "b.png"):
+        shard(tmp_path, files | {name: b"2"})
+        status, lines = run("verify", tmp_path, "--index")
+        assert (status, "sample 'b' in" in lines[0]) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("part", "what"),
+    [
+        (hard_link("b.jpg", "a.jpg"), "b.jpg in {} is a link to a.jpg"),
+        (link("b.jpg", "a.jpg"), "b.jpg in {} is a link to a.jpg"),
+        (hard_link("b.cls", "a.cls"), "b.cls in {} is a link to a.cls"),
+        (Part("b.png", kind=tarfile.FIFOTYPE), "b.png in {} is a named pipe"),
+    ],
+)
+def test_parts_of_samples_without_bytes_are_refused_by_name(
+    tmp_path: Path, run: Run, part: Part, what: str
+) -> None:
+    parts = [Part("a.jpg", jpeg(1)), Part("a.cls", b"1"), part, Part("b.cls", b"3")]
+    path = write_parts(tmp_path / "train-0.tar", parts)
+    status, lines = run("verify", tmp_path, "--index")
+    assert (status, lines[0].startswith(f"places: error: {what.format(path)}")) == (2, True)
+
+
+def test_dots_in_keys_are_refused_with_what_to_rename(tmp_path: Path, run: Run) -> None:
+    path = shard(
+        tmp_path, {f"x/v1.{i}.{kind}": jpeg(i) for i in range(9) for kind in ("jpg", "cls")}
+    )
+    assert run("verify", tmp_path, "--index") == (
+        2,
+        [
+            f"places: error: sample 'x/v1' in {path} must have one .jpg",
+            "  found:  jpg, cls, jpg, cls, jpg, cls, jpg, cls and 10 more",
+            "  WebDataset ends the key at the first dot, and makes one sample of equal keys",
+            "  rename:  x/v1.0.jpg  to  x/v1_0.jpg  and all others likewise",
+        ],
+    )
+
+
+def test_shards_with_names_that_no_manifest_holds_are_refused(tmp_path: Path, run: Run) -> None:
+    shard(tmp_path, {"a.jpg": jpeg(1)}).rename(tmp_path / "train-\x1b[2J.tar")
+    status, lines = run("verify", tmp_path, "--index")
+    assert (status, "names that no manifest can hold: train-\\x1b[2J.tar" in lines[0]) == (2, True)
+    assert [path.suffix for path in tmp_path.iterdir()] == [".tar"]
