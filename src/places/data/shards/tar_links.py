@@ -71,7 +71,7 @@ def follow_links(path: Path, entries: Iterable[Entry]) -> Iterator[Member]:
 def _node(top: _Folder, kind: bytes, member: Member, target: bytes) -> "Member | bytes | str":
     """Return what a member is in its folder, or why a hard link is nothing there."""
     if kind == SYMBOLIC_LINK:
-        return target
+        return target or NOWHERE
     if kind != HARD_LINK:
         return member
     *folders, last = _parts(target) or [b""]
