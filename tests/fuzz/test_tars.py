@@ -112,9 +112,9 @@ def _with_field(rng: random.Random, data: bytes) -> bytes:
 
 
 def _with_flips(rng: random.Random, data: bytes) -> bytes:
-    damaged = bytearray(data)
+    damaged = bytearray(data or b"x")
     for _ in range(rng.choice((1, 2, 20))):
-        damaged[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+        damaged[rng.randrange(len(damaged))] ^= 1 << rng.randrange(8)
     return bytes(damaged)
 
 
@@ -150,7 +150,7 @@ _DAMAGES: dict[str, Callable[[random.Random, bytes], bytes]] = {
     "words": _with_words,
     "moved": _moved,
     "behind": _behind,
-    "cut": lambda rng, data: data[: rng.randrange(len(data))],
+    "cut": lambda rng, data: data[: rng.randint(0, len(data))],
     "zeros": lambda rng, data: data[: 512 * rng.randrange(40)] + bytes(512) + data,
     "gzip": lambda _, data: gzip.compress(data, mtime=0),
 }

@@ -1,7 +1,9 @@
+import hashlib
 import json
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ from places.cli.main import main as places
 from places.data.packing.pack import pack
 from places.data.packing.verify import verify
 from places.data.shards.index import load_index
-from places.data.shards.manifest import load_manifest
+from places.data.shards.manifest import load_manifest, save_manifest
 from places.errors import DataError
 
 Check = Callable[..., tuple[int, list[str]]]
@@ -304,3 +306,22 @@ def test_other_members_between_the_samples_are_no_problem(tmp_path: Path) -> Non
 def test_a_missing_split_is_an_error(root: Path) -> None:
     with pytest.raises(DataError, match="no shards for split 'test'"):
         verify(root, "test")
+
+
+def test_labels_that_are_only_in_the_tar_are_named(root: Path, check: Check) -> None:
+    manifest = load_manifest(root, "train")
+    index = np.load(root / "train.index.npy")
+    index["label"] = -1
+    np.save(root / "train.index.npy", index)
+    sha256 = hashlib.sha256((root / "train.index.npy").read_bytes()).hexdigest()
+    save_manifest(replace(manifest, labelled=False, index_sha256=sha256))
+    status, lines = check()
+    assert (status, lines[0]) == (1, "train: 60 pictures in 3 shards, problems: 60")
+    assert lines[1].endswith(" in the tar, none in the index")
+
+
+def test_what_comes_from_the_files_is_shown_as_text(root: Path, check: Check) -> None:
+    (root / "train-\x1b[2J\n.tar").touch()
+    status, lines = check()
+    assert (status, len(lines)) == (1, 2)
+    assert lines[1].startswith("  train-\\x1b[2J\\n.tar: not in the manifest")

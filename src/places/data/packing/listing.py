@@ -136,14 +136,8 @@ def collect(sources: list[PackSource], read: Callable[[PackSource], Iterable[Mem
     """
     pictures = Pictures(sources)
     chunks = [pictures.rows]
-
-    def counted(members: Iterable[Member]) -> Iterator[Member]:
-        for member in members:
-            pictures.num_members += 1
-            yield member
-
     for position, source in enumerate(sources):
-        rows = _rows(pictures, position, counted(read(source)))
+        rows = _rows(pictures, position, read(source))
         while chunk := list(islice(rows, _ROWS_PER_CHUNK)):
             chunks.append(np.array(chunk, _row_dtype(max(len(row[-1]) for row in chunk))))
     pictures.rows = np.concatenate(chunks)  # takes the longest width
@@ -195,6 +189,7 @@ def _folders_in_order(pictures: Pictures) -> tuple[list[bytes], npt.NDArray[np.u
 def _rows(pictures: Pictures, position: int, members: Iterable[Member]) -> Iterator[Row]:
     folders: dict[bytes, tuple[int, Folder]] = {}
     for name, offset, size_bytes, no_file in members:
+        pictures.num_members += 1
         if no_file:
             pictures.no_files.add(f"{shown(name)} ({no_file})")
             continue

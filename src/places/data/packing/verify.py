@@ -218,12 +218,13 @@ def _sample_fault(data: mmap.mmap, row: _Row, free_from: int) -> str | None:
     # In shards from elsewhere another member may follow; their labels were read when indexed.
     length = _size_bytes(header)
     is_label = length is not None and read_name(header).endswith(b".cls")
-    if label == NO_LABEL or not is_label or read_key(header) != key:
+    if not is_label or read_key(header) != key:
         return None
     text = data[position + BLOCK_BYTES : position + BLOCK_BYTES + min(length or 0, MAX_LABEL_BYTES)]
     if read_label(text) == label:
         return None
-    return f"{key}: label {text.decode(errors='replace')} in the tar, {label} in the index"
+    own = "none" if label == NO_LABEL else label
+    return f"{key}: label {text.decode(errors='replace')} in the tar, {own} in the index"
 
 
 def _size_bytes(header: bytes) -> int | None:

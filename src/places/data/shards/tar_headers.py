@@ -102,18 +102,14 @@ def read_size_bytes(header: bytes) -> int:
     """
     field = header[124:136]
     if field[0] & 0x80:  # larger than 8 GiB: a binary number, whose sign is the next bit
-        size_bytes = -1 if field[0] & 0x40 else int.from_bytes(field, "big") - (1 << 95)
+        if not field[0] & 0x40:
+            return int.from_bytes(field, "big") - (1 << 95)
     else:
-        size_bytes = _octal(field)
-    if size_bytes < 0:
-        raise DataError("damaged tar header: its size is no number from 0")
-    return size_bytes
-
-
-def _octal(field: bytes) -> int:
-    """Return an octal number; -1 if it is none. `int` alone would take signs and underscores."""
-    digits = field.partition(b"\0")[0].strip(b" ") or b"0"
-    return int(digits, 8) if digits.isdigit() and not digits.strip(b"01234567") else -1
+        # `int` alone would take signs and underscores.
+        digits = field.partition(b"\0")[0].strip(b" ") or b"0"
+        if digits.isdigit() and not digits.strip(b"01234567"):
+            return int(digits, 8)
+    raise DataError("damaged tar header: its size is no number from 0")
 
 
 def read_target(header: bytes) -> bytes:
@@ -162,7 +158,10 @@ def split_name(name: bytes) -> tuple[bytes, bytes]:
 def is_header(block: bytes) -> bool:
     """Tell whether a block is a tar header, by its checksum."""
     field = block[148:156]
-    checksum = _octal(field.lstrip(b" \0"))
+    try:
+        checksum = int(field.strip(b" \0"), 8)
+    except ValueError:
+        return False
     rest = 1 + checksum + sum(field) - 8 * ord(" ")  # spaces count in the place of the checksum
     # Adler-32 ends in the sum of all bytes, modulo 65521: twenty times faster than sum().
     if zlib.adler32(block) & 0xFFFF == rest % 65521:

@@ -93,7 +93,7 @@ def _members(blocks: Blocks, start: int, end: int, depth: int = 0) -> Iterator[M
     for kind, member, _ in entries_of(blocks, start, end):
         if kind in LINKS:
             has_links = True
-        elif kind in FILES and _is_tar(member):
+        elif member.name.endswith(b".tar") and kind in FILES and not _is_passed_over(member):
             if depth == _MAX_DEPTH:
                 raise blocks.damaged(member.offset, f"a tar in {_MAX_DEPTH} others")
             inside = member.offset, member.offset + member.size_bytes
@@ -105,6 +105,6 @@ def _members(blocks: Blocks, start: int, end: int, depth: int = 0) -> Iterator[M
         yield from follow_links(blocks.path, entries_of(again, start, end))
 
 
-def _is_tar(member: Member) -> bool:
-    base = member.name.rpartition(b"/")[2]
-    return base.endswith(b".tar") and not base.startswith(b".") and not member.no_file
+def _is_passed_over(member: Member) -> bool:
+    """Tell whether what is named like a tar is a hidden file, such as those of macOS, or sparse."""
+    return bool(member.no_file) or member.name.rpartition(b"/")[2].startswith(b".")

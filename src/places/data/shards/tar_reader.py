@@ -82,26 +82,24 @@ class Blocks:
         self._window = bytearray(_WINDOW_BYTES)
         self._start = self.end = 0
 
-    def next_header(self, position: int, end: int, is_shard: bool) -> tuple[int, bytes] | None:
-        """Return the first header from a position on and where it is, `None` if there is none.
+    def after_end(self, position: int, end: int, is_shard: bool, is_told: bool) -> int:
+        """Return where another tar begins, from the end of one on; -1 if there is none.
 
         Args:
-            position: Where a header or the mark of the end of a tar must be.
+            position: Where the mark of the end of a tar must be.
             end: Where to stop.
             is_shard: Refuse what lies behind the mark, where WebDataset stops.
+            is_told: Whether something was told of one more member.
         """
         block = self.block(position, end)
-        if block == _ZEROS:
-            after = self._after_zeros(position, end)
-            if after is None:
-                return None
-            if is_shard:
-                raise self._goes_on(after)
-            position = after
-            block = self.block(position, end)
-        if not is_header(block):
+        if block != _ZEROS:
             raise self._no_header(position, block)
-        return position, block
+        if is_told:
+            raise self.damaged(position, "no member behind its name")
+        after = self._after_zeros(position, end)
+        if after >= 0 and is_shard:
+            raise self._goes_on(after)
+        return after
 
     def block(self, position: int, end: int) -> bytes:
         """Return the block at a position."""
@@ -112,7 +110,7 @@ class Blocks:
         start = position - self._start
         return bytes(memoryview(self._window)[start : start + BLOCK_BYTES])
 
-    def _after_zeros(self, position: int, end: int) -> int | None:
+    def _after_zeros(self, position: int, end: int) -> int:
         while position < end:
             if position >= self.end:
                 self._read(position)
@@ -122,7 +120,7 @@ class Blocks:
             if num_zeros < len(data):
                 return position + num_zeros // BLOCK_BYTES * BLOCK_BYTES
             position = stop
-        return None
+        return -1
 
     def cut(self, position: int, reason: str) -> DataError:
         """Return the error that the tar ends too early."""
@@ -176,15 +174,19 @@ def entries_of(blocks: Blocks, position: int, end: int, is_shard: bool = False) 
         DataError: The tar is damaged or cut short.
     """
     about: dict[bytes, bytes] = {}  # what was told of the next member before its header
-    while found := blocks.next_header(position, end, is_shard):
-        start, header = found
+    while position >= 0:
+        header = blocks.block(position, end)
+        if not is_header(header):
+            position = blocks.after_end(position, end, is_shard, bool(about))
+            continue
         kind = header[156:157]
         try:
-            member, target = _member(header, start + BLOCK_BYTES, about)
+            size_bytes = 0 if kind in _WITHOUT_DATA else read_size_bytes(header)
         except DataError as error:
-            raise blocks.damaged(start, error.message) from error
-        if kind == b"S":
-            member = member._replace(offset=_behind_map(blocks, start, header, end))
+            raise blocks.damaged(position, error.message) from error
+        member, target = Member(read_name(header), position + BLOCK_BYTES, size_bytes), b""
+        if about or kind not in FILES:
+            member, target = _told(blocks, header, member, about, end)
         position = member.offset + padded(member.size_bytes)
         if position > end:
             raise blocks.cut(member.offset, f"{shown(member.name)} goes on after the end")
@@ -195,16 +197,13 @@ def entries_of(blocks: Blocks, position: int, end: int, is_shard: bool = False) 
         if kind in FILES and member.name.endswith(b"/") and not member.size_bytes:
             kind = b"5"  # as the oldest programs wrote folders
         yield kind, member, target
-    if about:
-        raise blocks.damaged(position, "no member behind its name")
 
 
-def _member(header: bytes, offset: int, about: dict[bytes, bytes]) -> tuple[Member, bytes]:
-    """Return a member and what it links to, from its header and what was told before it."""
-    kind, name = header[156:157], read_name(header)
-    size_bytes = 0 if kind in _WITHOUT_DATA else read_size_bytes(header)
-    if kind in FILES and not about:  # nearly always
-        return Member(name, offset, size_bytes), b""
+def _told(
+    blocks: Blocks, header: bytes, member: Member, about: dict[bytes, bytes], end: int
+) -> tuple[Member, bytes]:
+    """Return a member as it is with what was told before its header, and what it links to."""
+    kind, (name, offset, size_bytes, _) = header[156:157], member
     target = read_target(header) if kind in LINKS else b""
     no_file = "" if kind in FILES else _KINDS.get(kind, f"of the unknown type {kind!r}")
     if kind not in _ABOUT_NEXT:
@@ -215,12 +214,14 @@ def _member(header: bytes, offset: int, about: dict[bytes, bytes]) -> tuple[Memb
             no_file = _KINDS[b"S"]
     if kind in LINKS:
         no_file = f"a link to {shown(target)}"
+    if kind == b"S":
+        offset = _behind_map(blocks, offset, header, end)
     return Member(name, offset, size_bytes, no_file), target
 
 
-def _behind_map(blocks: Blocks, start: int, header: bytes, end: int) -> int:
+def _behind_map(blocks: Blocks, position: int, header: bytes, end: int) -> int:
     """Return where the data of a sparse file begin: the map of its holes may go on before them."""
-    position, goes_on = start + BLOCK_BYTES, header[482]
+    goes_on = header[482]
     while goes_on:
         goes_on = blocks.block(position, end)[504]
         position += BLOCK_BYTES
