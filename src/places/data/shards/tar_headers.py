@@ -16,7 +16,6 @@ _FIXED_SUM = sum(_OWNER) + sum(_MODIFIED) + sum(_REST) + ord("0") + 8 * ord(" ")
 LOOK_BACK_BYTES = 4096  # how far before a picture the headers may begin that name it
 MAX_NAME_BYTES = 4096  # as file systems have it
 
-_EXTENDED = b"xL"  # types of the headers before a header that hold a name which it has no room for
 _PAX_RECORD = re.compile(rb"(\d{1,8}) ([^=]+)=")
 
 
@@ -38,14 +37,16 @@ def read_key(blocks: bytes) -> str:
     # The checksum takes longer than the word, and only the oldest tars do without the word.
     if header[257:262] != b"ustar" and not is_header(header):
         raise DataError("no tar header where the index says that one is")
-    name = _extended_name(blocks) if may_be_extended(blocks) else b""
-    return key_of(name or read_name(header)).decode("utf-8", "backslashreplace")
+    name = read_name(header)
+    if len(blocks) > BLOCK_BYTES:
+        name = _extended_name(blocks) or name
+    return key_of(name).decode("utf-8", "backslashreplace")
 
 
 def may_be_extended(blocks: bytes) -> bool:
-    """Tell at little cost whether the name may be in a header before the last one."""
-    ends = range(len(blocks) - 2 * BLOCK_BYTES, BLOCK_BYTES - 1, -BLOCK_BYTES)
-    return any(blocks[end - BLOCK_BYTES + 156] in _EXTENDED for end in ends)
+    """Tell at little cost whether there may be a header before the last one that holds a name."""
+    types = blocks[156 - 3 * BLOCK_BYTES :: -BLOCK_BYTES]  # from the last block but two on
+    return b"x" in types or b"L" in types
 
 
 def _extended_name(blocks: bytes) -> bytes:
@@ -53,7 +54,7 @@ def _extended_name(blocks: bytes) -> bytes:
     end = len(blocks) - BLOCK_BYTES
     for start in range(end - BLOCK_BYTES, BLOCK_BYTES - 1, -BLOCK_BYTES):
         header = blocks[start - BLOCK_BYTES : start]
-        if header[156] in _EXTENDED and is_header(header):
+        if header[156:157] in (b"x", b"L") and is_header(header):
             size_bytes = read_size_bytes(header)
             if padded(size_bytes) == end - start:
                 data = blocks[start : start + size_bytes]
@@ -106,7 +107,7 @@ def read_size_bytes(header: bytes) -> int:
             return int.from_bytes(field, "big") - (1 << 95)
     else:
         # `int` alone would take signs and underscores.
-        digits = field.partition(b"\0")[0].strip(b" ") or b"0"
+        digits = until_zero(field).strip(b" ") or b"0"
         if digits.isdigit() and not digits.strip(b"01234567"):
             return int(digits, 8)
     raise DataError("damaged tar header: its size is no number from 0")

@@ -66,6 +66,7 @@ class SplitSamples:
         self._remote = remote
         self._last_steps: dict[int, int] = {}
         self._files: dict[int, int] = {}
+        self._back_bytes: dict[int, int] = {}
         self._lock = threading.Lock()
         _allow_open_files(len(self._paths) * (2 if remote else 1))  # the cache holds them too
 
@@ -86,8 +87,9 @@ class SplitSamples:
         try:
             # The tar header lies right before the picture: one read brings both, and proves the
             # place.
-            start = max(offset - LOOK_BACK_BYTES, 0)  # the name may be in a header before that
-            data = os.pread(self._file(shard), offset - start + size_bytes, start)
+            file = self._file(shard)
+            start = max(offset - self._back_bytes[shard], 0)
+            data = os.pread(file, offset - start + size_bytes, start)
         except FileNotFoundError as error:
             raise DataError(f"no such shard: {self._paths[shard]}") from error
         except OSError as error:
@@ -95,8 +97,9 @@ class SplitSamples:
         blocks, jpeg = data[: offset - start], data[offset - start :]
         if len(jpeg) < size_bytes or read_size_bytes(blocks[-BLOCK_BYTES:]) != size_bytes:
             raise self._replaced(shard, f"at byte {offset:,} the picture of the index is missing")
-        if may_be_extended(blocks):
-            blocks = blocks[max(self._free_from(entry) - start, 0) :]
+        if len(blocks) > BLOCK_BYTES:
+            free_from = self._free_from(entry) if may_be_extended(blocks) else offset - BLOCK_BYTES
+            blocks = blocks[max(free_from - start, 0) :]
         return read_key(blocks), jpeg
 
     def load(
@@ -182,11 +185,24 @@ class SplitSamples:
         file = self._files.get(shard)
         if file is None:
             opened = self._open(shard)  # without the lock: a remote shard may take a while
+            self._back_bytes[shard] = self._look_back(shard)
             with self._lock:
                 file = self._files.setdefault(shard, opened)
             if file != opened:  # another thread was faster
                 os.close(opened)
         return file
+
+    def _look_back(self, shard: int) -> int:
+        """Return how far before a picture of a shard its name may be, in bytes.
+
+        Where `pack` wrote the shard, nothing but a label lies before the header of a picture.
+        """
+        rows = self.index[self._starts[shard] : self._starts[shard + 1]]
+        ends = (rows["offset"] + rows["size_bytes"]).astype(np.int64)
+        labels = np.where(rows["label"] < 0, 0, 2 * BLOCK_BYTES)
+        free_from = -(-ends // BLOCK_BYTES) * BLOCK_BYTES + labels
+        is_packed = rows["offset"] == np.concatenate([[0], free_from[:-1]]) + BLOCK_BYTES
+        return BLOCK_BYTES if is_packed.all() else LOOK_BACK_BYTES
 
     def _free_from(self, entry: Entry) -> int:
         """Return where the picture before another one in its shard ends, 0 for the first one."""
