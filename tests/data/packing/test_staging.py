@@ -165,6 +165,17 @@ def test_other_data_is_refused_with_what_to_type(tmp_path: Path, folder: Path) -
     assert not is_packed(folder, "val", RECORD | {"seed": 1}, force=True)
 
 
+def test_names_in_a_manifest_are_shown_as_text(tmp_path: Path, folder: Path) -> None:
+    sources = [{"name": "\x1b[2J\n" * 99, "size_bytes": 1, "md5": None}] * 9
+    save_manifest(write_split(tmp_path, rows_of(1)), RECORD | {"sources": sources})
+    with pytest.raises(DataError) as error:
+        is_packed(folder, "val", RECORD, force=False)
+    lines = str(error.value).splitlines()
+    assert len(lines) == 4
+    assert all(line.isprintable() and len(line) < 1000 for line in lines)
+    assert "and 6 more, seed 0" in lines[1]
+
+
 def test_shards_from_elsewhere_are_refused(tmp_path: Path, folder: Path) -> None:
     (tmp_path / "val-a.tar").touch()
     with pytest.raises(DataError, match=r"val-\*\.tar, without a manifest"):

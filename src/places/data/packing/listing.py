@@ -25,7 +25,7 @@ from places.data.packing.official import UNPACKED, PackSource
 from places.data.shards.index import NO_LABEL
 from places.data.shards.tar_headers import split_name
 from places.data.shards.tar_links import LOOP, MAX_WAYS, NOWHERE
-from places.data.shards.tar_reader import Member, shown
+from places.data.shards.tar_reader import MAX_SHOWN, Member, shown
 from places.errors import DataError
 from places.files import kind_of
 
@@ -227,7 +227,7 @@ def _folder(pictures: Pictures, position: int, path: bytes) -> Folder:
     name = "/".join(parts)
     if name:
         try:
-            label = label_of(name)
+            label = label_of(name[:MAX_SHOWN])  # none is longer; it is shown if it is none
         except DataError as error:
             where = f"found in:  {source.path}"
             raise DataError(error.message, *error.hint, where) from error
@@ -244,8 +244,8 @@ def _check(name: bytes, key: bytes, size_bytes: int) -> None:
     try:
         name.decode()
     except UnicodeDecodeError as error:
-        raise DataError(f"the file name {name!r} is not UTF-8", "rename the file") from error
+        raise DataError(f"the file name {shown(name)} is not UTF-8", "rename it") from error
     if len(key) + len(b".jpg") > 100:
         split_name(key + b".jpg")
     if size_bytes > MAX_SIZE_BYTES:
-        raise DataError(f"{name.decode()} is too large for a picture: {size_bytes:,} bytes")
+        raise DataError(f"{shown(name)} is too large for a picture: {size_bytes:,} bytes")

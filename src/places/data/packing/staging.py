@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from places.console import first_few, printable
 from places.data.shards.manifest import index_path, manifest_path, read_fields
 from places.errors import DataError, StorageError
 from places.files import kind_of, sync
@@ -81,7 +82,7 @@ def is_packed(folder: Path, split: str, packed_from: Mapping[str, Any], force: b
             return _is_complete(root, split, fields)
         found = "shards from elsewhere"
         if known := fields.get("packed_from"):
-            names = ", ".join(source["name"] for source in known["sources"])
+            names = str(first_few(printable(source["name"][:80]) for source in known["sources"]))
             settings = (f"{key} {known[key]}" for key in ("seed", "shard_size_mb", "limit"))
             found = ", ".join([names, *settings])
     elif any(root.glob(f"{split}-*.tar")):

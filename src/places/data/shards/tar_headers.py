@@ -151,7 +151,7 @@ def split_name(name: bytes) -> tuple[bytes, bytes]:
     if slash > 0 and 0 < len(name) - slash - 1 <= 100:
         return name[:slash], name[slash + 1 :]
     raise DataError(
-        f"the name {name.decode(errors='replace')!r} is too long for a tar of pictures",
+        f"the name {name[:200].decode(errors='replace')!r} is too long for a tar of pictures",
         "at most 100 bytes, or 155 before a slash and 100 after it: shorten the file's name",
     )
 
