@@ -422,6 +422,8 @@ def test_sizes_below_one_are_refused(train: Path, root: Path) -> None:
         pack([train], root, shard_size_mb=0)
     with pytest.raises(ConfigError, match="must be at least 1"):
         pack([train], root, limit=0)
+    for words in (["--shard_size_mb", "9" * 30], ["--limit", "9" * 30], ["--seed", "-" + "9" * 30]):
+        assert places(["pack", str(train), "--root", str(root), *words]) == 2
 
 
 def test_memory_stays_within_the_promise(tmp_path: Path, root: Path) -> None:
