@@ -59,7 +59,7 @@ def one(rng: random.Random, folder: Path) -> str:
     _DAMAGES[kind](rng, root)
     _check(root)
     shutil.rmtree(root)
-    return f"split: {kind}"
+    return kind
 
 
 @cache

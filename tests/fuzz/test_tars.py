@@ -72,7 +72,7 @@ def one(rng: random.Random, folder: Path) -> str:
         _check_damaged(path, folder)
     for inside in folder.iterdir():
         shutil.rmtree(inside) if inside.is_dir() else inside.unlink()
-    return f"tar: {kind}"
+    return kind
 
 
 def _parts(rng: random.Random) -> list[Part]:
