@@ -20,7 +20,7 @@ from places.data.shards.index import SAMPLE
 from places.data.streaming.samples import open_samples
 from places.errors import PlacesError
 
-NUM = 80
+NUM = 60
 NUM_PICTURES = 9
 
 _VALUES: list[Any] = [

@@ -16,7 +16,7 @@ from tests.fuzz.tool import run
 
 from places.data.shards.tar_headers import is_header
 
-NUM = 60
+NUM = 40
 
 _FORMATS = (tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT)
 _FOLDERS = ("airfield", "bar", "church/outdoor", "./alley", "b/beach")

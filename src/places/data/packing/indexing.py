@@ -147,7 +147,9 @@ def _entries(
         taken = (member for member in members if _is_taken(path, member, left_out))
         end = 0  # of the picture before
         for key, group in groupby(taken, lambda member: key_of(member.name)):
-            sample = _Sample(path, key.decode(errors="backslashreplace"), [*group])
+            parts = [*group]
+            kinds = [member.name.rpartition(b".")[2].lower() for member in parts]
+            sample = _Sample(path, key.decode(errors="backslashreplace"), parts, kinds)
             picture = _picture(sample)
             if picture is None:
                 for member in sample.members:
@@ -165,10 +167,7 @@ class _Sample(NamedTuple):
     path: Path
     key: str
     members: list[Member]
-
-    @property
-    def kinds(self) -> list[bytes]:
-        return [member.name.rpartition(b".")[2].lower() for member in self.members]
+    kinds: list[bytes]  # their endings
 
     def __str__(self) -> str:
         return f"sample {self.key[:MAX_SHOWN]!r} in {self.path}"
