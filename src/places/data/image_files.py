@@ -34,7 +34,7 @@ class ImageFiles(TensorsToDevice, LightningDataModule):
             in each line, - for such a list on standard input. In a folder a file counts as a
             picture by the ending of its name; the others are counted and named.
         null: Whether a zero byte ends each path of a list, instead of a line, as find -print0 does.
-        batch_size: Pictures per step over all processes.
+        batch_size: Most pictures per step over all processes; all steps have about as many.
         image_size: Height and width of the network's input in pixels; as in training.
         resize_size: Size of a picture before its centre is cut out, in pixels; as in training.
         resize_mode: "short_side" keeps the aspect ratio, "squash" makes the picture square first.
@@ -91,10 +91,11 @@ class ImageFiles(TensorsToDevice, LightningDataModule):
         workers = workers_of(self, self.num_threads)
         plan.check_batch_size(self.batch_size, workers.num_ranks)
         num = len(self.paths)
+        batch_size = plan.even_batch_size(num, self.batch_size, workers.num_ranks)
         return Loader(
-            plan.num_eval_batches(num, self.batch_size),
+            plan.num_eval_batches(num, batch_size),
             lambda: stream(
-                eval_ids(num, self.batch_size, workers),
+                eval_ids(num, batch_size, workers),
                 self._open_batch,
                 image_size=self.crop.image_size,
                 num_threads=workers.num_threads,
