@@ -11,8 +11,9 @@ from tests.data.drawn import drawn_picture
 from tests.fuzz.bounds import within
 from tests.fuzz.mutations import damage_bytes
 
-from places.data.streaming.decode import NUM_CROP_UNIFORMS, decode_file, decode_train_crop
+from places.data.streaming.decode import NUM_CROP_UNIFORMS, decode_train_crop
 from places.data.streaming.jpeg import decode_jpeg
+from places.data.streaming.picture_files import decode_file
 from places.errors import DataError
 
 _FORMS: list[dict[str, object]] = [
@@ -47,7 +48,8 @@ def one(rng: random.Random, folder: Path) -> str:
         for decode in (
             lambda: decode_jpeg(data),
             lambda: decode_train_crop(data, uniforms, out, (0.08, 1.0), (0.75, 1.33)),
-            lambda: decode_file(path),
+            lambda: decode_file(path, 10**6),
+            lambda: decode_file(path, 1000, 8),
         ):
             try:
                 pixels = decode()
@@ -56,7 +58,7 @@ def one(rng: random.Random, folder: Path) -> str:
             else:
                 outcomes.append(True)
                 assert pixels is None or (pixels.dtype == np.uint8 and pixels.shape[2] == 3)
-    return f"{kind}, decoded by {sum(outcomes)} of 3"
+    return f"{kind}, decoded by {sum(outcomes)} of 4"
 
 
 @pytest.mark.parametrize("seed", range(150))

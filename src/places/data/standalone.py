@@ -94,9 +94,9 @@ def open(  # used as places.data.open
     bad = BadSamples(bad_samples, max_bad_samples)
     checks = CacheChecks(before_use=check_cache)
     cache = Cache(Path(cache_folder), cache_size_gb, timeout_s, checks)
-    opened = partial(open_samples, root, split, bad, cache)
-    with closing(opened()) as source:  # what is missing is said now
-        manifest = source.manifest
+    open_again = partial(open_samples, root, split, bad, cache)
+    with closing(open_again()) as first:  # what is missing is said now
+        manifest = first.manifest
     batches: Callable[[SplitSamples], Iterator[Batch]]
     if split == "train" if train is None else train:
         plan.check_train_order(manifest.num_samples, batch_size, shuffle_window)
@@ -123,7 +123,7 @@ def open(  # used as places.data.open
     check_range("`first_step`", first_step, 0, num_batches)
 
     def epoch_of_its_own() -> Iterator[Batch]:
-        with closing(opened(manifest=manifest)) as source:
+        with closing(open_again(opened=first)) as source:
             yield from batches(source)
 
     return Loader(num_batches - first_step, epoch_of_its_own)

@@ -217,5 +217,5 @@ def test_replaced_data_end_a_loop_whose_cache_is_gone(root: Path, cache: Path) -
     for path in root.glob("val.*"):
         path.unlink()
     index_shards(root, "val")
-    with pytest.raises(errors.DataError, match="were replaced"):
+    with pytest.raises(errors.DataError, match="its manifest"):
         list(loader)

@@ -23,7 +23,8 @@ from places.data.remote.checks import CacheChecks
 from places.data.remote.fetch import fetch_manifest
 from places.data.remote.prefetch import RemoteShards
 from places.data.remote.shard_uses import shard_uses
-from places.data.shards.manifest import load_index, load_manifest
+from places.data.shards.index import load_index
+from places.data.shards.manifest import load_manifest
 from places.data.streaming.bad_samples import BadSamplePolicy
 from places.data.streaming.jpeg import decode_jpeg
 from places.data.streaming.samples import SplitSamples
