@@ -1,6 +1,7 @@
 """Resuming as users do it: what wins, what is refused, what is brought along."""
 
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -174,8 +175,9 @@ def test_the_best_is_brought_along(trained: Path, tmp_path: Path) -> None:
     state = checkpoint["callbacks"][name]
     state["best_model_score"] = state["kth_value"] = torch.tensor(2.0)
     state["best_k_models"] = dict.fromkeys(state["best_k_models"], torch.tensor(2.0))
-    torch.save(checkpoint, "lucky.ckpt")
-    words = ["--ckpt_path", "lucky.ckpt", *MACHINE, "--trainer.max_epochs", "2"]
+    shutil.copytree(trained / "checkpoints", "copied")  # the best lies beside it
+    torch.save(checkpoint, "copied/lucky.ckpt")
+    words = ["--ckpt_path", "copied/lucky.ckpt", *MACHINE, "--trainer.max_epochs", "2"]
     assert main(["fit", *words]) == 0
     folder = tmp_path / "runs/fit/0/checkpoints"
     assert (folder / "best.ckpt").read_bytes() == (

@@ -12,6 +12,7 @@ import torch
 import yaml
 from jsonargparse import ActionYesNo, Namespace
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_only
 
@@ -31,7 +32,14 @@ from places.checkpoints.runs import RUNS, claim_run_folder, remove_unused
 from places.cli.error_messages import Refused, mistake_behind, mistake_in_building
 from places.cli.main import STAGES
 from places.cli.stage_parser import PlacesParser, option_names, without_model
-from places.cli.trainer_parts import run_callbacks, run_loggers, run_plugins, with_bar
+from places.cli.trainer_parts import (
+    classes_of,
+    missing_package,
+    run_callbacks,
+    run_loggers,
+    run_plugins,
+    with_bar,
+)
 from places.config.ranges import check_range
 from places.config.recipes import find_recipes
 from places.console import say
@@ -41,6 +49,7 @@ from places.data.remote.urls import is_url, without_credentials
 from places.errors import ConfigError, PlacesError, with_prefix
 from places.resume.best import DEFAULTS, BestCheckpoint
 from places.resume.points import ResumePoints
+from places.resume.refused_parts import check_callbacks, check_checkpoint
 from places.resume.run_record import RunRecord
 from places.resume.stop_signals import end_at_once
 
@@ -149,6 +158,7 @@ class PlacesCLI(LightningCLI):
             defaults = defaults_from(record["config"], data_class, stage)
             self._stage_parsers[stage].set_defaults(defaults)
         self.config = self._parse(parser, words)
+        check_callbacks(classes_of(self.config[stage].trainer.callbacks))
         if checkpoint is not None:
             text = self._stage_parsers[stage].dump(self.config[stage], skip_unset=False)
             changes = changed_settings(defaults, yaml.safe_load(text))
@@ -206,10 +216,14 @@ class PlacesCLI(LightningCLI):
         try:
             super().instantiate_classes()
         except (ImportError, TypeError, ValueError) as error:
-            raise mistake_in_building(error) from error
+            missing = missing_package(self.config[str(self.subcommand)].trainer.logger)
+            raise missing or mistake_in_building(error) from error
 
     def after_instantiate_classes(self) -> None:
-        """Refuse a network that the checkpoint does not fit."""
+        """Refuse a network that the checkpoint does not fit, and files like resume points."""
+        for callback in self.trainer.checkpoint_callbacks:
+            if isinstance(callback, ModelCheckpoint):
+                check_checkpoint(callback)
         path = self.config[str(self.subcommand)].ckpt_path
         if path is not None:
             check_network(self.model.state_dict(), Path(path), self._start.changes)
