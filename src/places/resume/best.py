@@ -71,11 +71,10 @@ def _taken_over(
     def now(path: object) -> str:
         """Return where a file is to be now; an empty string if it is not there."""
         name = _name_in(before, path)
-        file = source / name
+        file = (source / name).resolve()  # `save_last: link` makes links
+        is_there = bool(name) and file.is_file() and file.is_relative_to(source)
         # The first process decides: scores that only some remember would make the others wait.
-        is_there = trainer.strategy.broadcast(bool(name) and file.is_file())
-        is_link = is_there and file.resolve() != file
-        return str(folder / name) if is_there and not is_link else ""
+        return str(folder / name) if trainer.strategy.broadcast(is_there) else ""
 
     scores = state.get("best_k_models")
     models = {
@@ -89,7 +88,7 @@ def _taken_over(
     new = state_of_best(callback, models, best, now(state.get("last_model_path")))
     files = {*new["best_k_models"], new["best_model_path"], new["last_model_path"]} - {""}
     for path in sorted(files) if source != folder.resolve() else ():
-        rank_zero_only(keep_as)(source / Path(path).relative_to(folder), Path(path))
+        rank_zero_only(keep_as)((source / Path(path).relative_to(folder)).resolve(), Path(path))
     return new
 
 
