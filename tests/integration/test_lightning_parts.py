@@ -3,6 +3,7 @@
 One that a new release of Lightning brings fails here until it is decided.
 """
 
+import logging
 import re
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -40,6 +41,7 @@ TRIED: dict[str, list[str]] = {
         f"{CALLBACKS}.filename=in-{{train/loss:.3f}}",  # makes a folder
         *_callback("ModelCheckpoint", save_last="true", filename="newest-{step}"),
         *_callback("ModelCheckpoint", monitor="val/top5", mode="max", save_last="link"),
+        f"{CALLBACKS}.filename=top5-{{step}}",
     ],
     "stopping": [
         *_callback("EarlyStopping", monitor="val/loss", patience=2, min_delta=10),
@@ -61,7 +63,7 @@ TRIED: dict[str, list[str]] = {
     ],
 }
 # Those whose options a refusal needs to be built at all.
-EXAMPLES = {
+EXAMPLES: dict[str, dict[str, object]] = {
     "BackboneFinetuning": {},
     "BatchSizeFinder": {},
     "EMAWeightAveraging": {},
@@ -209,6 +211,15 @@ def test_stopping_early_goes_on_from_the_best_checkpoint(sample: Path, tmp_path:
         assert _same(expected[key], found[key]), key
     metrics = read_metrics(whole)
     assert read_metrics(resumed) == {key: metrics[key] for key in metrics if key[0] >= 6}
+
+
+def test_a_profiler_reports(sample: Path, caplog: pytest.LogCaptureFixture) -> None:
+    logger = logging.getLogger("lightning.pytorch.profilers")
+    logger.addHandler(caplog.handler)
+    words = ["--data.root", sample, "--trainer.max_epochs", 1, "--trainer.profiler", "simple"]
+    assert run("fit", *words) == 0
+    logger.removeHandler(caplog.handler)
+    assert "FIT Profiler Report" in caplog.text
 
 
 def _check_refusal(capsys: pytest.CaptureFixture[str], start: str) -> None:

@@ -10,6 +10,7 @@ import torch
 from tests.integration.stages import MACHINE, fit_in, load_weights, read_config, read_metrics, run
 
 from places.cli.main import main
+from places.training.scores import TrainingSums
 
 
 @pytest.fixture(scope="module")
@@ -220,6 +221,25 @@ def test_no_resume_point_is_written_after_the_training_broke(sample: Path, tmp_p
     for path in tmp_path.rglob("*.ckpt"):
         weights = torch.load(path, weights_only=True)["state_dict"]
         assert all(weight.isfinite().all() for name, weight in weights.items()), path
+
+
+def test_sums_of_an_older_version_go_on_in_the_middle_of_a_log(
+    sample: Path, tmp_path: Path
+) -> None:
+    # Of three steps two are logged together, one is not yet.
+    words = ["--data.root", sample, "--trainer.max_epochs", 1, "--resume.every_n_steps", 1]
+    words += ["--resume.keep_all", "true"]
+    whole = fit_in(tmp_path / "whole", *words)
+    checkpoint = torch.load(whole / "checkpoints" / "step-3.ckpt", weights_only=True)
+    sums = TrainingSums()
+    sums.restore(checkpoint["training"]["sums"], 0, 1)
+    means = sums.take_means(lambda own, reduce_op: own)
+    old = torch.tensor([[16 * means["loss"], 16 * means["top1"], 16]])
+    checkpoint["training"]["sums"] = old
+    torch.save(checkpoint, tmp_path / "old.ckpt")
+    resumed = fit_in(tmp_path / "resumed", *words, "--ckpt_path", tmp_path / "old.ckpt")
+    metrics = read_metrics(whole)
+    assert read_metrics(resumed) == {key: metrics[key] for key in metrics if key[0] >= 3}
 
 
 def test_a_checkpoint_of_an_older_version_resumes_and_says_what_differs(

@@ -107,9 +107,9 @@ def test_no_file_but_those_of_the_run_is_taken_or_removed(
         state |= {"best_model_score": score, "kth_value": score}
     torch.save(checkpoint, path)
     folder = _resume(path)
-    for victim in victims.iterdir():
-        assert victim.read_text(encoding="utf-8") == "mine"
-        assert victim.stat().st_nlink == 1
+    for file in victims.iterdir():
+        assert file.read_text(encoding="utf-8") == "mine"
+        assert file.stat().st_nlink == 1
     names = {path.name for path in folder.rglob("*")}
     own = {f"epoch={number}.ckpt" for number in range(3)}
     assert names <= {"best.ckpt", "last.ckpt", "previous.ckpt"} | own

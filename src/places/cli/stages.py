@@ -248,5 +248,7 @@ def quieten() -> None:
     """Keep Lightning from saying what no user of a stage needs."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # Their reports come this way.
+    logging.getLogger("lightning.pytorch.profilers").setLevel(logging.INFO)
     for message in _NOISE:
         warnings.filterwarnings("ignore", message)
