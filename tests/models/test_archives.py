@@ -206,6 +206,11 @@ def test_a_description_that_is_forged(tmp_path: Path, old: bytes, new: bytes) ->
     _refused(_described(path, lambda text: text.replace(old, new, 1), content))
 
 
+def test_a_description_that_is_too_long(tmp_path: Path, members: Members) -> None:
+    _write(tmp_path / "net.pth", list({**members, "net/data.pkl": b"}" * 10**8}.items()))
+    assert "net/data.pkl is no description: 100,000,000 bytes" in _refused(tmp_path / "net.pth")
+
+
 def test_nothing_that_a_description_names_is_imported_or_called(tmp_path: Path) -> None:
     class Evil:
         def __reduce__(self) -> tuple[Any, ...]:

@@ -1,9 +1,9 @@
 """What the trainer of every run gets: callbacks, loggers that write into its folder, plugins."""
 
-import importlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from pydoc import locate
 
 from jsonargparse import Namespace
 from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
@@ -56,7 +56,8 @@ def with_bar(asked: Namespace) -> list[Callback]:
 def classes_of(asked: object) -> list[type]:
     """Return the classes of parts that were asked for as configs: one, several or none."""
     parts = asked if isinstance(asked, list) else [asked]
-    return [_class_of(part) for part in parts if isinstance(part, Namespace)]
+    kinds = (locate(part.class_path) for part in parts if isinstance(part, Namespace))
+    return [kind for kind in kinds if isinstance(kind, type)]
 
 
 def missing_package(loggers: object) -> ConfigError | None:
@@ -68,21 +69,15 @@ def missing_package(loggers: object) -> ConfigError | None:
         loggers: What `run_loggers` returned.
     """
     for logger in loggers if isinstance(loggers, list) else []:
-        kind = _class_of(logger)
         try:
-            kind(**logger.init_args)
+            for kind in classes_of(logger):
+                kind(**logger.init_args)
         except ImportError as error:
             reason = str(error).strip().partition("\n")[0]
             return ConfigError(f"{kind.__name__} needs a package that is not installed", reason)
         except Exception:  # not this one, or not for want of a package
             continue
     return None
-
-
-def _class_of(part: Namespace) -> type:
-    module, _, name = part.class_path.rpartition(".")
-    kind: type = getattr(importlib.import_module(module), name)
-    return kind
 
 
 def run_loggers(asked: object, folder: str) -> list[Namespace] | bool:

@@ -14,6 +14,7 @@ from typing import Any
 _FIRST_BYTES = b"PK\x03\x04"  # by which PyTorch tells an archive
 _IS_ENCRYPTED = 0x1  # a flag of a member
 _DESCRIPTION = "data.pkl"  # says which tensors there are, and where
+_MAX_DESCRIPTION_BYTES = 2**24  # each may become a hundred in memory
 # By the names of PyTorch's classes. What has a newer type is stored as bytes, "Untyped".
 _BYTES_OF = {
     **{
@@ -42,7 +43,7 @@ def is_archive(path: Path) -> bool:
 def what_is_damaged(path: Path) -> str | None:
     """Return what is wrong with an archive, or `None`. Reads all of it, and runs nothing in it.
 
-    Takes as much memory as its description of the tensors, which is mostly a few kilobytes.
+    Takes some memory for its description of the tensors, which is mostly a few kilobytes.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -52,8 +53,11 @@ def what_is_damaged(path: Path) -> str | None:
             if damaged := archive.testzip():
                 return f"damaged at {damaged}"
             for member in members:
-                if member.filename.rpartition("/")[2] == _DESCRIPTION:
-                    _Storages(archive, member.filename).load()
+                if member.filename.rpartition("/")[2] != _DESCRIPTION:
+                    continue
+                if member.file_size > _MAX_DESCRIPTION_BYTES:
+                    return f"{member.filename} is no description: {member.file_size:,} bytes"
+                _Storages(archive, member.filename).load()
     except Exception as error:  # damage in the table of contents may look like anything
         return (str(error) or type(error).__name__).partition("\n")[0]
     return None
@@ -76,6 +80,8 @@ def _wrong_member(members: list[zipfile.ZipInfo], size_bytes: int) -> str | None
 class _Anything(dict[Any, Any]):
     """Stands for whatever a description names, takes everything and does nothing."""
 
+    __slots__ = ()
+
     def __init__(self, *arguments: object, **named: object) -> None:
         super().__init__()
 
@@ -89,6 +95,9 @@ class _Anything(dict[Any, Any]):
 
     def extend(self, elements: object) -> None:
         """Ignore it."""
+
+
+_STORAGES = {name: type(name, (_Anything,), {"__slots__": ()}) for name in _BYTES_OF}
 
 
 class _Storages(pickle.Unpickler):
@@ -109,7 +118,7 @@ class _Storages(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> type[_Anything]:
         """Import nothing."""
-        return type(name, (_Anything,), {})
+        return _STORAGES.get(name, _Anything)
 
     def persistent_load(self, identity: Any) -> _Anything:  # noqa: ANN401  # from the file
         """Compare the size of what is stored with what is said of it.
