@@ -149,7 +149,8 @@ def state_of_best(
         "last_model_path": last,
     }
     if not models:
-        return state | {"best_model_path": best, "best_model_score": None}
+        state |= {"best_model_path": best, "best_model_score": None}
+        return state | {"kth_best_model_path": "", "kth_value": callback.kth_value}
     best, kth = highest(models, key=score), lowest(models, key=score)
     state |= {"best_model_path": best, "best_model_score": models[best]}
     return state | {"kth_best_model_path": kth, "kth_value": models[kth]}

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
 from tests.integration.stages import MACHINE, fit_in
 
 from places.cli.main import main
@@ -67,6 +68,30 @@ def test_scores_of_files_that_are_gone_are_forgotten(trained: Path) -> None:
     folder = _resume(checkpoint)
     assert [path.name for path in folder.glob("epoch*")] == ["epoch=2.ckpt"]
     assert (folder / "best.ckpt").is_file()
+
+
+class Counting(ModelCheckpoint):
+    """Remembers something of its own."""
+
+    number = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "number": self.number + 1}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.number = state_dict["number"]
+        super().load_state_dict(state_dict)
+
+
+def test_a_class_of_the_users_keeps_what_it_adds(sample: Path) -> None:
+    words = ["--data.root", sample, "--trainer.max_epochs", 1, "--resume.every_minutes", 0]
+    words += [f"--trainer.callbacks+={__name__}.Counting"]
+    folder = fit_in(Path("first"), *words)
+    path = folder / "checkpoints" / "last.ckpt"
+    number = _state(torch.load(path, weights_only=True), "Counting")["number"]
+    words = [*words, "--trainer.max_epochs", 2, "--ckpt_path", path]
+    path = fit_in(Path("second"), *words) / "checkpoints" / "last.ckpt"
+    assert _state(torch.load(path, weights_only=True), "Counting")["number"] == number + 1
 
 
 FORGED = [

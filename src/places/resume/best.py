@@ -89,7 +89,7 @@ def _taken_over(
     files = {*new["best_k_models"], new["best_model_path"], new["last_model_path"]} - {""}
     for path in sorted(files) if source != folder.resolve() else ():
         rank_zero_only(keep_as)((source / Path(path).relative_to(folder)).resolve(), Path(path))
-    return new
+    return {**state, **new}  # a class of the user's may add to it
 
 
 def _name_in(folder: str, path: object) -> str:
