@@ -5,6 +5,7 @@ its name when a release changes it.
 """
 
 import os
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from lightning.pytorch import LightningDataModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.profilers import Profiler
 from torch import Tensor
+
+_RESTORING = "checkpoint_connector.py"
 
 
 def data_module(trainer: Trainer) -> LightningDataModule | None:
@@ -183,3 +186,14 @@ def filenames_of(callback: ModelCheckpoint) -> list[str]:
     if callback.save_last and not callback._enable_version_counter:
         templates.append(callback.CHECKPOINT_NAME_LAST)
     return [Path(callback.format_checkpoint_name({}, each)).name for each in templates]
+
+
+def happened_in_restoring(error: BaseException) -> bool:
+    """Tell whether an error came up while Lightning gave a run its state of a checkpoint back.
+
+    There is no hook around that. Other than by the functions that were running one cannot tell an
+    unfit state from a mistake in the training.
+    """
+    frames = [frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__)]
+    names = [code.co_name for code in frames if code.co_filename.endswith(_RESTORING)]
+    return any("restore" in name for name in names)
