@@ -41,7 +41,7 @@ examples:
   places sample --root data/sample
   places fit --config demo.yaml
   places test --ckpt_path runs/demo/0/checkpoints/best.ckpt
-  places predict --data ImageFiles --data.images photos --ckpt_path best.ckpt
+  places predict photos --ckpt_path runs/demo/0
 
 exit status: 0 all is well, 1 something is wrong or differs, 2 a mistake in what was given,
   130 Ctrl-C, 143 or 138 `fit` was ended by SIGTERM or SIGUSR1: resume with  --ckpt_path last
