@@ -70,3 +70,48 @@ class Failing(Tiny):
             raise RuntimeError(f"the network of process {self.rank} failed")
         logits: Tensor = super().forward(images)  # type: ignore[no-untyped-call]  # torch's
         return logits
+
+
+class Overflowing(Tiny):
+    """A network without numbers for bright pictures.
+
+    Args:
+        num_classes: Number of classes.
+        bad: What it gives for them.
+    """
+
+    def __init__(self, num_classes: int, bad: str = "nan") -> None:
+        super().__init__(num_classes)
+        self.bad = float(bad)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logits."""
+        logits: Tensor = super().forward(images)  # type: ignore[no-untyped-call]  # torch's
+        grey = torch.tensor([0.485, 0.456, 0.406])
+        brightness = (images * torch.tensor([0.229, 0.224, 0.225])[:, None, None]).mean(dim=(2, 3))
+        is_bright = (brightness + grey).mean(dim=1) > 128 / 255
+        return logits.masked_fill(is_bright[:, None] & (torch.arange(365) == 7), self.bad)
+
+
+class FailingValidations(Tiny):
+    """A network without numbers in all validations but one.
+
+    Args:
+        num_classes: Number of classes.
+        good: The number of that validation.
+    """
+
+    def __init__(self, num_classes: int, good: int) -> None:
+        super().__init__(num_classes)
+        self.good = good
+        self._number = -1
+
+    def train(self, mode: bool = True) -> Self:
+        """Count the validations."""
+        self._number += self.training and not mode
+        return super().train(mode)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logits."""
+        logits: Tensor = super().forward(images)  # type: ignore[no-untyped-call]  # torch's
+        return logits if self.training or self._number == self.good else logits * torch.nan

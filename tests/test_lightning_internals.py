@@ -166,14 +166,52 @@ def test_a_training_that_ended_is_reopened(
     assert steps.returned == list(range(first, first + num_left))
 
 
-def test_the_state_of_the_best_checkpoint_moves(tmp_path: Path) -> None:
-    best = ModelCheckpoint(tmp_path / "old", "best", monitor="loss")
-    _fit(tmp_path, best, enable_checkpointing=True)
-    state = best.state_dict()
-    file = tmp_path / "old" / "best.ckpt"
-    assert lightning_internals.files_of_best(state) == [file]
-    new = ModelCheckpoint(tmp_path / "new", "best", monitor="loss")
-    new.load_state_dict(lightning_internals.best_in_folder(state, str(tmp_path / "new")))
-    assert new.best_model_path == str(tmp_path / "new" / "best.ckpt")
-    assert list(new.best_k_models) == [new.best_model_path]
-    assert new.best_model_score == state["best_model_score"]
+def test_the_state_of_a_best_checkpoint_can_be_made(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"monitor": "loss", "save_top_k": 2, "every_n_train_steps": 3}
+    kept = ModelCheckpoint(tmp_path / "kept", **options)
+    _fit(tmp_path, kept, enable_checkpointing=True)
+    state = kept.state_dict()
+    made = lightning_internals.state_of_best(kept, dict(kept.best_k_models), "", "")
+    for name in ("monitor", "current_score"):  # which are not read
+        del state[name]
+    assert state == made
+    new = ModelCheckpoint(tmp_path / "kept", **options)
+    new.load_state_dict(made)
+    assert new.best_model_path == kept.best_model_path
+    assert new.best_k_models == kept.best_k_models
+    less = ModelCheckpoint(tmp_path / "kept", **options | {"save_top_k": 1})
+    less_state = lightning_internals.state_of_best(less, dict(kept.best_k_models), "", "")
+    assert less_state["best_k_models"] == {kept.best_model_path: kept.best_model_score}
+    assert less_state["kth_best_model_path"] == kept.best_model_path
+    none = lightning_internals.state_of_best(new, {}, "any.ckpt", "last.ckpt")
+    new.load_state_dict(none)
+    assert (new.best_model_path, new.last_model_path) == ("any.ckpt", "last.ckpt")
+
+
+@pytest.mark.parametrize("mode", ["min", "max"])
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
+def test_a_score_that_is_not_finite_is_never_the_best(
+    tmp_path: Path, mode: str, bad: float
+) -> None:
+    callback = ModelCheckpoint(tmp_path / "kept", monitor="score", mode=mode, save_top_k=2)
+    setup = Listener(
+        "setup", lambda *_: lightning_internals.never_choose_what_is_not_finite(callback)
+    )
+    log = Listener(
+        "on_train_epoch_end",
+        lambda trainer, module: module.log("score", [bad, 1.0, bad][trainer.current_epoch]),
+    )
+    _fit(tmp_path, setup, log, callback, enable_checkpointing=True, max_epochs=3)
+    assert [path.name for path in (tmp_path / "kept").iterdir()] == ["epoch=1-step=16.ckpt"]
+    assert callback.best_model_score == 1
+
+
+def test_the_names_of_files_are_known_before_they_are_written() -> None:
+    def names(**options: Any) -> list[str]:  # noqa: ANN401  # the callback's
+        return lightning_internals.filenames_of(ModelCheckpoint(**options))
+
+    assert names() == ["epoch=0-step=0.ckpt"]
+    assert names(filename="a-{step:03d}", auto_insert_metric_name=False) == ["a-000.ckpt"]
+    assert names(save_last=True) == ["epoch=0-step=0.ckpt"]
+    last = names(filename="x", save_last=True, enable_version_counter=False, dirpath="y")
+    assert last == ["x.ckpt", "last.ckpt"]

@@ -217,7 +217,10 @@ class SceneClassifier(LightningModule):
         return self._guesses(logits)
 
     def predict_step(self, batch: Mapping[str, Any], batch_idx: int) -> dict[str, Tensor]:
-        """Return the five best classes, int64, and their probabilities, float32, both `(N, 5)`."""
+        """Return the five best classes, int64, and their probabilities, float32, both `(N, 5)`.
+
+        `finite`: `(N,)` bool: whether no logit is NaN or infinite; else the others mean nothing.
+        """
         return self._guesses(self(batch["image"]))
 
     def on_validation_epoch_start(self) -> None:
@@ -246,7 +249,8 @@ class SceneClassifier(LightningModule):
 
     def _guesses(self, logits: Tensor) -> dict[str, Tensor]:
         best = logits.float().softmax(dim=1).topk(min(NUM_GUESSES, self.num_classes), dim=1)
-        return {"label": best.indices, "probability": best.values}
+        finite = logits.isfinite().all(dim=1)
+        return {"label": best.indices, "probability": best.values, "finite": finite}
 
     def _log_scores(self, stage: str, sums: EvaluationSums) -> None:
         # torchmetrics would forget the sums of the other processes once it has computed the scores;

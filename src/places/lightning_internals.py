@@ -6,16 +6,17 @@ its name when a release changes it.
 
 import os
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import LightningDataModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.profilers import Profiler
+from torch import Tensor
 
 _RESTORING = "checkpoint_connector.py"
-_PATHS_OF_BEST = ("best_model_path", "kth_best_model_path", "last_model_path")
 
 
 def data_module(trainer: Trainer) -> LightningDataModule | None:
@@ -127,23 +128,64 @@ def reopen_epoch(state: dict[str, Any], num_batches: float) -> None:
         batches["is_last_batch"] = False
 
 
-def files_of_best(state: Mapping[str, Any]) -> list[Path]:
-    """Return the files that the state of a `ModelCheckpoint` names; its keys are undocumented."""
-    return [Path(path) for path in state["best_k_models"]]
+def state_of_best(
+    callback: ModelCheckpoint, models: dict[str, Tensor], best: str, last: str
+) -> dict[str, Any]:
+    """Return the state of a `ModelCheckpoint` that has kept these files; its keys are undocumented.
 
-
-def best_in_folder(state: Mapping[str, Any], folder: str) -> dict[str, Any]:
-    """Return the state of a `ModelCheckpoint` with all its files in another folder.
-
-    `ModelCheckpoint.load_state_dict` forgets the scores when the folder is another one.
+    Args:
+        callback: It.
+        models: The scores of its files. If it is to keep less, the worst are left out.
+        best: The file that it calls the best if it looks at no score, or an empty string.
+        last: The file of its `save_last`, or an empty string.
     """
+    highest, lowest = (max, min) if callback.mode == "max" else (min, max)
 
-    def moved(path: str) -> str:
-        return str(Path(folder) / Path(path).name) if path else path
+    def score(path: str) -> float:
+        return float(models[path])
 
-    models = {moved(path): score for path, score in state["best_k_models"].items()}
-    paths = {name: moved(state[name]) for name in _PATHS_OF_BEST}
-    return {**state, "dirpath": folder, "best_k_models": models, **paths}
+    while len(models) > callback.save_top_k >= 0:
+        models = {path: models[path] for path in models if path != lowest(models, key=score)}
+    state: dict[str, Any] = {
+        "dirpath": callback.dirpath,
+        "best_k_models": models,
+        "last_model_path": last,
+    }
+    if not models:
+        state |= {"best_model_path": best, "best_model_score": None}
+        return state | {"kth_best_model_path": "", "kth_value": callback.kth_value}
+    best, kth = highest(models, key=score), lowest(models, key=score)
+    state |= {"best_model_path": best, "best_model_score": models[best]}
+    return state | {"kth_best_model_path": kth, "kth_value": models[kth]}
+
+
+def never_choose_what_is_not_finite(callback: ModelCheckpoint) -> None:
+    """Have a `ModelCheckpoint` keep no file for a score that is NaN or infinite.
+
+    It takes NaN for the worst of all scores, but keeps its file while it has not as many as it may,
+    and takes infinity for a score like others. There is no option.
+    """
+    is_among_best = callback.check_monitor_top_k
+
+    def check(trainer: Trainer, current: Tensor | None = None) -> bool:
+        is_finite = current is None or callback.save_top_k == -1 or bool(current.isfinite())
+        # Processes must not differ, as they could where each has a score of its own.
+        return trainer.strategy.reduce_boolean_decision(is_finite) and is_among_best(
+            trainer, current
+        )
+
+    callback.check_monitor_top_k = check  # type: ignore[method-assign]  # see above
+
+
+def filenames_of(callback: ModelCheckpoint) -> list[str]:
+    """Return examples of the names of files that a `ModelCheckpoint` writes, without the folder.
+
+    Whether it numbers files whose names are taken has no public name.
+    """
+    templates = [callback.filename]
+    if callback.save_last and not callback._enable_version_counter:
+        templates.append(callback.CHECKPOINT_NAME_LAST)
+    return [Path(callback.format_checkpoint_name({}, each)).name for each in templates]
 
 
 def happened_in_restoring(error: BaseException) -> bool:

@@ -73,3 +73,8 @@ class Estimate(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # As modules do in configure_optimizers; Lightning then makes the loader at once.
         assert trainer.estimated_stepping_batches > 0
+
+
+def num_pictures(batch: Mapping[str, Any]) -> int:
+    """Return the number of pictures of a batch, for Lightning's `ThroughputMonitor`."""
+    return len(batch["key"])

@@ -1,6 +1,7 @@
 """Resuming as users do it: what wins, what is refused, what is brought along."""
 
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from tests.integration.stages import MACHINE, fit_in, load_weights, read_config, read_metrics, run
 
 from places.cli.main import main
+from places.training.scores import TrainingSums
 
 
 @pytest.fixture(scope="module")
@@ -174,8 +176,9 @@ def test_the_best_is_brought_along(trained: Path, tmp_path: Path) -> None:
     state = checkpoint["callbacks"][name]
     state["best_model_score"] = state["kth_value"] = torch.tensor(2.0)
     state["best_k_models"] = dict.fromkeys(state["best_k_models"], torch.tensor(2.0))
-    torch.save(checkpoint, "lucky.ckpt")
-    words = ["--ckpt_path", "lucky.ckpt", *MACHINE, "--trainer.max_epochs", "2"]
+    shutil.copytree(trained / "checkpoints", "copied")  # the best lies beside it
+    torch.save(checkpoint, "copied/lucky.ckpt")
+    words = ["--ckpt_path", "copied/lucky.ckpt", *MACHINE, "--trainer.max_epochs", "2"]
     assert main(["fit", *words]) == 0
     folder = tmp_path / "runs/fit/0/checkpoints"
     assert (folder / "best.ckpt").read_bytes() == (
@@ -218,6 +221,25 @@ def test_no_resume_point_is_written_after_the_training_broke(sample: Path, tmp_p
     for path in tmp_path.rglob("*.ckpt"):
         weights = torch.load(path, weights_only=True)["state_dict"]
         assert all(weight.isfinite().all() for name, weight in weights.items()), path
+
+
+def test_sums_of_an_older_version_go_on_in_the_middle_of_a_log(
+    sample: Path, tmp_path: Path
+) -> None:
+    # Of three steps two are logged together, one is not yet.
+    words = ["--data.root", sample, "--trainer.max_epochs", 1, "--resume.every_n_steps", 1]
+    words += ["--resume.keep_all", "true"]
+    whole = fit_in(tmp_path / "whole", *words)
+    checkpoint = torch.load(whole / "checkpoints" / "step-3.ckpt", weights_only=True)
+    sums = TrainingSums()
+    sums.restore(checkpoint["training"]["sums"], 0, 1)
+    means = sums.take_means(lambda own, reduce_op: own)
+    old = torch.tensor([[16 * means["loss"], 16 * means["top1"], 16]])
+    checkpoint["training"]["sums"] = old
+    torch.save(checkpoint, tmp_path / "old.ckpt")
+    resumed = fit_in(tmp_path / "resumed", *words, "--ckpt_path", tmp_path / "old.ckpt")
+    metrics = read_metrics(whole)
+    assert read_metrics(resumed) == {key: metrics[key] for key in metrics if key[0] >= 3}
 
 
 def test_a_checkpoint_of_an_older_version_resumes_and_says_what_differs(

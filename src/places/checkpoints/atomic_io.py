@@ -12,6 +12,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from places.errors import CheckpointError
 from places.files import written_whole
+from places.models.archives import what_is_damaged
 
 # A temporary file of another machine is only known to be left over when nobody wrote to it lately.
 _STRAY_AGE_S = 3600.0
@@ -64,19 +65,14 @@ def remove_strays(folder: Path) -> None:
 
 
 def check_whole(path: Path) -> None:
-    """Read a checkpoint to its end and compare the checksums in it.
+    """Read a checkpoint to its end and compare the checksums and sizes in it.
 
     Raises:
         CheckpointError: A part of the file is damaged.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-    except Exception as error:  # damage in the table of contents may look like anything
-        reason = str(error) or type(error).__name__
-        raise CheckpointError(f"cannot read checkpoint {path}", reason) from error
+    damaged = what_is_damaged(path)
     if damaged is not None:
-        raise CheckpointError(f"cannot read checkpoint {path}", f"damaged at {damaged}")
+        raise CheckpointError(f"cannot read checkpoint {path}", damaged)
 
 
 def check_description(path: Path) -> None:

@@ -1,6 +1,5 @@
 """What `--ckpt_path` stands for; `last` is the newest resume point of a recipe that is whole."""
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,13 +8,12 @@ from lightning.pytorch.utilities import rank_zero_only
 from places.checkpoints.atomic_io import check_whole, remove_strays
 from places.checkpoints.contents import read_checkpoint
 from places.checkpoints.download import fetch_checkpoint
-from places.checkpoints.runs import find_checkpoint
+from places.checkpoints.runs import find_checkpoint, is_resume_point
 from places.console import say
 from places.data.remote.urls import is_url
 from places.errors import CheckpointError
 
 LAST = "last"
-_RESUME_POINT = re.compile(r"last|previous|step-\d+")
 
 
 def choose_checkpoint(
@@ -85,9 +83,7 @@ def _candidates(runs: list[Path], problems: list[str]) -> Iterator[Path]:
     for of_resume_points in (True, False):
         for run in runs:
             paths = [
-                path
-                for path in _checkpoints(run)
-                if (_RESUME_POINT.fullmatch(path.stem) is not None) == of_resume_points
+                path for path in _checkpoints(run) if is_resume_point(path.name) == of_resume_points
             ]
             yield from _by_age(paths, problems)
 

@@ -1,6 +1,7 @@
 """Where runs live: `runs/<recipe>/<number>`, each number taken once."""
 
 import itertools
+import re
 from contextlib import suppress
 from pathlib import Path
 
@@ -8,6 +9,12 @@ from places.errors import CheckpointError, ConfigError
 
 RUNS = Path("runs")
 BEST_CHECKPOINT = Path("checkpoints/best.ckpt")
+_RESUME_POINT = re.compile(r"(last|previous|step-\d+)\.ckpt")
+
+
+def is_resume_point(name: str) -> bool:
+    """Tell by the name of a checkpoint whether a run resumes from it exactly."""
+    return _RESUME_POINT.fullmatch(name) is not None
 
 
 def claim_run_folder(root: Path, recipe: str) -> Path:

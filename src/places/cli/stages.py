@@ -12,6 +12,7 @@ import torch
 import yaml
 from jsonargparse import ActionYesNo, Namespace
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_only
 
@@ -34,7 +35,14 @@ from places.cli.error_messages import Refused, mistake_behind, mistake_in_buildi
 from places.cli.main import STAGES
 from places.cli.predict_words import with_pictures
 from places.cli.stage_parser import PlacesParser, option_names, own_defaults, without_model
-from places.cli.trainer_parts import run_callbacks, run_loggers, run_plugins, with_bar
+from places.cli.trainer_parts import (
+    classes_of,
+    missing_package,
+    run_callbacks,
+    run_loggers,
+    run_plugins,
+    with_bar,
+)
 from places.config.ranges import check_range
 from places.config.recipes import find_recipes
 from places.config.secrets import (
@@ -59,6 +67,7 @@ from places.errors import CheckpointError, ConfigError, PlacesError, with_prefix
 from places.lightning_internals import happened_in_restoring
 from places.resume.best import DEFAULTS, BestCheckpoint
 from places.resume.points import ResumePoints
+from places.resume.refused_parts import check_callbacks, check_checkpoint
 from places.resume.run_record import RunRecord
 from places.resume.stop_signals import end_at_once
 
@@ -184,6 +193,7 @@ class PlacesCLI(LightningCLI):
         self.config = self._parse(parser, words)
         if self._forget_other_classes(stage):
             self.config = self._parse(parser, words)
+        check_callbacks(classes_of(self.config[stage].trainer.callbacks))
         text = self._stage_parsers[stage].dump(self.config[stage], skip_unset=False)
         resolved = yaml.safe_load(text)
         refuse_secrets(resolved, f"the config in {checkpoint}" if checkpoint else "the config")
@@ -295,10 +305,14 @@ class PlacesCLI(LightningCLI):
         try:
             super().instantiate_classes()
         except (ImportError, TypeError, ValueError) as error:
-            raise mistake_in_building(error) from error
+            missing = missing_package(self.config[str(self.subcommand)].trainer.logger)
+            raise missing or mistake_in_building(error) from error
 
     def after_instantiate_classes(self) -> None:
-        """Refuse a network that the checkpoint does not fit."""
+        """Refuse a network that the checkpoint does not fit, and files like resume points."""
+        for callback in self.trainer.checkpoint_callbacks:
+            if isinstance(callback, ModelCheckpoint):
+                check_checkpoint(callback)
         path = self.config[str(self.subcommand)].ckpt_path
         if path is not None:
             check_network(self.model.state_dict(), Path(path), self._start.changes)
@@ -324,5 +338,7 @@ def quieten() -> None:
     """Keep Lightning from saying what no user of a stage needs."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # Their reports come this way.
+    logging.getLogger("lightning.pytorch.profilers").setLevel(logging.INFO)
     for message in _NOISE:
         warnings.filterwarnings("ignore", message)

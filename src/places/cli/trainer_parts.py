@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from pydoc import locate
 
 from jsonargparse import Namespace
 from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
@@ -13,23 +14,29 @@ from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.plugins.io import CheckpointIO
 
 from places.checkpoints.atomic_io import AtomicCheckpointIO
+from places.errors import ConfigError
 from places.reports.complete_scores import CompleteScores
+from places.reports.finite_scores import FiniteScores
 from places.reports.plots import Plots
 from places.reports.predictions import Predictions
 from places.reports.progress_bar import Bar
 from places.reports.results import Results
 from places.reports.skipped_samples import SkippedSamples
 from places.reports.submission import Submission
+from places.resume.best import KeepBest
 from places.resume.divergence import Divergence
+from places.resume.early_stops import EarlyStops
+from places.resume.known_metrics import KnownMetrics
 from places.resume.optimizer_settings import OptimizerSettings
 from places.resume.step_seeds import StepSeeds
 
 
 def run_callbacks() -> list[Callback]:
     """Return the callbacks of every run that have no settings."""
-    checks = [Divergence(), CompleteScores(), SkippedSamples()]
+    checks = [Divergence(), FiniteScores(), CompleteScores(), SkippedSamples()]
     files = [Plots(), Results(), Submission(), Predictions()]
-    return [StepSeeds(), OptimizerSettings(), *checks, *files]
+    resume = [StepSeeds(), OptimizerSettings(), KeepBest(), KnownMetrics(), EarlyStops()]
+    return [*resume, *checks, *files]
 
 
 def with_bar(asked: Namespace) -> list[Callback]:
@@ -44,6 +51,33 @@ def with_bar(asked: Namespace) -> list[Callback]:
     if has_bar or asked.enable_progress_bar is False or asked.barebones:
         return callbacks
     return [*callbacks, Bar()]
+
+
+def classes_of(asked: object) -> list[type]:
+    """Return the classes of parts that were asked for as configs: one, several or none."""
+    parts = asked if isinstance(asked, list) else [asked]
+    kinds = (locate(part.class_path) for part in parts if isinstance(part, Namespace))
+    return [kind for kind in kinds if isinstance(kind, type)]
+
+
+def missing_package(loggers: object) -> ConfigError | None:
+    """Return which package of a logger is not installed, if the trainer could not be built.
+
+    jsonargparse only says that the logger is none.
+
+    Args:
+        loggers: What `run_loggers` returned.
+    """
+    for logger in loggers if isinstance(loggers, list) else []:
+        try:
+            for kind in classes_of(logger):
+                kind(**logger.init_args)
+        except ImportError as error:
+            reason = str(error).strip().partition("\n")[0]
+            return ConfigError(f"{kind.__name__} needs a package that is not installed", reason)
+        except Exception:  # not this one, or not for want of a package
+            continue
+    return None
 
 
 def run_loggers(asked: object, folder: str) -> list[Namespace] | bool:

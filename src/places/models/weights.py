@@ -1,17 +1,19 @@
 """Load a file of weights into a network: every tensor finds its place, or the file is refused."""
 
 import importlib
-import pickle
 import re
+import reprlib
 import warnings
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from places.console import first_few
+from places.console import first_few, printable, say
 from places.errors import CheckpointError
+from places.models.archives import is_archive, what_is_damaged
 
+_MAX_SHOWN = 100  # characters of a name or a reason
 # Layers that only wrap a network (DataParallel, torch.compile) and leave a part in the keys.
 _WRAPPERS = frozenset({"module", "_orig_mod"})
 
@@ -21,7 +23,8 @@ def load_weights(net: nn.Module, path: Path, *, replace_head: bool = False) -> N
 
     Reads state dicts as torchvision and `torch.save` write them, the official Places365 files
     (`*.pth.tar`, a dict with `state_dict`), the checkpoints of `places`, and `*.safetensors`.
-    Nothing in the file is executed.
+    Nothing in the file is executed. An archive's checksums and sizes are compared; of a file that
+    has none this is said.
 
     Args:
         net: The network to fill. Its head is its last `nn.Linear`.
@@ -29,9 +32,9 @@ def load_weights(net: nn.Module, path: Path, *, replace_head: bool = False) -> N
         replace_head: Keep the head as `net` has it and load the rest, whatever head the file holds.
 
     Raises:
-        CheckpointError: The file is missing or unreadable, holds a pickled network instead of
-            weights, was made for another number of classes, or its tensors differ from those of
-            `net` in name or shape.
+        CheckpointError: The file is missing, damaged or unreadable, holds a pickled network instead
+            of weights, was made for another number of classes, or its tensors differ from those of
+            `net` in name, kind or shape.
     """
     own = net.state_dict()
     weights = _find_weights(_read(path), path, own)
@@ -53,22 +56,35 @@ def load_weights(net: nn.Module, path: Path, *, replace_head: bool = False) -> N
 def _read(path: Path) -> object:
     if not path.is_file():
         raise CheckpointError(f"no file of weights at {path}")
-    if path.suffix == ".safetensors":
-        return _read_safetensors(path)
+    has_checksums = is_archive(path)
+    damaged = what_is_damaged(path) if has_checksums else None
+    if damaged is not None:
+        raise _unreadable(path, damaged)
+    loaded = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+    if not has_checksums:
+        say(f"{path} has no checksums: damage in its numbers would not be noticed")
+    return loaded
+
+
+def _read_torch(path: Path) -> object:
     try:
         return _read_pickle(path)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, UnicodeDecodeError) as error:
+    except Exception as error:  # damage in what describes the content may look like anything
         found = re.search(r"GLOBAL (\S+) was not an allowed global", str(error))
         if found:
             raise CheckpointError(
-                f"{path} is not a plain file of weights: it holds a pickled {found[1]}",
+                f"{path} is not a plain file of weights: it holds a pickled {_shown(found[1])}",
                 "opening it would run code from the file, so it is refused",
                 "where it was made, save the weights alone:  torch.save(net.state_dict(), path)",
             ) from error
         reason = str(error).partition("\n")[0] or type(error).__name__
-        raise CheckpointError(
-            f"{path} cannot be read as weights ({path.stat().st_size:,} bytes)", reason
-        ) from error
+        raise _unreadable(path, reason) from error
+
+
+def _unreadable(path: Path, reason: object) -> CheckpointError:
+    return CheckpointError(
+        f"{path} cannot be read as weights ({path.stat().st_size:,} bytes)", _shown(reason)
+    )
 
 
 def _read_pickle(path: Path) -> object:
@@ -92,7 +108,7 @@ def _read_safetensors(path: Path) -> object:
     try:
         return load_file(path)
     except broken as error:
-        raise CheckpointError(f"{path} cannot be read as weights", str(error)) from error
+        raise _unreadable(path, error) from error
 
 
 def _find_weights(loaded: object, path: Path, own: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -100,16 +116,39 @@ def _find_weights(loaded: object, path: Path, own: dict[str, Tensor]) -> dict[st
     found = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else loaded
     if not isinstance(found, dict) or not found:
         kind = type(found).__name__
-        raise CheckpointError(f"{path} holds no weights by name, but a {kind}: {found!s:.60}")
+        shown = _shown(reprlib.repr(found))
+        raise CheckpointError(f"{path} holds no weights by name, but a {kind}: {shown}")
     if isinstance(loaded, dict) and "pytorch-lightning_version" in loaded:
         # The rest belongs to the training around the network, such as sums of metrics.
-        found = {key[4:]: value for key, value in found.items() if key.startswith("net.")}
+        found = {key[4:]: value for key, value in found.items() if str(key).startswith("net.")}
         if not found:
             raise CheckpointError(f"{path} is a Lightning checkpoint without a part named 'net'")
-    other = [str(key) for key, value in found.items() if not isinstance(value, Tensor)]
+    other = [_shown(key) for key, value in found.items() if not _is_plain(value)]
     if other:
         raise CheckpointError(f"{path} holds other things than tensors: {first_few(other)}")
-    return {key if key in own else _unwrapped(str(key)): value for key, value in found.items()}
+    numbers = [_shown(key) for key in found if not isinstance(key, str)]
+    if numbers:
+        raise CheckpointError(f"{path} holds tensors without names: {first_few(numbers)}")
+    weights = {key if key in own else _unwrapped(key): value for key, value in found.items()}
+    if len(weights) < len(found):
+        raise CheckpointError(f"{path} holds two tensors for one name of the network")
+    return weights
+
+
+def _is_plain(value: object) -> bool:
+    """Tell whether something is a tensor whose numbers can be copied."""
+    return (
+        type(value) in (Tensor, nn.Parameter)
+        and isinstance(value, Tensor)
+        and value.layout == torch.strided
+        and not (value.is_quantized or value.is_meta or value.is_complex() or value.is_nested)
+    )
+
+
+def _shown(text: object) -> str:
+    """Return a name or a reason from a file or a library so that it fits into a line."""
+    line = printable(str(text)[:_MAX_SHOWN])
+    return line if len(line) <= _MAX_SHOWN else f"{line[:_MAX_SHOWN]}..."
 
 
 def _unwrapped(key: str) -> str:
@@ -139,13 +178,21 @@ def _check_tensors(
     weights: dict[str, Tensor], own: dict[str, Tensor], path: Path, name: str
 ) -> None:
     missing = [key for key in own if key not in weights]
-    unexpected = [key for key in weights if key not in own]
+    unexpected = [_shown(key) for key in weights if key not in own]
+    pairs = [(key, weights[key], own[key]) for key in own if key in weights]
     shapes = [
-        f"{key} {tuple(weights[key].shape)} instead of {tuple(own[key].shape)}"
-        for key in own
-        if key in weights and weights[key].shape != own[key].shape
+        f"{key} {_shown(tuple(found.shape))} instead of {tuple(wanted.shape)}"
+        for key, found, wanted in pairs
+        if found.shape != wanted.shape
+    ]
+    # Whole numbers may become floating point, but weights would be cut off as whole numbers.
+    kinds = [
+        f"{key} {found.dtype} instead of {wanted.dtype}"
+        for key, found, wanted in pairs
+        if found.is_floating_point() != wanted.is_floating_point()
     ]
     wrong = {"missing": missing, "unexpected": unexpected, "of another shape": shapes}
+    wrong = {**wrong, "of another type": [] if any(wrong.values()) else kinds}
     lines = [f"{len(keys)} {what}: {first_few(keys)}" for what, keys in wrong.items() if keys]
     if lines:
         raise CheckpointError(

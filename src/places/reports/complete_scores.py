@@ -66,7 +66,12 @@ class CompleteScores(Callback):
 
 
 def is_complete(trainer: Trainer, module: SceneClassifier, split: str) -> bool:
-    """Return whether the scores of the last evaluation, over all processes, cover a whole split."""
+    """Return whether there are scores of the last evaluation, and for a whole split.
+
+    They are those of all processes. A network with outputs that are not finite has none.
+    """
+    if module.evaluation.num_not_finite:
+        return False
     data = data_module(trainer)
     if not isinstance(data, Places365):
         return module.evaluation.count > 0

@@ -14,19 +14,22 @@ from places.data.image_files import ImageFiles
 from places.files import write_text
 from places.lightning_internals import data_module
 from places.reports.figures import contact_sheet, save_figure
+from places.reports.finite_scores import refusal
 from places.reports.row_file import RowFile
 
 FILE_NAME = "predictions.csv"
 _RANKS = range(1, NUM_GUESSES + 1)
 _GUESSES = [f"{name}_{rank}" for rank in _RANKS for name in ("category", "probability")]
 _NUM_PICTURES_SHOWN = 24
+_NOT_FINITE = "the outputs of the network are NaN or infinite"
 
 
 class Predictions(Callback):
     """Writes `predictions.csv` and a sheet of the first pictures into the folder of the run.
 
     Columns: `path`, then `category_1`, `probability_1` to `category_5`, `probability_5`, best
-    first, then `error`. A picture that cannot be read has its row too, with the reason in `error`.
+    first, then `error`. A picture that cannot be read has its row too, with the reason in `error`,
+    and so has one for which the outputs of the network are NaN or infinite.
     """
 
     _rows: RowFile
@@ -45,34 +48,49 @@ class Predictions(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Write the rows of a batch."""
-        labels, probabilities = outputs["label"].tolist(), outputs["probability"].tolist()
-        rows = zip(batch["key"], labels, probabilities, batch["error"], strict=True)
-        self._rows.write(batch_idx, [row if row[0] else None for row in rows])
+        columns = (outputs[name].tolist() for name in ("label", "probability", "finite"))
+        rows = []
+        for key, error, labels, probabilities, is_finite in zip(
+            batch["key"], batch["error"], *columns, strict=True
+        ):
+            reason = error or ("" if is_finite else _NOT_FINITE)
+            guesses = [[], []] if reason else [labels, probabilities]
+            rows.append([key, *guesses, reason] if key else None)
+        self._rows.write(batch_idx, rows)
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Merge the rows of all processes and say what came out."""
+        """Merge the rows of all processes and say what came out.
+
+        Raises:
+            CheckpointError: Outputs of the network are NaN or infinite; the table has the others.
+        """
         rows = self._rows.finish()
         if rows is not None:
-            self._finish(rows)
+            num_not_finite, num = self._finish(rows)
             data = data_module(trainer)
             if isinstance(data, ImageFiles) and data.left_out.count:
                 show(f"{data.left_out.count:,} left out as no pictures: {data.left_out}")
+            if num_not_finite:
+                raise refusal("predictions", num_not_finite, num)
 
-    def _finish(self, rows: Iterator[list[Any]]) -> None:
+    def _finish(self, rows: Iterator[list[Any]]) -> tuple[int, int]:
+        """Write the table; return how many rows are for want of finite outputs, and of all."""
         text, names = io.StringIO(newline=""), load_categories()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(["path", *_GUESSES, "error"])
-        num_rows = 0
+        num_rows = num_not_finite = 0
         errors: list[str] = []
         shown: list[tuple[str, str]] = []
         for key, labels, probabilities, error in rows:
-            guesses: list[str] = []
+            guesses: list[str] = [""] * len(_GUESSES) if error else []
             for label, probability in zip(labels, probabilities, strict=True):
-                guesses += ["", ""] if error else [names[label], f"{probability:.6f}"]
+                guesses += [names[label], f"{probability:.6f}"]
             path, reason = printable(key), printable(error)
             writer.writerow([path, *guesses, reason])
             num_rows += 1
-            if error:
+            if error == _NOT_FINITE:
+                num_not_finite += 1
+            elif error:
                 errors.append(f"{path}: {reason}")
             elif len(shown) < _NUM_PICTURES_SHOWN:
                 shown.append((key, f"{names[labels[0]]}  {probabilities[0]:.0%}"))
@@ -83,3 +101,4 @@ class Predictions(Callback):
         figure = contact_sheet(shown)
         if figure is not None:
             save_figure(figure, self._rows.path.with_suffix(".png"))
+        return num_not_finite, num_rows

@@ -30,7 +30,7 @@ class Results(Callback):
     """Writes `result.json` after `test` on a split with labels, and prints its scores as a table.
 
     Writes nothing if only a part of the split was scored, which `CompleteScores` refuses earlier
-    except with `fast_dev_run`.
+    except with `fast_dev_run`, or if outputs are not finite, which `FiniteScores` refuses.
     """
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -45,7 +45,7 @@ class Results(Callback):
         scores, count = pl_module.evaluation.compute(), pl_module.evaluation.count
         show(_score_table(scores, count, manifest))
         result = _result(scores, count, manifest, folder, trainer.ckpt_path)
-        write_text(folder / FILE_NAME, json.dumps(result, indent=2) + "\n")
+        write_text(folder / FILE_NAME, json.dumps(result, indent=2, allow_nan=False) + "\n")
         show(f"scores: {folder / FILE_NAME}")
 
 

@@ -11,6 +11,7 @@ from places.data.places365 import Places365
 from places.errors import DataError
 from places.files import write_text
 from places.lightning_internals import data_module
+from places.reports.finite_scores import refusal
 from places.reports.row_file import RowFile
 
 FILE_NAME = "submission.txt"
@@ -45,22 +46,25 @@ class Submission(Callback):
         """Write the lines of a batch."""
         if self._rows is None:
             return
-        rows = zip(batch["key"], outputs["label"].tolist(), batch["error"], strict=True)
-        lines = [[key, labels] if key and not error else None for key, labels, error in rows]
-        self._rows.write(batch_idx, lines)
+        columns = (outputs[name].tolist() for name in ("label", "finite"))
+        rows = zip(batch["key"], *columns, batch["error"], strict=True)
+        self._rows.write(batch_idx, [row if row[0] and not error else None for *row, error in rows])
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Merge the lines of all processes, check them and write the file.
 
         Raises:
             DataError: A picture is missing or occurs twice: no file is written.
+            CheckpointError: An output of the network is NaN or infinite: no file is written.
         """
         rows = None if self._rows is None else self._rows.finish()
         if self._rows is None or rows is None:
             return
         lines = sorted(rows)
-        _check_complete([key for key, _ in lines], self._num_expected)
-        text = "\n".join(" ".join([f"{key}.jpg", *map(str, best)]) for key, best in lines)
+        _check_complete([key for key, *_ in lines], self._num_expected)
+        if num_not_finite := sum(not is_finite for *_, is_finite in lines):
+            raise refusal(FILE_NAME, num_not_finite, len(lines))
+        text = "\n".join(" ".join([f"{key}.jpg", *map(str, best)]) for key, best, _ in lines)
         write_text(self._rows.path, text)
         show(f"{len(lines):,} lines for the test server: {self._rows.path}")
 

@@ -24,10 +24,14 @@ class Divergence(Callback):
     written, so the last one is from before.
     """
 
+    def __init__(self) -> None:
+        self._agreement = Agreement(1)  # a checkpoint may be written before any training
+        self._recent: deque[tuple[int, list[str], Tensor]] = deque()
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start with an empty list."""
         self._agreement = Agreement(trainer.world_size)
-        self._recent: deque[tuple[int, list[str], Tensor]] = deque()
+        self._recent.clear()
         is_cpu = pl_module.device.type == "cpu"
         self._num_kept = 1 if is_cpu else log_every_n_steps(trainer) or _NUM_UNLOGGED
 

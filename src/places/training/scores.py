@@ -10,11 +10,16 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics import Metric
 
+from places.errors import CheckpointError
+from places.training.exact_sums import SIZE, add_exactly, exact_mean
+
 NUM_BINS = 15  # of the calibration error, as in Guo et al. 2017, arXiv 1706.04599
 
-# Losses and confidences are summed as integer multiples of this unit. The sum of integers does not
-# depend on their order, so the scores are bit-identical for any number of processes.
+# Confidences and parts of hits are rounded to integer multiples of this unit and then summed. The
+# sum of integers does not depend on their order, so the scores are bit-identical for any number of
+# processes. Both are at most 1, so 2^32 of them fit into 64 bits; losses have no such limit.
 _UNIT = 2.0**-30
+_MAX_BATCHES = 100  # of a training that are kept before they are added, which takes a while
 
 
 class EvaluationSums(Metric):
@@ -32,8 +37,8 @@ class EvaluationSums(Metric):
         kwargs: Options of `torchmetrics.Metric`, for instance `sync_on_compute`.
 
     Attributes:
-        sums: `(C * C + C + 2 * NUM_BINS + 3,)` int64: the only state, so that all processes need
-            one reduction. It is not saved in checkpoints.
+        sums: `(C * C + C + 2 * NUM_BINS + 1 + SIZE,)` int64: the only state, so that all processes
+            need one reduction. It is not saved in checkpoints.
     """
 
     is_differentiable = False
@@ -42,7 +47,7 @@ class EvaluationSums(Metric):
 
     def __init__(self, num_classes: int, **kwargs: Any) -> None:  # noqa: ANN401  # torchmetrics' own
         super().__init__(**kwargs)
-        self._parts = [num_classes**2, num_classes, NUM_BINS, NUM_BINS, 1, 1, 1]
+        self._parts = [num_classes**2, num_classes, NUM_BINS, NUM_BINS, 1, SIZE]
         self.num_classes = num_classes
         zeros = torch.zeros(sum(self._parts), dtype=torch.int64)
         self.add_state("sums", zeros, dist_reduce_fx="sum", persistent=False)
@@ -56,7 +61,7 @@ class EvaluationSums(Metric):
             weight: `(N,)`, 0 or 1: whether the picture counts; `None` counts all.
         """
         weight = torch.ones_like(labels) if weight is None else weight
-        confusion, top5, bin_confidence, bin_hits, loss, count, not_finite = self._split()
+        confusion, top5, bin_confidence, bin_hits, count, loss = self._split()
         logits, one = logits.float(), weight.to(torch.int64)
         labels = torch.where(one > 0, labels, 0)
         best = logits.topk(min(5, self.num_classes), dim=1).indices
@@ -67,14 +72,19 @@ class EvaluationSums(Metric):
         bin_confidence.index_add_(0, bins, one * _to_units(confidence))
         bin_hits.index_add_(0, bins, one * (best[:, 0] == labels))
         losses = F.cross_entropy(logits, labels, reduction="none")
-        loss += (one * _to_units(losses)).sum()
+        # Adds NaN where a logit is not finite, as it may be though the loss is; else 0.
+        add_exactly(loss, losses + (0 * logits).sum(dim=1), one)
         count += one.sum()
-        not_finite += (one * ~losses.isfinite()).sum()
 
     @property
     def count(self) -> int:
         """Number of pictures in the sums: those of this process until the sums are reduced."""
-        return int(self._split()[5])
+        return int(self._split()[4])
+
+    @property
+    def num_not_finite(self) -> int:
+        """Number of these pictures with a logit or a loss that is NaN or infinite."""
+        return int(self._split()[5][-1])
 
     @property
     def confusion(self) -> npt.NDArray[np.int64]:
@@ -85,29 +95,32 @@ class EvaluationSums(Metric):
     def compute(self) -> dict[str, float]:
         """Return the scores as float64; accuracies and the calibration error lie in 0..1.
 
+        All are NaN if a logit or the loss of any picture is: such a network has no scores.
+
         `top1`, `top5`: top-1 and top-5 accuracy.
         `mean_class_accuracy`: mean of the top-1 accuracies of the classes that occur.
-        `loss`: mean cross-entropy in nats; NaN if that of any picture is not finite.
+        `loss`: mean cross-entropy in nats, from the exact sum of those of all pictures.
         `calibration_error`: expected calibration error (ECE) of 15 bins.
 
         With several processes, torchmetrics adds their sums first: call it on all of them, unless
         the metric was built with `sync_on_compute=False`.
         """
-        parts = [part.cpu().numpy().astype(np.float64) for part in self._split()]
-        _, top5, bin_confidence, bin_hits, loss, count, not_finite = parts
-        num = max(1.0, float(count[0]))
+        *counts, losses = (part.cpu() for part in self._split())
+        _, top5, bin_confidence, bin_hits, _ = (part.numpy().astype(np.float64) for part in counts)
+        num = max(1, self.count)
         per_class = self.confusion.sum(axis=1)
         hits = self.confusion.diagonal()
         occurs = per_class > 0
         class_accuracy = hits[occurs] / per_class[occurs]
         gaps = np.abs(bin_confidence * _UNIT - bin_hits)
-        return {
+        scores = {
             "top1": float(hits.sum() / num),
             "top5": float(top5.sum() / num),
             "mean_class_accuracy": float(class_accuracy.mean()) if occurs.any() else 0.0,
-            "loss": float("nan") if not_finite[0] else float(loss[0] * _UNIT / num),
+            "loss": exact_mean(losses, self.count),
             "calibration_error": float(gaps.sum() / num),
         }
+        return dict.fromkeys(scores, float("nan")) if self.num_not_finite else scores
 
     def _split(self) -> tuple[Tensor, ...]:
         return torch.split(self.sums, self._parts)
@@ -119,15 +132,24 @@ class TrainingSums:
     They stay on the device: reading them in each step would make each step wait for it.
     """
 
-    SIZE = 3
+    SIZE = SIZE + 2  # the loss of each picture, exactly; hits in units of `_UNIT`; pictures
+    _OLD_SIZE = 3  # float32: loss times pictures, hits, pictures
 
     def __init__(self) -> None:
-        self.sums = torch.zeros(self.SIZE)  # float32: loss times pictures, hits, pictures
+        self._sums = torch.zeros(self.SIZE, dtype=torch.int64)
+        self._batches: list[tuple[Tensor, Tensor, Tensor]] = []  # those not yet added
 
     def add(self, loss: Tensor, num_hits: Tensor, num: Tensor) -> None:
         """Add a batch: its mean loss, its hits and its number of pictures, each a scalar `()`."""
-        new = torch.stack([loss * num, num_hits, num])
-        self.sums = self.sums.to(new.device) + new
+        self._batches.append((loss, num_hits, num))
+        if len(self._batches) >= _MAX_BATCHES:
+            self._add_up()
+
+    @property
+    def sums(self) -> Tensor:
+        """The sums, `(SIZE,)` int64, on the device of the batches."""
+        self._add_up()
+        return self._sums
 
     def take_means(self, reduce: Callable[..., Tensor]) -> dict[str, float]:
         """Return the means `loss` and `top1` over all processes, and reset. Waits for the device.
@@ -135,23 +157,54 @@ class TrainingSums:
         Args:
             reduce: Sums a tensor over all processes: `Strategy.reduce` of Lightning.
         """
-        loss, num_hits, num = reduce(self.sums, reduce_op="sum").tolist()
-        self.sums = torch.zeros_like(self.sums)
-        return {"loss": loss / max(1, num), "top1": num_hits / max(1, num)}
+        sums = reduce(self.sums, reduce_op="sum").cpu()
+        self._sums = torch.zeros_like(self._sums)
+        num_hits, num = sums[SIZE:].tolist()
+        return {"loss": exact_mean(sums[:SIZE], num), "top1": num_hits * _UNIT / max(1, num)}
 
     def restore(self, rows: Tensor, rank: int, num_ranks: int) -> None:
         """Restore saved sums. If the number of processes has changed, the first takes them all.
 
         Args:
-            rows: `(N, SIZE)`: the sums of each process that saved.
+            rows: `(N, SIZE)`: the sums of each process that saved; `(N, 3)` float32 from earlier
+                versions.
             rank: Number of this process.
             num_ranks: Number of processes now.
+
+        Raises:
+            CheckpointError: They are something else.
         """
+        if rows.ndim == 2 and rows.shape[1] == self._OLD_SIZE and rows.is_floating_point():
+            rows = torch.stack([_from_old(row) for row in rows])
+        if rows.dtype != torch.int64 or rows.shape[1:] != self._sums.shape:
+            raise CheckpointError(
+                f"the checkpoint holds sums of training that are {tuple(rows.shape)} {rows.dtype}",
+                "start a new run from its weights:  --model.weights CHECKPOINT",
+            )
         if len(rows) == num_ranks:
-            self.sums = rows[rank].clone()
+            self._sums = rows[rank].clone()
         else:
-            self.sums = rows.sum(dim=0) * (rank == 0)
+            self._sums = rows.sum(dim=0) * (rank == 0)
+
+    def _add_up(self) -> None:
+        if not self._batches:
+            return
+        losses, num_hits, nums = map(torch.stack, zip(*self._batches, strict=True))
+        nums = nums.to(torch.int64)
+        self._batches.clear()
+        self._sums = self._sums.to(losses.device)
+        add_exactly(self._sums[:SIZE], losses, nums)
+        self._sums[SIZE:] += torch.stack([_to_units(num_hits).sum(), nums.sum()])
+
+
+def _from_old(row: Tensor) -> Tensor:
+    loss, num_hits, num = row
+    sums = torch.zeros(TrainingSums.SIZE, dtype=torch.int64)
+    add_exactly(sums[:SIZE], loss, torch.tensor(1))
+    sums[SIZE:] = torch.stack([_to_units(num_hits), num.to(torch.int64)])
+    return sums
 
 
 def _to_units(values: Tensor) -> Tensor:
-    return (values.nan_to_num(0, 0, 0).double() / _UNIT).round().to(torch.int64)
+    # Exact but for the rounding: a power of two only changes the exponent.
+    return (values.nan_to_num(0, 0, 0).float() / _UNIT).round().to(torch.int64)
