@@ -138,6 +138,8 @@ def test_nothing_that_a_checkpoint_names_runs_or_leads_elsewhere(
         lambda c: c["state_dict"].update({3: torch.ones(1)}),
         lambda c: c["state_dict"].update({"net.0.weight": "x"}),
         lambda c: c["state_dict"].update({"net.0.weight": torch.ones(2)}),
+        lambda c: c["state_dict"].update({"net.0.weight": torch.eye(2).to_sparse()}),
+        lambda c: c["state_dict"].update({"net.0.weight": torch.ones(2, device="meta")}),
     ],
 )
 def test_a_checkpoint_that_is_wrong_inside_is_refused_in_few_lines(

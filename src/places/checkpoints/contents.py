@@ -14,6 +14,7 @@ from places.config.trust import check_plain
 from places.console import first_few, printable
 from places.errors import CheckpointError
 from places.files import is_plain_name
+from places.models.weights import is_plain_tensor
 
 CHECKPOINT_KEY = "places"
 # Version 1 seeded the generators of torch, numpy and Python by other hashes.
@@ -106,9 +107,11 @@ def check_parts(checkpoint: Mapping[str, Any], path: Path) -> None:
             raise _foreign(path, f"{way} must be a {kind.__name__}, not {shown}")
     if "hyper_parameters" in checkpoint:  # LightningCLI would build what these name
         raise _foreign(path, "it has hyper_parameters")
-    for name, weight in checkpoint["state_dict"].items():
-        if not isinstance(name, str) or not isinstance(weight, torch.Tensor):
-            raise _foreign(path, "its state_dict holds other things than tensors by name")
+    weights, callbacks = checkpoint["state_dict"], checkpoint.get("callbacks", {})
+    if not all(isinstance(name, str) and is_plain_tensor(weights[name]) for name in weights):
+        raise _foreign(path, "its state_dict holds other things than plain tensors by name")
+    if not isinstance(callbacks, dict) or not all(isinstance(s, dict) for s in callbacks.values()):
+        raise _foreign(path, "its callbacks have no states by name")
     record = checkpoint[CHECKPOINT_KEY]
     if record["version"] > FORMAT_VERSION:
         raise CheckpointError(
@@ -198,7 +201,7 @@ def changed_settings(
 def describe_changes(changes: Mapping[str, tuple[Any, Any]]) -> list[str]:
     """Return a line for each change."""
     return [
-        f"{as_typed(key)}: {before} in the checkpoint, {now} now"
+        f"{as_typed(key)}: {before!s:.60} in the checkpoint, {now!s:.60} now"
         for key, (before, now) in changes.items()
     ]
 

@@ -123,7 +123,7 @@ def _find_weights(loaded: object, path: Path, own: dict[str, Tensor]) -> dict[st
         found = {key[4:]: value for key, value in found.items() if str(key).startswith("net.")}
         if not found:
             raise CheckpointError(f"{path} is a Lightning checkpoint without a part named 'net'")
-    other = [_shown(key) for key, value in found.items() if not _is_plain(value)]
+    other = [_shown(key) for key, value in found.items() if not is_plain_tensor(value)]
     if other:
         raise CheckpointError(f"{path} holds other things than tensors: {first_few(other)}")
     numbers = [_shown(key) for key in found if not isinstance(key, str)]
@@ -135,7 +135,7 @@ def _find_weights(loaded: object, path: Path, own: dict[str, Tensor]) -> dict[st
     return weights
 
 
-def _is_plain(value: object) -> bool:
+def is_plain_tensor(value: object) -> bool:
     """Tell whether something is a tensor whose numbers can be copied."""
     return (
         type(value) in (Tensor, nn.Parameter)
