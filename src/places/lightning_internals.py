@@ -5,13 +5,15 @@ its name when a release changes it.
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from subprocess import Popen
 from typing import Any
 
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import LightningDataModule, Trainer
 from lightning.pytorch.profilers import Profiler
+from lightning.pytorch.strategies.launchers import subprocess_script
 
 _PATHS_OF_BEST = ("best_model_path", "kth_best_model_path", "last_model_path")
 
@@ -82,6 +84,17 @@ def ignore_signals(trainer: Trainer) -> None:
     """
     trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]  # see above
     trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]  # see above
+
+
+def watch_processes(watch: Callable[[Sequence["Popen[bytes]"]], None]) -> None:
+    """Have the processes that Lightning starts watched by a function of ours.
+
+    Its own thread looks every five seconds, and kills all without a word when one has ended.
+
+    Args:
+        watch: Called with the processes when they have been started.
+    """
+    subprocess_script._launch_process_observer = watch  # type: ignore[attr-defined,assignment]  # see above
 
 
 def is_started_by_lightning(trainer: Trainer) -> bool:

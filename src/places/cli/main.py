@@ -1,14 +1,16 @@
 """The table of commands. Imports nothing heavy: help, version and mistyped words answer at once."""
 
 import importlib
-import os
 import sys
 import traceback
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import partial
 
 from places import __version__
-from places.console import show, show_warnings
-from places.errors import ConfigError, PlacesError
+from places.console import discard_output, flush_output, put, show, show_warnings
+from places.endings import family, signals
+from places.errors import ConfigError, LostProcessError, PlacesError
+from places.files import storage_error
 
 STAGES = ("fit", "validate", "test", "predict")
 _RUN_STAGE = "places.cli.stages:run_stage"
@@ -68,47 +70,81 @@ def main(args: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if args is None else args)
     show_traceback = "--debug" in words
     show_warnings()
-    words = [word for word in words if word != "--debug"]
     try:
-        status = _dispatch(words)
-        sys.stdout.flush()
+        status = _dispatch([word for word in words if word != "--debug"])
+        flush_output()
         return status
     except BrokenPipeError:
-        # Whoever read our output has gone, as `head` does; Python would complain when it exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read our output has gone, as `head` does.
         return _EXIT_BROKEN_PIPE
     except PlacesError as error:
-        if show_traceback:
-            traceback.print_exc()
-        show(f"places: error: {error}")
-        return _EXIT_USER_ERROR
-    except KeyboardInterrupt:
+        return _report(error, show_traceback)
+    except OSError as error:  # that nobody expected: of the machine, and not of places
+        where = f"cannot use {error.filename}" if error.filename else "the system refused"
+        return _report(storage_error(where, error), show_traceback)
+    except signals.Stopped as stopped:
+        signals.say_last(signals.last_line(stopped.number))
+        return 128 + stopped.number
+    except KeyboardInterrupt:  # before there was anything to end
         show("places: interrupted")
         return _EXIT_INTERRUPTED
-    except SystemExit as exit_:
-        # Lightning and jsonargparse end the process this way, after --help for instance.
-        return exit_.code if isinstance(exit_.code, int) else _EXIT_USER_ERROR * bool(exit_.code)
+    finally:
+        discard_output()
+
+
+def _report(error: PlacesError, show_traceback: bool) -> int:
+    family.wait_to_speak(isinstance(error, LostProcessError))
+    if show_traceback:
+        traceback.print_exc()
+    show(f"places: error: {error}")
+    return _EXIT_USER_ERROR
 
 
 def _dispatch(words: list[str]) -> int:
+    """Find the command and run it.
+
+    Raises:
+        ConfigError: There is no such command.
+    """
     first = words[0] if words else "--help"
     if first in ("-h", "--help", "help"):
-        print(_HELP.format(commands="\n".join(_table(COMMANDS))))
+        put(_HELP.format(commands="\n".join(_table(COMMANDS))))
         return 0
     if first in ("-V", "--version"):
-        print(f"places {__version__}")
+        put(f"places {__version__}")
         return 0
     name = first if first in COMMANDS else " ".join(words[:2])
     if name not in COMMANDS:
         return _show_parts(first, words[1:])
+    if name in STAGES:
+        family.end_with_starter()
     module, _, function_name = COMMANDS[name][0].partition(":")
     function = getattr(importlib.import_module(module), function_name)
     if name in STAGES:
-        function(words)
-        return 0
+        return _ended(partial(function, words))
     from places.cli.tool_parser import run_tool  # what needs no jsonargparse answers without it
 
-    return run_tool(function, name, words[name.count(" ") + 1 :])
+    return _ended(partial(run_tool, function, name, words[name.count(" ") + 1 :]))
+
+
+def _ended(command: Callable[[], int | None]) -> int:
+    """Run a command to its end, whatever ends it, and return its exit status."""
+    try:
+        with signals.raised():
+            status = command() or 0
+    except SystemExit as exit_:
+        # Lightning and jsonargparse end the process this way, after --help for instance.
+        if isinstance(exit_, signals.Stopped):
+            raise
+        status = exit_.code if isinstance(exit_.code, int) else _EXIT_USER_ERROR * bool(exit_.code)
+    except Exception as error:
+        if number := signals.received():  # what follows from it
+            raise signals.Stopped(number) from error
+        if not isinstance(error, PlacesError | OSError):
+            family.wait_to_speak(is_lost=False)
+        raise
+    family.wait_for_children()
+    return status
 
 
 def _show_parts(command: str, words: list[str]) -> int:
@@ -123,8 +159,8 @@ def _show_parts(command: str, words: list[str]) -> int:
     if words and words[0] not in ("-h", "--help"):
         raise _unknown(f"{command} has no part {words[0]!r}", words[0], "parts:", parts)
     lines = _table([f"{command} {part}" for part in parts], prefix="places ")
-    print(f"usage: places {command} PART [options]", "", *lines, "", sep="\n")
-    print(f"`places {command} PART --help` lists the options.")
+    usage = f"usage: places {command} PART [options]"
+    put("\n".join([usage, "", *lines, "", f"`places {command} PART --help` lists the options."]))
     return 0
 
 

@@ -38,11 +38,12 @@ from places.console import say
 from places.data.image_files import ImageFiles
 from places.data.places365 import Places365
 from places.data.remote.urls import is_url, without_credentials
+from places.endings.family import mark_children, watch
 from places.errors import ConfigError, PlacesError, with_prefix
+from places.lightning_internals import watch_processes
 from places.resume.best import DEFAULTS, BestCheckpoint
 from places.resume.points import ResumePoints
 from places.resume.run_record import RunRecord
-from places.resume.stop_signals import end_at_once
 
 _MODEL = "places.classifier.SceneClassifier"
 _DATA = "places.data.places365.Places365"
@@ -217,11 +218,12 @@ class PlacesCLI(LightningCLI):
 
 def run_stage(words: Sequence[str]) -> None:
     """Run one of the four stages, given the command line after `places`."""
+    mark_children()
+    watch_processes(watch)
     quieten()
     torch.set_float32_matmul_precision("high")
     try:
-        with end_at_once():
-            PlacesCLI(words)
+        PlacesCLI(words)
     except Exception as error:
         mistake = mistake_behind(error) or error
         if isinstance(mistake, PlacesError):

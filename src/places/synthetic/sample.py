@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from places.console import progress
+from places.console import progress, put
 from places.data.packing.pack import pack
 from places.errors import DataError
 from places.synthetic.archives import archives_in, write_archives
@@ -38,7 +38,7 @@ def sample(
     asked, archives = Drawing(seed, num_train, num_val, num_test), archives_in(root)
     try:
         if check_folder(root, asked):
-            print(f"drawn before: {root / 'archives'}")
+            put(f"drawn before: {root / 'archives'}")
         else:
             with progress("drawing", sum(asked[1:]), "pictures") as counter:
                 write_archives(root, **asked._asdict(), progress=counter.advance)

@@ -7,7 +7,7 @@ from pathlib import Path
 from threading import Event
 
 from places.categories import nearest
-from places.console import Counter, progress, show
+from places.console import Counter, progress, put, show
 from places.data.packing.official import ARCHIVES, LISTS
 from places.data.remote.download import MissingFileError, RefusedError, fetch_file
 from places.data.remote.urls import RemotePath, open_url
@@ -84,7 +84,7 @@ def _names_of(words: Sequence[str]) -> list[str]:
 
 def _fetch(remote: RemotePath, path: Path) -> None:
     if path.exists():
-        print(f"{path} is there already")
+        put(f"{path} is there already")
         return
     position = size_bytes = -1
 
@@ -106,7 +106,7 @@ def _fetch(remote: RemotePath, path: Path) -> None:
                 f"it may need a request form:  {FORM_URL}",
                 f"if it is elsewhere now:  places download {path.name} --base_url URL",
             ) from error
-    print(f"{path}: {path.stat().st_size:,} bytes, the MD5 is right")
+    put(f"{path}: {path.stat().st_size:,} bytes, the MD5 is right")
 
 
 def _check_md5(counter: Counter, part: Path) -> None:
