@@ -26,7 +26,7 @@ def test_what_fails_leaves_the_file_before_and_nothing_else(tmp_path: Path) -> N
             assert partial.name == f".file.txt.{socket.gethostname()}.{os.getpid()}.partial"
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    with pytest.raises(StorageError, match="cannot write .*file.txt: No space left"):
+    with pytest.raises(StorageError, match=r"cannot write .*file\.txt: No space left"):
         fail()
     assert path.read_text() == "first"
     assert list(tmp_path.iterdir()) == [path]

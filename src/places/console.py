@@ -148,10 +148,10 @@ def show_warnings() -> None:
 
 def is_first_process() -> bool:
     """Tell whether this process speaks for all processes of its run."""
-    # Lightning sets it, when it is imported and again when it starts its processes. Before that,
-    # and in a command that does without it, there is no other process.
+    # Lightning sets it, when it is imported and again when it starts its processes.
     ranks = sys.modules.get("lightning_utilities.core.rank_zero")
-    return getattr(getattr(ranks, "rank_zero_only", None), "rank", 0) == 0
+    rank = getattr(getattr(ranks, "rank_zero_only", None), "rank", None)
+    return os.environ.get("LOCAL_RANK", "0") == "0" if rank is None else rank == 0
 
 
 def printable(text: str) -> str:

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import io
 import os
 import shutil
 import socket
@@ -63,16 +64,37 @@ def written_whole(path: Path) -> Iterator[Path]:
 
 
 def remove_unfinished() -> None:
-    """Remove what `written_whole` has begun, in any thread, because the process ends at once."""
-    for partial in list(_unfinished):
+    """Remove what was begun, in any thread: the process ends at once."""
+    for path in list(_unfinished):
         with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
+            path.rmdir() if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def is_for_use(folder: Path) -> None:
+    """Have `remove_unfinished` remove a new folder, too, should it still be empty."""
+    _unfinished.add(folder)
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a text in UTF-8 as a whole file or not at all."""
     with written_whole(path) as partial:
         partial.write_text(text, encoding="utf-8")
+
+
+def append(file: io.FileIO, data: bytes) -> None:
+    """Add bytes to a file as a whole or not at all.
+
+    Raises:
+        StorageError: The system refuses to write.
+    """
+    start, rest = file.tell(), memoryview(data)
+    try:
+        while rest:
+            rest = rest[file.write(rest) :]
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            file.truncate(start)
+        raise storage_error(f"cannot write {file.name}", error) from error
 
 
 def keep_as(source: Path, path: Path) -> None:
@@ -125,7 +147,9 @@ def storage_error(what: str, error: OSError) -> StorageError:
         error: Why.
     """
     remedy = _REMEDIES.get(error.errno or 0, "check the disk or the network behind it")
-    return StorageError(f"{what}: {error.strerror or error}", remedy)
+    place = str(error.filename or "")
+    where = f": {place}" if place and place not in what else ""
+    return StorageError(f"{what}: {error.strerror or error}{where}", remedy)
 
 
 def _refusal(error: BaseException) -> OSError | None:

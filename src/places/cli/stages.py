@@ -34,7 +34,7 @@ from places.cli.stage_parser import PlacesParser, option_names, without_model
 from places.cli.trainer_parts import run_callbacks, run_loggers, run_plugins, with_bar
 from places.config.ranges import check_range
 from places.config.recipes import find_recipes
-from places.console import say
+from places.console import is_first_process, say
 from places.data.image_files import ImageFiles
 from places.data.places365 import Places365
 from places.data.remote.urls import is_url, without_credentials
@@ -55,6 +55,7 @@ _NOISE = (
     r"The dirpath has changed from",  # every stage has a run folder of its own
     r"It is recommended to use .*sync_dist",  # scores come from sums that are reduced already
     r"You defined a `validation_step` but have no",  # ImageFiles says that it cannot fit
+    r"torch\.distributed\.nn\.functional\.all_gather",  # lightning 2.6.6 with torch 2.14
     r"Experiment logs directory .* is not empty",  # W&B may write into it before the CSV logger
 )
 
@@ -238,3 +239,5 @@ def quieten() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     for message in _NOISE:
         warnings.filterwarnings("ignore", message)
+    if not is_first_process():  # what all processes are warned of is shown once
+        warnings.simplefilter("ignore")

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from subprocess import Popen, TimeoutExpired
 
 from places.console import is_first_process
@@ -37,7 +38,10 @@ def end_with_starter() -> None:
     """
     marked = os.environ.pop(_PARENT, None)
     if "TORCHELASTIC_RUN_ID" in os.environ:
-        end_with(os.getppid())
+        parent = os.getppid()
+        if parent == 1 and b"torch" not in Path("/proc/1/cmdline").read_bytes():
+            os._exit(1)  # torchrun has gone already, and left this process to the system
+        end_with(parent)
     elif marked and os.environ.get("LOCAL_RANK", "0") != "0":
         end_with(int(marked))
 
@@ -78,11 +82,14 @@ def watch(children: Sequence[Popen[bytes]]) -> None:
 
 
 def _watch() -> None:
-    while any(child.poll() is None for child in _children):
-        for number, child in enumerate(_children, 1):
-            if child.poll():
-                _end_with(number, child.returncode)
+    running = dict(enumerate(_children, 1))
+    while running:
         time.sleep(_PERIOD_S)
+        for number, child in list(running.items()):
+            if child.poll() is not None:
+                del running[number]
+                if child.returncode:
+                    _end_with(number, child.returncode)
 
 
 def _end_with(number: int, status: int) -> None:

@@ -21,7 +21,8 @@ from places.console import is_first_process, show, show_cursor
 from places.files import remove_unfinished
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
-_PATIENCE_S = 8.0  # less than the 10 s after which Docker kills what it stops
+_REACTION_S = 2.0  # until the main thread handles a signal, if it does not hang in other code
+_PATIENCE_S = 8.0  # until all is in order; less than the 10 s after which Docker kills
 
 
 class Stopped(SystemExit):
@@ -137,6 +138,19 @@ def raised() -> Iterator[None]:
         os.close(listened)
 
 
+@contextmanager
+def not_for_children() -> Iterator[None]:
+    """Let processes that are started meanwhile not hear of Ctrl-C, which a terminal sends to all.
+
+    This one hears of it afterwards, and ends them.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def end_now(number: int, status: int | None = None, line: str = "") -> None:
     """End this process at once, from any thread; whatever it was writing is removed.
 
@@ -166,13 +180,13 @@ def _on_signal(number: int, frame: FrameType | None) -> None:
 
 def _watch(listened: int, ending: _Ending) -> None:
     """Read the numbers of signals as they come, also while the main thread cannot handle them."""
-    first, deadline_s = 0, math.inf
+    first, came_s, wait_s = 0, 0.0, math.inf
     while True:
-        left_s = max(0.0, deadline_s - time.monotonic())
-        wait_s = None if left_s == math.inf or ending.takes_time else left_s
-        if not select.select([listened], [], [], wait_s)[0]:
-            if not ending.takes_time:
+        left_s = None if wait_s == math.inf else max(0.0, came_s + wait_s - time.monotonic())
+        if not select.select([listened], [], [], left_s)[0]:
+            if wait_s == _PATIENCE_S or not ending.received:
                 end_now(first)
+            wait_s = math.inf if ending.takes_time else _PATIENCE_S
             continue
         numbers = os.read(listened, 64)
         if not numbers:
@@ -181,7 +195,7 @@ def _watch(listened: int, ending: _Ending) -> None:
             if first and number == signal.SIGINT:
                 end_now(number)
             if not first and (number == signal.SIGINT or number not in ending.noted):
-                deadline_s = time.monotonic() + _PATIENCE_S
+                came_s, wait_s = time.monotonic(), _REACTION_S
             first = first or number
 
 

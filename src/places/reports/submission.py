@@ -59,10 +59,22 @@ class Submission(Callback):
         if self._rows is None or rows is None:
             return
         lines = sorted(rows)
-        _check_complete([key for key, _ in lines], self._num_expected)
+        try:
+            _check_complete([key for key, _ in lines], self._num_expected)
+        except DataError:
+            self._rows.remove_parts()
+            raise
         text = "\n".join(" ".join([f"{key}.jpg", *map(str, best)]) for key, best in lines)
         write_text(self._rows.path, text)
+        self._rows.remove_parts()
         show(f"{len(lines):,} lines for the test server: {self._rows.path}")
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Say what there is of the file."""
+        if self._rows is not None:
+            self._rows.leave(exception)
 
 
 def _check_complete(names: list[str], num_expected: int) -> None:

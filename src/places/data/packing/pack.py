@@ -15,6 +15,7 @@ from places.data.packing.writer import Layout, lay_out, write_shards
 from places.data.shards.manifest import load_manifest
 from places.data.shards.tar_members import Member, members_of
 from places.errors import ConfigError, DataError
+from places.files import storage_error
 from places.hashing import shuffled
 
 _BYTES_PER_MB = 1 << 20
@@ -73,7 +74,7 @@ def pack(
             with staging_folder(root, name) as folder:
                 put(_pack_split(folder, sources, lists, packed_from, skip_other_files, force))
         except OSError as error:
-            raise DataError(f"packing {name!r} failed: {error}") from error
+            raise storage_error(f"packing {name!r} failed", error) from error
     return 0
 
 
