@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lightning.pytorch.loggers.csv_logs import CSVLogger, ExperimentWriter
 
+from places.errors import StorageError
 from places.files import append, write_text
 
 
@@ -26,6 +27,11 @@ def _save(writer: ExperimentWriter) -> None:
     path, rows = Path(writer.metrics_file_path), writer.metrics
     if not rows:
         return
+    if not path.parent.is_dir():  # made when the run began
+        raise StorageError(
+            f"the folder of this run is gone: {path.parent}",
+            "what it held is lost, unless who removed it has it",
+        )
     keys = sorted({*writer.metrics_keys, *(key for row in rows for key in row)})
     if keys == writer.metrics_keys and path.is_file():
         with path.open("ab", buffering=0) as table:

@@ -83,6 +83,7 @@ class RowFile:
 
     def leave(self, error: BaseException) -> None:
         """Say what there is of the table when the run ends early; with signals `advise` does."""
+        self._file.close()
         if not isinstance(error, signals.Stopped) and any(map(Path.is_file, self._parts())):
             say(self._what_is_there())
 
