@@ -114,7 +114,8 @@ def wait_to_speak(is_lost: bool) -> None:
         is_lost: Whether all that is known is that another process has ended.
     """
     if is_lost:
-        hush()
+        if not _children:  # else `_watch` says it
+            hush()  # a launcher ends this one, too
         time.sleep(2 * _PATIENCE_S)
     elif not is_first_process():
         time.sleep(_PATIENCE_S)
