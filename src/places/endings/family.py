@@ -14,7 +14,7 @@ from pathlib import Path
 from subprocess import Popen, TimeoutExpired
 
 from places.console import is_first_process
-from places.endings.signals import end_now, hush, received
+from places.endings.signals import advice, end_now, hush, received
 
 _PARENT = "PLACES_PARENT"  # tells a process that was started the number of the one that did it
 _PR_SET_PDEATHSIG = 1  # of Linux: prctl(2)
@@ -101,7 +101,8 @@ def _end_with(number: int, status: int) -> None:
         hush()  # it has said why
         end_now(0, status)
     name = signal.Signals(-status if status < 0 else status - 128).name
-    end_now(0, 1, f"error: process {number} of this run was ended by {name}\n  {KILLED}")
+    lines = [f"error: process {number} of this run was ended by {name}", KILLED, *advice()]
+    end_now(0, 1, "\n  ".join(lines))
 
 
 def wait_to_speak(is_lost: bool) -> None:

@@ -79,6 +79,11 @@ def advise(text: str) -> None:
     _ending.advice = text
 
 
+def advice() -> list[str]:
+    """Return the lines that `advise` left."""
+    return [_ending.advice] if _ending.advice else []
+
+
 def hush() -> None:
     """Let nothing more be said of the end of this command: another process says why."""
     _ending.has_spoken = True
