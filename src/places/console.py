@@ -99,12 +99,7 @@ def open_standard_files() -> None:
 
 
 def _write(content: object, file: TextIO) -> None:
-    if isinstance(content, str):
-        # Names from files and words of a server may be anywhere in it: nothing reaches the
-        # terminal that is more than text in lines.
-        text = "\n".join(map(printable, content.split("\n"))) + "\n"
-    else:
-        text = _drawn(content, file)
+    text = f"{printable_lines(content)}\n" if isinstance(content, str) else _drawn(content, file)
     file.write(text)
 
 
@@ -161,6 +156,11 @@ def printable(text: str) -> str:
     direction of writing becomes its escape, such as `\x1b`, `\n` or `\u202e`.
     """
     return "".join(map(_visible, text))
+
+
+def printable_lines(text: str) -> str:
+    """Return text in lines, in which names from files and words of a server may be anywhere."""
+    return "\n".join(map(printable, text.split("\n")))
 
 
 def _visible(character: str) -> str:

@@ -2,7 +2,13 @@
 
 import errno
 import json
-from collections.abc import Callable
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -15,6 +21,7 @@ from places.cli.main import main
 from places.errors import StorageError
 from places.reports.metrics_file import keep_whole
 
+ROOT = Path(__file__).parents[2]
 FULL, READ_ONLY, BROKEN = errno.ENOSPC, errno.EROFS, errno.EIO
 REASONS = {FULL: "No space left on device", READ_ONLY: "Read-only file system", BROKEN: "Input/out"}
 
@@ -34,6 +41,22 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number in range(20):
         Image.new("RGB", (40, 40), (number, 0, 0)).save(root / f"{number:02}.jpg")
     return root
+
+
+@pytest.fixture(scope="module", autouse=True)
+def served(sample: Path) -> Iterator[None]:
+    """The sample behind a URL."""
+    handler = partial(_Quiet, directory=str(sample))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        os.environ["TEST_URL"] = f"http://127.0.0.1:{server.server_port}"
+        yield
+        server.shutdown()
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
 
 
 Words = Callable[[Path, Path, Path], list[str]]
@@ -71,6 +94,11 @@ def _index(sample: Path, trained: Path, photos: Path) -> list[str]:
     return ["verify", "elsewhere", "--index"]
 
 
+def _cache(sample: Path, trained: Path, photos: Path) -> list[str]:
+    url = os.environ["TEST_URL"]
+    return [*_test(sample, trained, photos), "--data.root", url, "--data.cache_folder", "cache"]
+
+
 PLACES = [
     pytest.param(_fit, "/runs/fit", id="fit-folder"),
     pytest.param(_fit, "config.yaml", id="fit-config"),
@@ -93,6 +121,7 @@ PLACES = [
     pytest.param(_sample, "train_256", id="sample-archive"),
     pytest.param(_index, "val.index.npy", id="index"),
     pytest.param(_index, "val.json", id="index-manifest"),
+    pytest.param(_cache, "/cache", id="cache"),
 ]
 
 
@@ -235,3 +264,25 @@ def test_a_table_of_metrics_outlives_a_metric_that_cannot_be_added(tmp_path: Pat
     logger.save()
     after = (tmp_path / "metrics.csv").read_text()
     assert after.splitlines() == ["a,b,step", "1.0,,1", "2.0,,2", ",3.0,3"]
+
+
+@pytest.mark.slow
+def test_a_disk_that_is_really_full(sample: Path, tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    mounted = ["unshare", "-Urm", "sh", "-c", "mount -t tmpfs -o size=96k none runs && exec $0 $@"]
+    if subprocess.run([*mounted, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("nothing can be mounted here")
+    words = _fit(sample, sample, sample)
+    paths = {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*mounted, sys.executable, "-m", "places", *words],
+        env={**os.environ, **paths},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2, done.stderr
+    _, first, second = done.stderr.splitlines()
+    assert first.startswith("places: error: cannot write runs/fit/0/"), done.stderr
+    assert first.endswith(": No space left on device")
+    assert second == "  make room there"

@@ -45,8 +45,9 @@ examples:
   places test --ckpt_path runs/demo/0/checkpoints/best.ckpt
   places predict --data ImageFiles --data.images photos --ckpt_path best.ckpt
 
-exit status: 0 all is well, 1 something is wrong or differs, 2 a mistake in what was given,
-  130 Ctrl-C, 143 or 138 `fit` was ended by SIGTERM or SIGUSR1: resume with  --ckpt_path last
+exit status: 0 all is well, 1 something is wrong or differs, 2 a mistake in what was given or
+  a disk that refuses, 130 Ctrl-C, 143, 138 or 129 ended by SIGTERM, SIGUSR1 or SIGHUP;
+  `fit` says how to go on:  --ckpt_path last
 
 `places COMMAND --help` lists the options of a command; --debug shows the traceback
 of an error; --version prints the version."""
@@ -64,8 +65,8 @@ def main(args: Sequence[str] | None = None) -> int:
 
     Returns:
         0 if all is well; 1 if the command found something wrong or different, as `verify` and
-        `config diff` may; 2 for a mistake in what was typed or given; 130 after Ctrl-C; 143 and
-        138 after SIGTERM and SIGUSR1, once `fit` has saved its state.
+        `config diff` may; 2 for a mistake in what was typed or given, and for a disk that refuses;
+        130 after Ctrl-C; 143, 138 and 129 after SIGTERM, SIGUSR1 and SIGHUP.
     """
     words = list(sys.argv[1:] if args is None else args)
     show_traceback = "--debug" in words

@@ -13,11 +13,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from types import FrameType
 
-from places.console import is_first_process, show, show_cursor
+from places.console import is_first_process, printable_lines, show, show_cursor
 from places.files import remove_unfinished
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
@@ -51,7 +51,7 @@ class _Ending:
 
 
 _ending = _Ending()
-_last_word = threading.Lock()
+_last_word = threading.RLock()  # a handler may end what is just being said
 
 
 def received() -> int:
@@ -92,9 +92,9 @@ def hush() -> None:
 def say_last(text: str) -> None:
     """Write the last line of the command, unless there was one: of all processes the first does."""
     with _last_word:
-        if not _ending.has_spoken and is_first_process():
+        has_spoken, _ending.has_spoken = _ending.has_spoken, True
+        if not has_spoken and is_first_process():
             show(f"places: {text}")
-        _ending.has_spoken = True
 
 
 def last_line(number: int) -> str:
@@ -168,10 +168,11 @@ def end_now(number: int, status: int | None = None, line: str = "") -> None:
         remove_unfinished()
         if not _ending.has_spoken and is_first_process():
             show_cursor()
-            text = f"places: {line or last_line(number)}\n".encode(errors="backslashreplace")
+            text = printable_lines(f"places: {line or last_line(number)}") + "\n"
             # Not by Python's file, whose lock another thread may hold, and not if nobody reads.
-            if select.select([], [2], [], 0.5)[1]:
-                os.write(2, text)
+            with suppress(OSError, ValueError):
+                if select.select([], [2], [], 0.5)[1]:
+                    os.write(2, text.encode())
         os._exit(128 + number if status is None else status)
 
 
@@ -189,7 +190,7 @@ def _watch(listened: int, ending: _Ending) -> None:
     while True:
         left_s = None if wait_s == math.inf else max(0.0, came_s + wait_s - time.monotonic())
         if not select.select([listened], [], [], left_s)[0]:
-            if wait_s == _PATIENCE_S or not ending.received:
+            if not ending.takes_time and (wait_s == _PATIENCE_S or not ending.received):
                 end_now(first)
             wait_s = math.inf if ending.takes_time else _PATIENCE_S
             continue
