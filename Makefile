@@ -5,6 +5,7 @@ CONFIG ?= demo.yaml
 ARCHIVES ?=
 DATA ?= $(if $(ARCHIVES),data/places,$(SAMPLE))
 PICTURES ?= $(DATA)/pictures
+MINUTES ?= 30
 
 SAMPLE := data/sample
 INSTALLED := $(VENV)/installed
@@ -12,7 +13,7 @@ PLACES := $(VENV)/bin/places
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install data train test lint format type docs docker clean
+.PHONY: help install data train test fuzz lint format type docs docker clean
 
 help: ## list the targets and the variables
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -51,6 +52,9 @@ train: install $(if $(ARCHIVES)$(filter $(SAMPLE),$(DATA)),data) ## train, test 
 
 test: lint type ## check style and types, run the tests (CI=true: the slow ones too)
 	$(VENV)/bin/pytest --cov --numprocesses 2 --dist worksteal $(if $(CI),,-m 'not slow')
+
+fuzz: install ## try random damaged inputs (MINUTES=30); what fails is repeated by its seed
+	$(VENV)/bin/python -m tests.fuzz --minutes $(MINUTES)
 
 lint: install ## check style and format
 	$(VENV)/bin/ruff check

@@ -9,6 +9,12 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+# When a training may be killed, see `Death`.
+MOMENTS = (
+    *("loader", "train start", "batch start", "batch end", "validation", "epoch end"),
+    *("before write", "half write", "before rename", "after rename"),
+)
+
 
 class Death(Callback):
     """Sends its own process a signal, by default the one that nobody can handle.

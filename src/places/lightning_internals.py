@@ -5,6 +5,7 @@ its name when a release changes it.
 """
 
 import os
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from subprocess import Popen
@@ -15,6 +16,7 @@ from lightning.pytorch import LightningDataModule, Trainer
 from lightning.pytorch.profilers import Profiler
 from lightning.pytorch.strategies.launchers import subprocess_script
 
+_RESTORING = "checkpoint_connector.py"
 _PATHS_OF_BEST = ("best_model_path", "kth_best_model_path", "last_model_path")
 
 
@@ -155,3 +157,14 @@ def best_in_folder(state: Mapping[str, Any], folder: str) -> dict[str, Any]:
     models = {moved(path): score for path, score in state["best_k_models"].items()}
     paths = {name: moved(state[name]) for name in _PATHS_OF_BEST}
     return {**state, "dirpath": folder, "best_k_models": models, **paths}
+
+
+def happened_in_restoring(error: BaseException) -> bool:
+    """Tell whether an error came up while Lightning gave a run its state of a checkpoint back.
+
+    There is no hook around that. Other than by the functions that were running one cannot tell an
+    unfit state from a mistake in the training.
+    """
+    frames = [frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__)]
+    names = [code.co_name for code in frames if code.co_filename.endswith(_RESTORING)]
+    return any("restore" in name for name in names)

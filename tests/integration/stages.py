@@ -26,6 +26,7 @@ MACHINE = [
     *("--trainer.log_every_n_steps", "2"),
     *("--trainer.enable_progress_bar", "false"),
     *("--trainer.enable_model_summary", "false"),
+    *("--trust", "tests"),  # checkpoints name networks of these tests
 ]
 FIT = [*TINY_RECIPE, *MACHINE]
 

@@ -1,5 +1,7 @@
 """What a user gets wrong is answered in at most four lines, with exit status 2."""
 
+import itertools
+import re
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ from tests.integration.stages import run
 from tests.networks import Tiny
 
 from places.cli.main import main
+from places.data.places365 import Places365
 
 
 def _error(capsys: pytest.CaptureFixture[str], *words: object) -> list[str]:
@@ -139,3 +142,68 @@ def test_a_start_that_failed_leaves_nothing_behind(
 ) -> None:
     _error(capsys, "--data.root", "nowhere")
     assert not list(tmp_path.iterdir())
+
+
+_COMMAND = '{"class_path": "%s", "init_args": {"command": "touch ran"}}'
+
+
+@pytest.mark.parametrize("name", ["os.system", "subprocess.getoutput", "torch.os.system"])
+@pytest.mark.parametrize("flag", ["model", "model.net", "model.optimizer", "data"])
+def test_nothing_of_the_standard_library_is_named_in_a_recipe(
+    capsys: pytest.CaptureFixture[str], flag: str, name: str
+) -> None:
+    lines = _error(capsys, f"--{flag}={_COMMAND % name}")
+    assert re.fullmatch(
+        rf"places: error: wrong value for {flag}: (os|posix|subprocess)\.\w+", lines[0]
+    )
+    assert lines[-1].startswith("  it is never imported: ")
+    assert not Path("ran").exists()
+
+
+@pytest.mark.parametrize("flag", ["callbacks", "logger", "plugins", "profiler", "strategy"])
+def test_nor_for_the_trainer(capsys: pytest.CaptureFixture[str], flag: str) -> None:
+    _error(capsys, f"--trainer.{flag}={_COMMAND % 'os.system'}")
+    assert not Path("ran").exists()
+
+
+def test_a_function_is_no_class(capsys: pytest.CaptureFixture[str], sample: Path) -> None:
+    words = ["--data.root", sample, "--model.net=tests.integration.test_mistakes.small"]
+    assert run("fit", "--trainer.fast_dev_run", 1, *words) == 0, "a function may make the network"
+    lines = _error(capsys, "--data=tests.integration.test_mistakes.data")
+    assert lines[0] == (
+        "places: error: data takes the name of a class, "
+        "tests.integration.test_mistakes.data is a function"
+    )
+
+
+def small(num_classes: int) -> torch.nn.Module:
+    """Return a network."""
+    return Tiny(num_classes)
+
+
+def data() -> Places365:
+    """Return what is no class."""
+    raise AssertionError("called")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: &a [x, x, x, x, x, x, x, x, x, x]\n"
+        + "".join(
+            f"{b}: &{b} [{', '.join([f'*{a}'] * 10)}]\n" for a, b in itertools.pairwise("abcdefgh")
+        ),
+        "a: &a [*a]\n",
+        "a: &a {b: *a}\n",
+        "[" * 100_000,
+        "a: " + "{b: " * 5000,
+        "x: 1\n" * 20_000,
+        "# " + "x" * 2**21,
+    ],
+    ids=["laughs", "endless", "endless keys", "deep", "deep keys", "twice", "large"],
+)
+def test_a_recipe_that_is_too_much_is_refused_at_once(
+    capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    Path("recipe.yaml").write_text(text)
+    assert "recipe.yaml" in _error(capsys, "--config", "recipe.yaml")[0]

@@ -1,6 +1,7 @@
 """What a checkpoint says about itself, read before anything is built."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,36 @@ import torch
 from places.checkpoints.atomic_io import check_description
 from places.config.compare import ABSENT, compare
 from places.config.recipes import as_typed
-from places.console import first_few
+from places.config.trust import check_plain
+from places.console import first_few, printable
 from places.errors import CheckpointError
+from places.files import is_plain_name
 
 CHECKPOINT_KEY = "places"
 # Version 1 seeded the generators of torch, numpy and Python by other hashes.
 FORMAT_VERSION = 2
+# What is read of a checkpoint, each by its way through the tables, and what it must be.
+_PARTS = {
+    "state_dict": dict,
+    "epoch": int,
+    "global_step": int,
+    "loops": dict,
+    "places.version": int,
+    "places.recipe": str,
+    "places.config.seed_everything": int,
+    "places.config.model.class_path": str,
+    "places.config.model.init_args": dict,
+    "places.config.data.class_path": str,
+    "places.config.data.init_args": dict,
+    "places.config.trainer": dict,
+    "places.config.checkpoint": dict,
+    "places.config.resume": dict,
+}
+# A file name with the values of scores, as `{epoch}-{val/top1:.3f}`.
+_FILE_NAME = re.compile(r"([\w=+. -]|\{[\w/]+(:[.\d]{0,4}[a-z]?)?\})+")
+# Settings of the machine, which the command or its recipe tells. What others wrote may not choose
+# folders here to write to, and to make room in.
+_MACHINE = ("cache_folder", "cache_size_gb", "num_threads")
 # What another data module must do as well, so that the network sees pictures as in its training.
 _PREPROCESSING = ("image_size", "resize_size", "resize_mode")
 # Settings of the trainer that change the result. The others concern the machine or the output.
@@ -61,7 +86,54 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             f"{path} was not written by places, so it does not say how its network is built",
             f"use it as weights:  --config RECIPE --model.weights {path}",
         )
+    if not isinstance(checkpoint.get("global_step"), int):
+        raise _foreign(path, "it does not say after which step it was saved")
     return checkpoint
+
+
+def check_parts(checkpoint: Mapping[str, Any], path: Path) -> None:
+    """Refuse a checkpoint without what is read of it, before anything is done with it.
+
+    Raises:
+        CheckpointError: A part is missing or not of its kind, or would lead out of a folder.
+    """
+    for way, kind in _PARTS.items():
+        found: object = checkpoint
+        for key in way.split("."):
+            found = found.get(key) if isinstance(found, dict) else None
+        if not isinstance(found, kind) or isinstance(found, bool):
+            shown = printable(repr(found))[:40]
+            raise _foreign(path, f"{way} must be a {kind.__name__}, not {shown}")
+    if "hyper_parameters" in checkpoint:  # LightningCLI would build what these name
+        raise _foreign(path, "it has hyper_parameters")
+    for name, weight in checkpoint["state_dict"].items():
+        if not isinstance(name, str) or not isinstance(weight, torch.Tensor):
+            raise _foreign(path, "its state_dict holds other things than tensors by name")
+    record = checkpoint[CHECKPOINT_KEY]
+    if record["version"] > FORMAT_VERSION:
+        raise CheckpointError(
+            f"{path} has version {record['version']}, this program reads {FORMAT_VERSION} at most",
+            "use the version of places that wrote it, or a newer one",
+        )
+    check_plain(record["config"], path)
+    _check_names(record, path)
+
+
+def _check_names(record: Mapping[str, Any], path: Path) -> None:
+    """Refuse names of folders and files that lead elsewhere."""
+    file_name = str(record["config"]["checkpoint"].get("filename") or "best")
+    for name in (record["recipe"] or "fit", re.sub(r"\{.*?\}", "x", file_name)):
+        if not is_plain_name(name):
+            raise _foreign(path, f"{printable(name)[:60]!r} would lead out of the folder of a run")
+    if not _FILE_NAME.fullmatch(file_name):
+        raise _foreign(path, f"{printable(file_name)[:60]!r} is no name for a checkpoint")
+
+
+def _foreign(path: Path, reason: str) -> CheckpointError:
+    return CheckpointError(
+        f"{path} is no checkpoint as places writes it: {reason}",
+        f"use it as weights:  --config RECIPE --model.weights {path}",
+    )
 
 
 def _load(path: Path) -> Any:  # noqa: ANN401  # whatever is in the file
@@ -77,6 +149,8 @@ def _load(path: Path) -> Any:  # noqa: ANN401  # whatever is in the file
 def defaults_from(config: Mapping[str, Any], data_class: str, stage: str) -> dict[str, Any]:
     """Return the part of a checkpoint's config that replaces the defaults of a later command.
 
+    Nothing in it is believed: what it names is still to be checked, see `check_stored`.
+
     Args:
         config: The resolved config that the checkpoint was written under.
         data_class: Class path of the data module of the later command. If it is another one, only
@@ -84,9 +158,9 @@ def defaults_from(config: Mapping[str, Any], data_class: str, stage: str) -> dic
         stage: The later command. Only `fit` takes over the seed, what the trainer did and when
             resume points are written.
     """
-    model, data = dict(config["model"]), dict(config["data"])
     # The checkpoint's own weights replace those that its training started from.
-    model["init_args"] = {key: v for key, v in model["init_args"].items() if key != "weights"}
+    model = _without(config["model"], ("weights",))
+    data = _without(config["data"], _MACHINE)
     if data["class_path"] != data_class:
         kept = {key: data["init_args"][key] for key in _PREPROCESSING if key in data["init_args"]}
         data = {"class_path": data_class, "init_args": kept}
@@ -100,6 +174,12 @@ def defaults_from(config: Mapping[str, Any], data_class: str, stage: str) -> dic
         defaults |= {f"resume.{key}": value for key, value in resume.items()}
         defaults["seed_everything"] = config["seed_everything"]
     return defaults
+
+
+def _without(spec: Mapping[str, Any], left_out: Collection[str]) -> dict[str, Any]:
+    arguments = spec.get("init_args") or {}
+    kept = {key: value for key, value in arguments.items() if key not in left_out}
+    return {**spec, "init_args": kept}
 
 
 def changed_settings(

@@ -28,6 +28,7 @@ _WRONG_CLASS = [
     re.compile(r"has no attribute '\w+'\. Got value: (?:Namespace\(class_path=')?([\w.]+)"),
     re.compile(r"No module named '[^']+'\. Got value: (?:Namespace\(class_path=')?([\w.]+)"),
 ]
+_DENIED = re.compile(r"Importing '([\w.]+)' is not allowed")
 _PROBLEM = re.compile(r"Problem with given class_path '([^']+)':\s+(.+)")
 # Where jsonargparse tried several types, the reason why the first of them did not fit.
 _REASON = re.compile(r"Errors:\n\s*- (.+)")
@@ -46,6 +47,7 @@ class Finding:
     value: str | None  # that value
     takes: list[str]  # the types or values that it takes
     wrong_class: str  # a name or path that is no class
+    denied: str  # a name that may not be given anywhere
     problem: tuple[str, ...]  # a class that cannot be built as asked, and why
     lines: list[str]  # the message itself
 
@@ -65,6 +67,7 @@ def read_message(message: str) -> Finding:
         value=value if value is None or len(value) <= 60 else f"{value[:60]}...",
         takes=list(dict.fromkeys(word for kind in kinds for word in _in_words(kind))),
         wrong_class=_first_group(_WRONG_CLASS, message) or "",
+        denied=_first_group([_DENIED], message) or "",
         problem=problem.groups() if problem else (),
         lines=[line.strip(" -") for line in message.splitlines() if line.strip(" -")],
     )
@@ -132,6 +135,9 @@ def refusal(finding: Finding, annotation: object) -> Refused:
         return Refused(f"unexpected word {finding.word!r}", hints=[f"type:  {hint}"])
     if not name:
         return Refused(finding.lines[0], hints=finding.lines[1:3])
+    if finding.denied:
+        hint = f"it is never imported: {finding.denied.partition('.')[0]} runs what it is given"
+        return Refused(f"wrong value for {{}}: {finding.denied}", name, hints=[hint])
     if finding.wrong_class:
         meant = nearest_class(finding.wrong_class, annotation)
         hints = [f"nearest:      {meant}"] if meant else []

@@ -23,6 +23,7 @@ from places.checkpoints.contents import (
     changed_settings,
     check_network,
     check_optimizer,
+    check_parts,
     defaults_from,
     describe_changes,
     read_checkpoint,
@@ -34,13 +35,20 @@ from places.cli.stage_parser import PlacesParser, option_names, without_model
 from places.cli.trainer_parts import run_callbacks, run_loggers, run_plugins, with_bar
 from places.config.ranges import check_range
 from places.config.recipes import find_recipes
+from places.config.trust import (
+    check_classes,
+    check_stored,
+    check_trusted,
+    deny_standard_library,
+    named_packages,
+)
 from places.console import is_first_process, say
 from places.data.image_files import ImageFiles
 from places.data.places365 import Places365
 from places.data.remote.urls import is_url, without_credentials
 from places.endings.family import mark_children, watch
-from places.errors import ConfigError, PlacesError, with_prefix
-from places.lightning_internals import watch_processes
+from places.errors import CheckpointError, ConfigError, PlacesError, with_prefix
+from places.lightning_internals import happened_in_restoring, watch_processes
 from places.resume.best import DEFAULTS, BestCheckpoint
 from places.resume.points import ResumePoints
 from places.resume.run_record import RunRecord
@@ -65,6 +73,7 @@ class _Start:
     """From what a stage starts: what parsing finds for the hooks after it."""
 
     recipe: str  # its name, or an empty string
+    checkpoint: Path | None
     url: str | None  # where the checkpoint came from, without credentials
     # What flags and files changed of the checkpoint's config: its value and the new one.
     changes: dict[str, tuple[Any, Any]]
@@ -80,6 +89,7 @@ class PlacesCLI(LightningCLI):
     """
 
     def __init__(self, words: Sequence[str]) -> None:
+        deny_standard_library()
         self._recipes, args = find_recipes(words)
         self._folder: Path | None = None
         self._stage_parsers: dict[str, LightningArgumentParser] = {}
@@ -109,9 +119,15 @@ class PlacesCLI(LightningCLI):
                 load_from_checkpoint_support=False,
                 args=args,
             )
-        except BaseException:
+        except BaseException as error:
             remove_unused(self._folder)  # a run that failed before it began takes no number
-            raise
+            if isinstance(error, PlacesError) or not happened_in_restoring(error):
+                raise
+            raise CheckpointError(
+                f"cannot go on from {self._start.checkpoint}: what it says of its run is damaged",
+                f"{type(error).__name__}: {error}".partition("\n")[0],
+                f"start anew from its weights:  --model.weights {self._start.checkpoint}",
+            ) from error
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add our defaults, our checkpoints and our flags."""
@@ -121,6 +137,14 @@ class PlacesCLI(LightningCLI):
         parser.add_lightning_class_args(BestCheckpoint, "checkpoint")
         parser.add_lightning_class_args(ResumePoints, "resume")
         parser.set_defaults({f"checkpoint.{key}": value for key, value in DEFAULTS.items()})
+        parser.add_argument(
+            "--trust",
+            nargs="+",
+            default=[],
+            metavar="PACKAGE",
+            help="Packages, beside those that flags and recipes name, whose networks and other "
+            "classes a checkpoint may name; they are imported, which runs their code.",
+        )
         parser.add_argument(
             "--random_weights",
             action=ActionYesNo,
@@ -139,40 +163,75 @@ class PlacesCLI(LightningCLI):
         stage = self.config.subcommand
         asked, root = self.config[stage].ckpt_path, self.config[stage].trainer.default_root_dir
         recipe = self._recipes[0].stem if self._recipes else ""
+        check_trusted(self.config[stage].trust)
         checkpoint = choose_checkpoint(asked, Path(root), recipe)
-        changes: dict[str, tuple[Any, Any]] = {}
+        defaults: dict[str, Any] = {}
         if checkpoint is not None:
-            record = read_checkpoint(checkpoint)[CHECKPOINT_KEY]
-            check_whole(checkpoint)
-            recipe = recipe or record["recipe"]
-            if stage == "fit" and record["version"] < FORMAT_VERSION:
-                say("an older version wrote this checkpoint: dropout draws other numbers from here")
-            data_class = self.config[stage].data.class_path
-            defaults = defaults_from(record["config"], data_class, stage)
-            self._stage_parsers[stage].set_defaults(defaults)
+            stored_recipe, defaults = self._take_over(checkpoint, stage, words)
+            recipe = recipe or stored_recipe
         self.config = self._parse(parser, words)
-        if checkpoint is not None:
-            text = self._stage_parsers[stage].dump(self.config[stage], skip_unset=False)
-            changes = changed_settings(defaults, yaml.safe_load(text))
-            if stage == "fit":
-                check_optimizer(changes)
-            if changes:
-                say("\n  ".join(["not as in the checkpoint:", *describe_changes(changes)]))
+        text = self._stage_parsers[stage].dump(self.config[stage], skip_unset=False)
+        resolved = yaml.safe_load(text)
+        check_classes(resolved)
+        changes = changed_settings(defaults, resolved)
+        if stage == "fit":
+            check_optimizer(changes)
+        if changes:
+            say("\n  ".join(["not as in the checkpoint:", *describe_changes(changes)]))
         url = without_credentials(asked) if asked and is_url(asked) else None
-        self._start = _Start(recipe, url, changes)
+        self._start = _Start(recipe, checkpoint, url, changes)
         check_range("seed_everything", int(self.config[stage].seed_everything), 0, 2**32 - 1)
-        self.config[stage].ckpt_path = checkpoint and str(checkpoint)
+        # Lightning would build what the file names; it is told of it in the next hook.
+        self.config[stage].ckpt_path = None
+
+    def _take_over(
+        self, checkpoint: Path, stage: str, words: Sequence[str]
+    ) -> tuple[str, dict[str, Any]]:
+        """Make the config in a checkpoint the defaults, and return its recipe and these.
+
+        Raises:
+            CheckpointError: Some of it is no setting any more, or not trusted.
+        """
+        content = read_checkpoint(checkpoint)
+        check_whole(checkpoint)
+        check_parts(content, checkpoint)
+        record, asked = content[CHECKPOINT_KEY], self.config[stage]
+        if stage == "fit" and record["version"] < FORMAT_VERSION:
+            say("an older version wrote this checkpoint: dropout draws other numbers from here")
+        defaults = defaults_from(record["config"], asked.data.class_path, stage)
+        check_stored(defaults, {*asked.trust, *named_packages(words, self._recipes)}, checkpoint)
+        parser = self._stage_parsers[stage]
+        known = Namespace()  # type: ignore[no-untyped-call]  # jsonargparse leaves it untyped
+        for key, value in defaults.items():
+            if key != "data" or asked.data.class_path == record["config"]["data"]["class_path"]:
+                known[key] = value
+        try:
+            parser.parse_object(known)  # for defaults are not checked
+            parser.set_defaults(defaults)
+        except Refused as refused:
+            raise CheckpointError(
+                f"this version of places cannot use the config in {checkpoint}",
+                refused.message.replace("{}", refused.name, 1),
+                f"use it as weights:  --config RECIPE --model.weights {checkpoint}",
+            ) from refused
+        return record["recipe"], defaults
 
     def _parse(self, parser: LightningArgumentParser, words: list[str]) -> Namespace:
         try:
-            return parser.parse_args(words)
+            config = parser.parse_args(words)
         except Refused as refused:
             parser = self._stage_parsers[words[0]]
             raise refused.explained(words, self._recipes, option_names(parser)) from refused
+        for key in ("trainer", "checkpoint", "resume"):  # jsonargparse takes anything for a group
+            found = config[config.subcommand].get(key)
+            if not isinstance(found, Namespace):
+                raise ConfigError(f"{key} takes settings by their names, not {found!r:.60}")
+        return config
 
     def before_instantiate_classes(self) -> None:
         """Refuse to score random weights, and give the run its folder."""
         stage, config = str(self.subcommand), self.config[str(self.subcommand)]
+        config.ckpt_path = self._start.checkpoint and str(self._start.checkpoint)
         weights = config.ckpt_path or config.model.init_args.get("weights")
         if stage != "fit" and not (weights or config.random_weights):
             raise ConfigError(
@@ -185,6 +244,7 @@ class PlacesCLI(LightningCLI):
             raise ConfigError("--weights_only false would let a checkpoint run code; leave it out")
         if config.trainer.fast_dev_run:
             config.trainer.default_root_dir = str(_NEVER_MADE)
+            config.trainer.logger = config.trainer.logger or False  # else Lightning looks for one
             return
         # The record holds what was asked for, without this run's folder: others run it again.
         asked = config.clone()

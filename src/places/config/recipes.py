@@ -10,6 +10,9 @@ from places.categories import nearest
 from places.errors import ConfigError
 
 _FLAGS = ("-c", "--config")
+_MAX_SIZE_BYTES = 2**20
+_MAX_NODES = 10_000  # values and keys
+_MAX_DEPTH = 50
 
 
 def recipe_folders() -> list[Path]:
@@ -68,7 +71,13 @@ def read_keys(path: Path) -> Iterator[tuple[str, int]]:
         ConfigError: The file is no YAML, holds no keys, or has a key twice.
     """
     try:
+        if path.stat().st_size > _MAX_SIZE_BYTES:
+            raise ConfigError(f"{path} is no recipe: it has more than {_MAX_SIZE_BYTES:,} bytes")
         root = yaml.compose(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    except RecursionError as error:
+        raise _too_large(path) from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is no recipe: it is not a text in UTF-8") from error
     except yaml.YAMLError as error:
@@ -78,7 +87,33 @@ def read_keys(path: Path) -> Iterator[tuple[str, int]]:
         raise ConfigError(f"{path}{line} is not valid YAML: {problem}") from error
     if not isinstance(root, yaml.MappingNode | None):
         raise ConfigError(f"{path} is no recipe: it holds no keys", "see:  places config show demo")
+    _check_nodes(root, path)
     yield from _keys(root, "", path)
+
+
+def _check_nodes(root: yaml.Node | None, path: Path) -> None:
+    """Refuse a recipe whose aliases make more of it than is written, perhaps without end."""
+    layer, count = [root] if root else [], 0
+    for _ in range(_MAX_DEPTH):
+        count += len(layer)
+        if count > _MAX_NODES:
+            break
+        for node in layer:
+            if isinstance(node, yaml.ScalarNode) and "\0" in node.value:
+                line = node.start_mark.line + 1
+                raise ConfigError(f"{path} has a NUL character in line {line}: no value has one")
+        inner = [node.value for node in layer if isinstance(node, yaml.CollectionNode)]
+        parts = [part for value in inner for part in value]
+        layer = [node for part in parts for node in (part if isinstance(part, tuple) else [part])]
+    if layer:
+        raise _too_large(path)
+
+
+def _too_large(path: Path) -> ConfigError:
+    return ConfigError(
+        f"{path} is no recipe: it holds more than any recipe needs",
+        f"at most {_MAX_NODES:,} values and {_MAX_DEPTH} levels, with all aliases (*) filled in",
+    )
 
 
 def _keys(node: yaml.Node | None, prefix: str, path: Path) -> Iterator[tuple[str, int]]:

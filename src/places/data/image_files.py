@@ -1,6 +1,7 @@
 """Any photographs as a Lightning data module, for `places predict`."""
 
 import os
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,8 +13,9 @@ from places.console import FirstFew, printable
 from places.data.loader import Loader
 from places.data.streaming import plan
 from places.data.streaming.batches import EvalCrop, eval_ids
-from places.data.streaming.decode import ResizeMode, decode_file, eval_crop
+from places.data.streaming.decode import ResizeMode, eval_crop
 from places.data.streaming.jpeg import Pixels
+from places.data.streaming.picture_files import decode_file
 from places.data.streaming.stream import Sample, stream
 from places.data.workers import TensorsToDevice, workers_of
 from places.errors import DataError, StorageError
@@ -43,6 +45,11 @@ class ImageFiles(TensorsToDevice, LightningDataModule):
         image_size: Height and width of the network's input in pixels; as in training.
         resize_size: Size of a picture before its centre is cut out, in pixels; as in training.
         resize_mode: "short_side" keeps the aspect ratio, "squash" makes the picture square first.
+        max_pixels: The most pixels of a picture that are decoded, which take 7 bytes each for a
+            moment. Larger JPEGs are decoded at a half, a quarter or an eighth of their size;
+            larger pictures of other formats get a row with the reason.
+        exact: Decode JPEGs of any size in full. Without it those that have much more pixels than
+            needed are decoded smaller, faster and with nearly the same pixels.
         num_threads: Decoding threads per process; null shares the cores among the processes.
     """
 
@@ -53,10 +60,16 @@ class ImageFiles(TensorsToDevice, LightningDataModule):
         image_size: int = 224,
         resize_size: int = 256,
         resize_mode: ResizeMode = "short_side",
+        max_pixels: int = 250_000_000,
+        exact: bool = False,
         num_threads: int | None = None,
     ) -> None:
         super().__init__()
         check_range("`num_threads`", num_threads, 1)
+        check_range("`max_pixels`", max_pixels, 1)
+        self.max_pixels = max_pixels
+        # Of the scales of a JPEG those are used that leave twice the pixels that are resized.
+        self.min_side = None if exact else 2 * resize_size
         self.images = images
         self.batch_size = batch_size
         self.crop = EvalCrop(image_size, resize_size, resize_mode)
@@ -75,6 +88,7 @@ class ImageFiles(TensorsToDevice, LightningDataModule):
                 f"ImageFiles has no labels, so it cannot {TrainerFn(stage).value}",
                 "pack labelled folders first:  places pack FOLDER --root ROOT --split val",
             )
+        warnings.filterwarnings("ignore", module=r"PIL\.")  # about metadata, which nobody uses here
         self.paths, self.left_out = _find_images(self.images)
 
     def predict_dataloader(self) -> Loader:
@@ -97,9 +111,8 @@ class ImageFiles(TensorsToDevice, LightningDataModule):
         def load(row: int, pixels: Pixels) -> Sample:
             path = self.paths[int(ids[row])]
             try:
-                if not path.is_file():  # to open a pipe would be to wait for ever
-                    raise DataError("a link to nothing" if path.is_symlink() else "no file")
-                eval_crop(decode_file(path), pixels, self.crop.resize_size, self.crop.resize_mode)
+                picture = decode_file(path, self.max_pixels, self.min_side)
+                eval_crop(picture, pixels, self.crop.resize_size, self.crop.resize_mode)
             except StorageError:
                 raise
             except DataError as error:

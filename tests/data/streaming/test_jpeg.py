@@ -147,3 +147,14 @@ def test_colours_of_lower_resolution_change_pictures_by_half_a_level_at_most(sam
     assert len(differences) > 10
     assert 0 < np.mean(np.abs(differences)) < 0.5
     assert abs(np.mean(differences)) < 0.05
+
+
+@pytest.mark.parametrize(("width", "height"), [(4, 87), (87, 4), (1, 64), (7, 49), (3, 3)])
+def test_parts_of_thin_pictures_are_not_shrunk(width: int, height: int) -> None:
+    jpeg = jpeg_of(drawn_picture(width, height).convert("L"))  # has no colours to interpolate
+    header = read_header(jpeg)
+    whole = decode_jpeg(jpeg).copy()
+    decode_jpeg(jpeg_of(Image.new("RGB", (99, 99), "white")))  # leaves white in the buffer
+    for rows in range(1, height + 1):
+        part = decode_box(jpeg, header, (0, 0, width, rows))
+        assert np.array_equal(part, whole[:rows])

@@ -1,29 +1,19 @@
-"""From JPEG bytes or picture files to uint8 pixels of the wanted crop.
+"""From JPEG bytes to uint8 pixels of the wanted crop.
 
 Evaluation pixels equal those of Pillow and torchvision. Training crops are decoded no further than
 needed, perhaps at a reduced size (in the DCT domain), and resized by OpenCV: faster, and close.
 """
 
-import errno
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
-from places.data.streaming.jpeg import (
-    MAX_PIXELS,
-    Box,
-    Pixels,
-    check_size,
-    decode_box,
-    read_header,
-)
-from places.errors import DataError
-from places.files import storage_error
+from places.data.streaming.jpeg import Box, Pixels, decode_box, read_header
+from places.data.streaming.resize import resize_part
 
 ResizeMode = Literal["short_side", "squash"]
 
@@ -32,6 +22,8 @@ NUM_CROP_UNIFORMS = 4 * 10  # for ten tries, as torchvision.transforms.RandomRes
 # Above this factor a picture is shrunk by averaging. Below it (256-pixel pictures to 224), it would
 # cost a tenth of the loader's speed and bring the pixels 0.3 levels nearer to Pillow's.
 _MOST_LINEAR = 1.15
+# With more, a picture is so thin that nearly all that a resize makes would be cut off again.
+_MAX_RESIZED_PIXELS = 2**24
 
 
 def crop_box(
@@ -133,46 +125,12 @@ def eval_crop(pixels: Pixels, out: Pixels, resize_size: int, mode: ResizeMode) -
         new_width, new_height = resize_size, int(resize_size * height / width)
     else:
         new_width, new_height = int(resize_size * width / height), resize_size
+    size = out.shape[0]
+    left, top = round((new_width - size) / 2), round((new_height - size) / 2)
+    if new_width * new_height > _MAX_RESIZED_PIXELS:  # a thin line
+        out[:] = resize_part(pixels, new_width, new_height, left, top, size)
+        return
     if (new_width, new_height) != (width, height):
         image = Image.fromarray(pixels).resize((new_width, new_height), Image.Resampling.BILINEAR)
         pixels = np.asarray(image)
-    size = out.shape[0]
-    left, top = round((new_width - size) / 2), round((new_height - size) / 2)
     out[:] = pixels[top : top + size, left : left + size]
-
-
-def decode_file(path: Path) -> Pixels:
-    """Decode a picture file of any format that Pillow reads to `(height, width, 3)` uint8, RGB.
-
-    The picture is turned upright as its EXIF orientation says. Transparent parts become white,
-    16-bit grayscale is scaled to 8 bits, and of an animation the first picture is taken.
-
-    Raises:
-        DataError: The file is no picture, is damaged, or has more than `MAX_PIXELS`.
-        StorageError: Too many files are open.
-    """
-    try:
-        with Image.open(path) as opened:
-            check_size(*opened.size)
-            image: Image.Image = ImageOps.exif_transpose(opened)
-            if image.mode.startswith("I;16") or image.mode == "I":
-                image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-            if image.has_transparency_data:
-                white = Image.new("RGBA", image.size, "white")
-                image = Image.alpha_composite(white, image.convert("RGBA"))
-            return np.asarray(image.convert("RGB"))
-    except DataError:
-        raise
-    except Exception as error:
-        # Anything: SyntaxError for a broken PNG, RuntimeError for an AVIF, as the format has it.
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: Exception) -> DataError:
-    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
-        return DataError(f"picture of more than {MAX_PIXELS:,} pixels")
-    if isinstance(error, UnidentifiedImageError):
-        return DataError("not a readable picture: of no format that Pillow knows")
-    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
-        return storage_error(f"cannot read {path}", error)  # no fault of the picture
-    return DataError(f"not a readable picture: {error}")

@@ -154,21 +154,27 @@ def _decode_rows(jpeg: bytes, header: Header, num_rows: int, scale: float) -> Pi
     """Decode a JPEG at a scale, its first rows if possible, or else all."""
     buffer = _buffer(header)
     shape = math.ceil(num_rows * scale), math.ceil(header.width * scale), 3
-    decode = functools.partial(
-        simplejpeg.decode_jpeg,
-        colorspace="RGB",
-        fastupsample=True,
-        min_width=shape[1],
-        min_factor=1 / scale,
-        buffer=buffer,
-    )
+
+    def decode(jpeg: bytes, height: int) -> Pixels:
+        # The decoder takes the smallest scale at which neither side is shorter than asked for: with
+        # the width alone, a thin picture would come out smaller than at `scale`.
+        sides = {"min_height": math.ceil(height * scale), "min_width": shape[1]}
+        shrunk = {**sides, "min_factor": 1 / scale} if scale < 1 else {}
+        pixels: Pixels = simplejpeg.decode_jpeg(
+            jpeg, colorspace="RGB", fastupsample=True, buffer=buffer, **shrunk
+        )
+        return pixels
+
     start = header.frame_start
     if start is not None and num_rows < header.height:
         # With another height in its header the picture ends earlier, and the decoder complains
         # about the bytes that are left before the end marker. It reports the first complaint only:
         # had there been another one, the rows that count would be damaged.
         try:
-            decode(b"".join((jpeg[: start + 5], num_rows.to_bytes(2, "big"), jpeg[start + 7 :])))
+            decode(
+                b"".join((jpeg[: start + 5], num_rows.to_bytes(2, "big"), jpeg[start + 7 :])),
+                num_rows,
+            )
         except ValueError as error:
             is_whole = "extraneous bytes before marker 0xd9" in str(error)
         else:
@@ -176,10 +182,9 @@ def _decode_rows(jpeg: bytes, header: Header, num_rows: int, scale: float) -> Pi
         if is_whole:
             return np.frombuffer(buffer, np.uint8, math.prod(shape)).reshape(shape)
     try:
-        pixels: Pixels = decode(jpeg)
+        return decode(jpeg, header.height)
     except ValueError as error:
         raise DataError(f"damaged JPEG: {error}") from error
-    return pixels
 
 
 def _buffer(header: Header) -> bytearray:

@@ -1,0 +1,171 @@
+"""From a picture file of any format to uint8 RGB pixels.
+
+The pixels are those of Pillow, turned upright. What a format can store beyond 8 bits becomes 8 bits
+by the rules of `_in_8_bits`, or an error: never a picture that is black or white by mistake.
+"""
+
+import errno
+import io
+import os
+import stat
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, UnidentifiedImageError
+
+from places.data.streaming.jpeg import Pixels
+from places.data.streaming.metadata import orientation_of, without_metadata
+from places.errors import DataError
+from places.files import storage_error
+
+# Not EPS and the like: Pillow would start another program to draw them.
+FORMATS = (
+    *("AVIF", "BMP", "DIB", "GIF", "ICNS", "ICO", "JPEG", "JPEG2000", "PCX", "PNG"),
+    *("PPM", "PSD", "QOI", "SGI", "TGA", "TIFF", "WEBP", "XBM", "XPM"),
+)
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_MAX_FILE_BYTES = 2**31
+Image.MAX_IMAGE_PIXELS = None  # the limit is that of `decode_file`; Pillow has one for all threads
+_SCALES = (1, 2, 4, 8)  # by which a JPEG can be decoded smaller
+# What concerns this file alone. Other errors of the system concern the storage behind it.
+_OF_THE_FILE = frozenset(
+    {errno.ENOENT, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR}
+    | {errno.EISDIR, errno.EINVAL, errno.ENXIO, errno.ENODEV, errno.EOVERFLOW}
+)
+
+
+def decode_file(path: Path, max_pixels: int, min_side: int | None = None) -> Pixels:
+    """Decode a picture file to `(height, width, 3)` uint8, RGB.
+
+    Transparent parts become white, and of an animation the first picture is taken.
+
+    Args:
+        path: The file, of one of `FORMATS`.
+        max_pixels: The most pixels that are decoded. A JPEG with more is decoded at a half, a
+            quarter or an eighth of its size.
+        min_side: A JPEG may be decoded at such a part of its size if its short side keeps this many
+            pixels; null decodes all formats at full size.
+
+    Raises:
+        DataError: The file is no picture, is damaged, has more than `max_pixels`, or values that no
+            rule covers.
+        StorageError: Not the file is to blame, but the disk, the network or a limit of the system.
+    """
+    try:
+        data = _read(path)
+        bare, orientation = without_metadata(data)
+        with Image.open(io.BytesIO(bare), formats=FORMATS) as image:
+            if bare is data:
+                orientation = orientation_of(_exif_of(image))
+            _shrink(image, max_pixels, min_side)
+            image.load()
+            return _rgb(
+                image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
+            )
+    except DataError:
+        raise
+    except UnidentifiedImageError as error:
+        raise DataError("not a readable picture: of no format that is read here") from error
+    except OSError as error:
+        raise _failed(path, error) from error
+    except MemoryError as error:
+        raise DataError("not a readable picture: it does not fit into the memory") from error
+    except Exception as error:
+        # Anything: SyntaxError for a broken PNG, RuntimeError for an AVIF, as the format has it.
+        raise DataError(f"not a readable picture: {error}") from error
+
+
+def _failed(path: Path, error: OSError) -> DataError:
+    if error.errno is not None and error.errno not in _OF_THE_FILE:
+        return storage_error(f"cannot read {path}", error)
+    if error.errno == errno.ENOENT and path.is_symlink():
+        return DataError("a link to nothing")
+    return DataError(f"not a readable picture: {error.strerror or error}")
+
+
+def _read(path: Path) -> bytes:
+    # Without waiting, as opening a pipe would for ever.
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode):
+            raise DataError("no file")
+        if found.st_size > _MAX_FILE_BYTES:
+            raise DataError(f"a file of {found.st_size:,} bytes; {_MAX_FILE_BYTES:,} are allowed")
+        return file.read()
+
+
+def _exif_of(image: Image.Image) -> bytes:
+    exif = image.info.get("exif")
+    return exif if isinstance(exif, bytes) else b""
+
+
+def _shrink(image: Image.Image, max_pixels: int, min_side: int | None) -> None:
+    """Choose the size at which a JPEG is decoded, and refuse what is too large in any.
+
+    Raises:
+        DataError: Too many pixels.
+    """
+    width, height = image.size
+    scales = _SCALES if image.format == "JPEG" else (1,)
+    # Of a progressive one all coefficients are kept, whatever the scale.
+    whole = {"progressive", "progression"} & image.info.keys()
+    sizes = {s: (width // (1 if whole else s)) * (height // (1 if whole else s)) for s in scales}
+    fitting = [scale for scale in scales if sizes[scale] <= max_pixels]
+    if not fitting:
+        raise DataError(
+            f"picture of {width:,} x {height:,} pixels; at most {max_pixels:,} are allowed"
+        )
+    least = fitting[0]
+    if min_side is not None:
+        least = max([s for s in fitting if min(width, height) // s >= min_side], default=least)
+    if least > 1:
+        image.draft(image.mode, (width // least, height // least))
+
+
+def _rgb(image: Image.Image) -> Pixels:
+    if image.mode.startswith("I") or image.mode == "F":
+        image = Image.fromarray(_in_8_bits(np.asarray(image)))
+    if image.mode == "LAB":
+        raise DataError("not a readable picture: its colours are L*a*b*")
+    if image.mode == "RGBa":
+        image = image.convert("RGBA")
+    elif image.mode == "La":
+        image = image.convert("LA")
+    if image.has_transparency_data:
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image.convert("RGBA"))
+    return np.asarray(image.convert("RGB"))
+
+
+def _in_8_bits(values: npt.NDArray[np.generic]) -> Pixels:
+    """Scale gray values of more than 8 bits to 0..255.
+
+    Files do not tell what is white. It is taken to be the largest value of 8, 10, 12, 14 or 16 bits
+    if the largest value of the picture fits into these, for floating point numbers 1 as well.
+
+    Raises:
+        DataError: There are negative values, more than 16 bits, or no numbers; or floating point
+            numbers that fit no rule: a bit more than 1, for instance.
+    """
+    wide = values.astype(np.float64)
+    low, high = (float(wide.min()), float(wide.max())) if wide.size else (0.0, 0.0)
+    white = next((2.0**bits - 1 for bits in (8, 10, 12, 14, 16) if high <= 2**bits - 1), None)
+    is_float = values.dtype.kind == "f"
+    if is_float and high <= 1:
+        white = 1.0
+    elif is_float and high < 16:
+        white = None  # neither 0 to 1 nor 0 to 255
+    if white is None or low < 0 or not np.isfinite(wide).all():
+        raise DataError(
+            f"values of {values.dtype.name} from {low:g} to {high:g}: which is white is not known"
+        )
+    return np.round(wide * (255 / white)).astype(np.uint8)
