@@ -21,6 +21,7 @@ from places.console import is_first_process, printable_lines, show, show_cursor
 from places.files import remove_unfinished
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+_OF_TERMINALS = (signal.SIGINT, signal.SIGHUP)
 _REACTION_S = 2.0  # until the main thread handles a signal, if it does not hang in other code
 _PATIENCE_S = 8.0  # until all is in order; less than the 10 s after which Docker kills
 
@@ -108,8 +109,9 @@ def last_line(number: int) -> str:
 def raised() -> Iterator[None]:
     """Have the signals that end a command raised in the main thread as `Stopped`.
 
-    What is ignored already stays so, as `nohup` wants it. In other threads this does nothing:
-    Python lets none of them handle signals.
+    What a terminal sends and is ignored already stays so, as `nohup` wants it; launchers ignore
+    for themselves what they pass on. In other threads this does nothing: Python lets none of them
+    handle signals.
     """
     global _ending
     _ending = ending = _Ending()
@@ -128,7 +130,7 @@ def raised() -> Iterator[None]:
     try:
         sys.unraisablehook = partial(_hook, hook)
         for number, handler in before.items():
-            if handler != signal.SIG_IGN:
+            if handler != signal.SIG_IGN or number not in _OF_TERMINALS:
                 signal.signal(number, _on_signal)
         yield
         note(*ending.noted)  # raises what a library swallowed
