@@ -271,4 +271,4 @@ def progress(title: str, total: int, unit: str = "bytes") -> "Iterator[Counter]"
         console=Console(stderr=True),
         transient=True,
     ) as bar:
-        yield Counter(title, total, unit, bar)
+        yield Counter(printable(title), total, unit, bar)

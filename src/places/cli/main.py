@@ -7,8 +7,8 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 
 from places import __version__
-from places.console import discard_output, flush_output, put, show, show_warnings
-from places.endings import family, signals
+from places.console import discard_output, flush_output, is_first_process, put, show, show_warnings
+from places.endings import signals
 from places.errors import ConfigError, LostProcessError, PlacesError
 from places.files import storage_error
 
@@ -94,7 +94,7 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 def _report(error: PlacesError, show_traceback: bool) -> int:
-    family.wait_to_speak(isinstance(error, LostProcessError))
+    _wait_to_speak(error)
     if show_traceback:
         traceback.print_exc()
     show(f"places: error: {error}")
@@ -118,11 +118,15 @@ def _dispatch(words: list[str]) -> int:
     if name not in COMMANDS:
         return _show_parts(first, words[1:])
     if name in STAGES:
-        family.end_with_starter()
+        from places.endings.family import end_with_starter, wait_for_children
+
+        end_with_starter()
     module, _, function_name = COMMANDS[name][0].partition(":")
     function = getattr(importlib.import_module(module), function_name)
     if name in STAGES:
-        return _ended(partial(function, words))
+        status = _ended(partial(function, words))
+        wait_for_children()
+        return status
     from places.cli.tool_parser import run_tool  # what needs no jsonargparse answers without it
 
     return _ended(partial(run_tool, function, name, words[name.count(" ") + 1 :]))
@@ -142,10 +146,17 @@ def _ended(command: Callable[[], int | None]) -> int:
         if number := signals.received():  # what follows from it
             raise signals.Stopped(number) from error
         if not isinstance(error, PlacesError | OSError):
-            family.wait_to_speak(is_lost=False)
+            _wait_to_speak(error)
         raise
-    family.wait_for_children()
     return status
+
+
+def _wait_to_speak(error: Exception) -> None:
+    is_lost = isinstance(error, LostProcessError)
+    if is_lost or not is_first_process():
+        from places.endings.family import wait_to_speak  # of a run with several processes
+
+        wait_to_speak(is_lost)
 
 
 def _show_parts(command: str, words: list[str]) -> int:

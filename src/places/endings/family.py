@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from subprocess import Popen, TimeoutExpired
 
-from places.console import is_first_process
 from places.endings.signals import advice, end_now, hush, received
 
 _PARENT = "PLACES_PARENT"  # tells a process that was started the number of the one that did it
@@ -106,7 +105,7 @@ def _end_with(number: int, status: int) -> None:
 
 
 def wait_to_speak(is_lost: bool) -> None:
-    """Wait before this process says what ends it, if another may say more.
+    """Wait before this process says what ends it: another may say more.
 
     What ended the first process, too, is said by that one: others are ended meanwhile, see
     `end_with_starter`. And what ended another one is said by that one.
@@ -118,7 +117,7 @@ def wait_to_speak(is_lost: bool) -> None:
         if not _children:  # else `_watch` says it
             hush()  # a launcher ends this one, too
         time.sleep(2 * _PATIENCE_S)
-    elif not is_first_process():
+    else:
         time.sleep(_PATIENCE_S)
 
 
