@@ -76,7 +76,9 @@ def main(args: Sequence[str] | None = None) -> int:
         flush_output()
         return status
     except BrokenPipeError:
-        # Whoever read our output has gone, as `head` does.
+        # Whoever read our output has gone, as `head` does; a run is not ended without a word.
+        for text in signals.advice():
+            signals.say_last(f"nobody reads the output any more: {text}")
         return _EXIT_BROKEN_PIPE
     except PlacesError as error:
         return _report(error, show_traceback)

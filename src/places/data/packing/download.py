@@ -12,6 +12,7 @@ from places.data.packing.official import ARCHIVES, LISTS
 from places.data.remote.download import MissingFileError, RefusedError, fetch_file
 from places.data.remote.urls import RemotePath, open_url
 from places.data.shards.tar_members import hash_file
+from places.endings import signals
 from places.errors import DataError
 
 BASE_URL = "http://data.csail.mit.edu/places/places365/"
@@ -96,6 +97,7 @@ def _fetch(remote: RemotePath, path: Path) -> None:
         counter.advance(new_position - position)
         position, size_bytes = new_position, new_size_bytes or new_position
 
+    signals.advise("run it again, and it goes on from there")
     with progress(path.name, 0) as counter:
         try:
             fetch_file(remote, path, partial(_check_md5, counter), follow)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from places.data.shards.manifest import index_path, manifest_path, read_fields
+from places.endings import signals
 from places.errors import DataError
 from places.files import sync
 
@@ -33,11 +34,13 @@ def staging_folder(root: Path, split: str) -> Iterator[Path]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise DataError(f"another process is packing {split!r} into {root}") from error
+        signals.advise(f"{folder} is left; pack again, or remove it")
         try:
             yield folder
         finally:
             if not manifest_path(folder, split).exists():
                 shutil.rmtree(folder)
+                signals.advise("")
             if is_new:
                 with suppress(OSError):  # only an empty folder can be removed
                     root.rmdir()
