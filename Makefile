@@ -46,7 +46,7 @@ train: install $(if $(ARCHIVES)$(filter $(SAMPLE),$(DATA)),data) ## train, test 
 	@best=$$(ls -t runs/*/*/checkpoints/best.ckpt | head -n 1) && set -x && \
 	$(PLACES) test --ckpt_path "$$best" && \
 	if [ -d '$(PICTURES)' ]; then \
-		$(PLACES) predict --data ImageFiles --data.images '$(PICTURES)' --ckpt_path "$$best"; \
+		$(PLACES) predict '$(PICTURES)' --ckpt_path "$$best"; \
 	fi
 	@$(VENV)/bin/python scripts/summary.py runs
 

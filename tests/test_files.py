@@ -5,8 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from places.errors import StorageError
-from places.files import is_plain_name, keep_as, storage_error, write_text, written_whole
+from places.errors import DataError, StorageError
+from places.files import (
+    is_plain_name,
+    keep_as,
+    name_as_text,
+    open_regular,
+    read_json,
+    storage_error,
+    text_as_name,
+    write_text,
+    written_whole,
+)
 
 
 def test_text_is_replaced_whole(tmp_path: Path) -> None:
@@ -75,3 +85,51 @@ def test_names_that_lead_elsewhere_may_not(name: str) -> None:
 )
 def test_other_names_may_not(name: object) -> None:
     assert not is_plain_name(name)
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "é🏠", "caf\udce9", "\udc80\udcff/x"])
+def test_names_of_any_bytes_become_texts_and_names_again(name: str) -> None:
+    name_as_text(name).encode()
+    assert text_as_name(name_as_text(name)) == name
+
+
+def test_a_file_that_has_the_name_is_meant() -> None:
+    Path("caf\uefe9").touch()
+    assert text_as_name("caf\uefe9") == "caf\uefe9"
+
+
+@pytest.mark.timeout(60)
+def test_only_regular_files_are_opened(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.write_text("text")
+    (tmp_path / "link").symlink_to(path)
+    for name in (path, tmp_path / "link", bytes(path)):
+        with os.fdopen(open_regular(name)) as file:
+            assert file.read() == "text"
+    os.mkfifo(tmp_path / "pipe")
+    for name, kind in ((tmp_path / "pipe", "a named pipe"), (tmp_path, "a folder")):
+        with pytest.raises(DataError, match=f"{name} is {kind}, not a file"):
+            open_regular(name)
+    with pytest.raises(DataError, match="/dev/null is a device, not a file"):
+        open_regular(Path("/dev/null"))
+    with pytest.raises(FileNotFoundError):
+        open_regular(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("{", "Expecting property name"),
+        ("[" * 9000, "nested too deep"),
+        ("[NaN]", "NaN is no number"),
+        ("[-Infinity]", "-Infinity is no number"),
+        ('{"a": 1, "b": 2, "a": 3}', "'a' is there twice"),
+        ("9" * 5000, "Exceeds the limit"),
+        (" " * 9999, "more than 9,998 bytes"),
+        ("\xff", "can't decode byte"),
+    ],
+)
+def test_json_that_does_damage_is_refused(tmp_path: Path, text: str, reason: str) -> None:
+    (tmp_path / "x.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(ValueError, match=reason):
+        read_json(tmp_path / "x.json", 9998)

@@ -26,7 +26,8 @@ from PIL import Image
 
 from places.categories import label_of, load_categories
 from places.data.packing.pack import pack
-from places.data.shards.tar_members import Member, members_of
+from places.data.shards.tar_members import members_of
+from places.data.shards.tar_reader import Member
 from places.hashing import shuffled
 
 NUM_PER_SHARD = 18_000  # about what 256 MiB hold

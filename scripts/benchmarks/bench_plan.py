@@ -1,14 +1,14 @@
 """Measure the plan of a large epoch, and the wait for the first batch after a resume.
 
-The data set is one packed split whose pictures are repeated, in the index alone, until there are as
-many as in Places365-Challenge. Its shard is linked, not copied.
+The data set is one packed split whose shards get more and more names until there are as many
+pictures as in Places365-Challenge. They are linked, not copied.
 
     python scripts/benchmarks/bench_plan.py data/sample --folder /tmp/bench_plan
 """
 
 import argparse
 import dataclasses
-import json
+import hashlib
 import resource
 import shutil
 import statistics
@@ -18,13 +18,8 @@ from pathlib import Path
 import numpy as np
 
 import places.data
-from places.data.shards.manifest import (
-    Manifest,
-    index_path,
-    load_index,
-    load_manifest,
-    manifest_path,
-)
+from places.data.shards.index import load_index
+from places.data.shards.manifest import Manifest, index_path, load_manifest, save_manifest
 from places.data.streaming import plan
 
 NUM_SAMPLES = 8_026_628  # Places365-Challenge, training split
@@ -35,18 +30,24 @@ POSITIONS = (0.01, 0.5, 0.99)
 
 
 def repeat_split(root: Path, folder: Path, num_samples: int) -> Manifest:
-    """Write a split of `num_samples` pictures, those of `root` again and again."""
+    """Write a split of `num_samples` pictures: the shards of `root` under many names."""
     source = load_manifest(root, "train")
-    rows = np.resize(load_index(source), num_samples)
+    index = load_index(source)
+    copies = -(-num_samples // len(index))
+    rows = np.tile(index, copies)
+    rows["shard"] += np.repeat(np.arange(copies, dtype=np.uint16), len(index)) * len(source.shards)
+    rows = rows[:num_samples]
     shards = []
-    for shard, num in zip(source.shards, np.bincount(rows["shard"]).tolist(), strict=True):
-        (folder / shard.name).hardlink_to(root / shard.name)
-        shards.append(dataclasses.replace(shard, num_samples=num))
-    np.save(index_path(folder, "train"), np.sort(rows, order="shard", kind="stable"))
-    fields = json.loads(manifest_path(root, "train").read_text(encoding="utf-8"))
-    fields["shards"] = [dataclasses.asdict(shard) for shard in shards]
-    manifest_path(folder, "train").write_text(json.dumps(fields), encoding="utf-8")
-    return load_manifest(folder, "train")
+    for number, num in enumerate(np.bincount(rows["shard"]).tolist()):
+        shard = source.shards[number % len(source.shards)]
+        name = f"train-{number:06d}.tar"
+        (folder / name).hardlink_to(root / shard.name)
+        shards.append(dataclasses.replace(shard, name=name, num_samples=num))
+    np.save(index_path(folder, "train"), rows)
+    sha256 = hashlib.sha256(index_path(folder, "train").read_bytes()).hexdigest()
+    manifest = dataclasses.replace(source, root=folder, shards=tuple(shards), index_sha256=sha256)
+    save_manifest(manifest)
+    return manifest
 
 
 def plan_time_s(shard_sizes: list[int], window: int | None, epoch: int) -> float:

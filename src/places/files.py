@@ -3,14 +3,18 @@
 import contextlib
 import errno
 import io
+import json
 import os
 import shutil
 import socket
+import stat
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from places.errors import StorageError
+from places.errors import DataError, StorageError
 
 _REMEDIES = {
     errno.EMFILE: "raise the limit of open files:  ulimit -n 65536",
@@ -124,6 +128,72 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def open_regular(path: Path | bytes) -> int:
+    """Open a file for reading, return its descriptor, and refuse what is no regular file.
+
+    A named pipe would be waited for without end, and a device may be anything.
+
+    Raises:
+        DataError: It is a pipe, a device, a socket or a folder.
+        OSError: It cannot be opened.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno != errno.ENXIO:  # what the system says of a socket
+            raise
+        mode = stat.S_IFSOCK
+    else:
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISREG(mode):
+            return descriptor
+        os.close(descriptor)
+    raise DataError(f"{os.fsdecode(path)} is {kind_of(mode)}, not a file")
+
+
+def kind_of(mode: int) -> str:
+    """Return in words what something in a folder is, from its mode in `os.stat`."""
+    kinds = {
+        stat.S_IFREG: "a file",
+        stat.S_IFDIR: "a folder",
+        stat.S_IFLNK: "a link",
+        stat.S_IFIFO: "a named pipe",
+        stat.S_IFSOCK: "a socket",
+    }
+    return kinds.get(stat.S_IFMT(mode), "a device")
+
+
+def read_json(path: Path, limit_bytes: int) -> Any:  # noqa: ANN401 - JSON may be anything
+    """Read a file of JSON that may be damaged or made to do damage.
+
+    Raises:
+        ValueError: It is no JSON, larger than the limit, names something twice in one object, or
+            holds numbers that are none.
+        DataError: It is no regular file.
+        OSError: It cannot be read.
+    """
+    with os.fdopen(open_regular(path), "rb") as file:
+        data = file.read(limit_bytes + 1)
+    if len(data) > limit_bytes:
+        raise ValueError(f"it has more than {limit_bytes:,} bytes")
+    try:
+        return json.loads(data.decode(), parse_constant=_no_number, object_pairs_hook=_no_twins)
+    except RecursionError as error:
+        raise ValueError("its brackets are nested too deep") from error
+
+
+def _no_number(word: str) -> float:
+    raise ValueError(f"{word} is no number")
+
+
+def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        twins = Counter(name for name, _ in pairs).most_common(1)
+        raise ValueError(f"{twins[0][0][:80]!r} is there twice")
+    return fields
+
+
 def is_plain_name(name: object) -> bool:
     """Tell whether a name that was read from a file may be joined to a folder.
 
@@ -137,6 +207,21 @@ def is_plain_name(name: object) -> bool:
         and not set(name) & set("/\\:")
         and 0 < len(name.encode()) <= _MAX_NAME_BYTES
     )
+
+
+def name_as_text(name: str) -> str:
+    """Return a file name that YAML can hold: bytes that are no UTF-8 become private characters.
+
+    Byte 0x80 becomes U+EF80 and so on, as the text encoding of MirBSD has it. See `text_as_name`.
+    """
+    return "".join(chr(ord(c) - 0xDC00 + 0xEF00) if "\udc80" <= c <= "\udcff" else c for c in name)
+
+
+def text_as_name(text: str) -> str:
+    """Return the file name that `name_as_text` wrote; the text itself if a file has that name."""
+    if os.path.lexists(text):
+        return text
+    return "".join(chr(ord(c) - 0xEF00 + 0xDC00) if "\uef80" <= c <= "\uefff" else c for c in text)
 
 
 def storage_error(what: str, error: OSError) -> StorageError:

@@ -1,11 +1,14 @@
+import inspect
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from places.cli.config import change_table
 from places.cli.main import main
 from places.config.compare import compare
+from places.data.image_files import ImageFiles
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 
@@ -60,3 +63,23 @@ def test_trouble_is_2(capsys: pytest.CaptureFixture[str]) -> None:
 def test_secrets_are_not_printed() -> None:
     changes = compare({"logger": {"api_key": None}}, {"logger": {"api_key": "very-secret"}})
     assert list(change_table(changes, "a", "b").columns[2].cells) == ["********"]
+
+
+def test_no_class_inherits_the_defaults_of_another(tmp_path: Path) -> None:
+    from places.cli.resolve import resolve
+
+    config = resolve(["fit", "--model.optimizer", "AdamW", "--model.net", "places.models.VGG"])
+    adamw = inspect.signature(torch.optim.AdamW).parameters
+    arguments = config["model"]["init_args"]["optimizer"]["init_args"]
+    assert [arguments[key] for key in ("lr", "weight_decay")] == [
+        adamw[key].default for key in ("lr", "weight_decay")
+    ]
+    config = resolve(["predict", "--data", "ImageFiles", "--data.images", "photos"])
+    for key, value in config["data"]["init_args"].items():
+        default = inspect.signature(ImageFiles).parameters[key].default
+        assert key == "images" or value == default
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("model:\n  optimizer: {class_path: AdamW, init_args: {lr: 0.01}}\n")
+    config = resolve(["fit", "--config", str(recipe)])
+    arguments = config["model"]["init_args"]["optimizer"]["init_args"]
+    assert (arguments["lr"], arguments["weight_decay"]) == (0.01, 0.01)

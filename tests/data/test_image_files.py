@@ -12,7 +12,7 @@ from places.errors import DataError, StorageError
 
 
 def find_images(images: Path) -> tuple[list[Path], FirstFew]:
-    data = ImageFiles(images)
+    data = ImageFiles(str(images))
     data.setup("predict")
     return data.paths, data.left_out
 
@@ -78,13 +78,13 @@ def test_nothing_to_classify_is_an_error_that_says_where_it_looked(tmp_path: Pat
 
 def test_unlabelled_pictures_cannot_be_trained_on() -> None:
     with pytest.raises(DataError, match="ImageFiles has no labels, so it cannot fit"):
-        ImageFiles(Path()).setup("fit")
+        ImageFiles(".").setup("fit")
 
 
 def test_a_limit_of_the_system_is_no_fault_of_a_picture(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data = ImageFiles(_picture(tmp_path / "a.png"), image_size=8, resize_size=8)
+    data = ImageFiles(str(_picture(tmp_path / "a.png")), image_size=8, resize_size=8)
     data.trainer = Trainer(accelerator="cpu", logger=False)
     data.setup("predict")
 

@@ -1,4 +1,3 @@
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +8,7 @@ from places.data.image_files import ImageFiles
 from places.data.places365 import Places365
 
 
-@pytest.mark.parametrize("data", [Places365(), ImageFiles(Path())], ids=["shards", "photographs"])
+@pytest.mark.parametrize("data", [Places365(), ImageFiles(".")], ids=["shards", "photographs"])
 def test_only_tensors_are_moved_and_keys_and_errors_passed_on_untouched(
     data: LightningDataModule, monkeypatch: pytest.MonkeyPatch
 ) -> None:

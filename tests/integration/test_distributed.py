@@ -24,7 +24,8 @@ from tests.integration.stages import (
 )
 from tests.networks import FAILURE
 
-from places.data.shards.manifest import load_index, load_manifest
+from places.data.shards.index import load_index
+from places.data.shards.manifest import load_manifest
 from places.data.streaming.plan import train_batch, train_order
 
 pytestmark = pytest.mark.slow

@@ -37,3 +37,20 @@ def test_every_picture_has_its_row_whatever_it_is_called_and_whatever_it_is(
     error = capsys.readouterr().err
     assert "6 pictures, 4 unreadable" in error
     assert "4 left out as no pictures: data.h5, film.mpg, notes.txt and 1 more" in error
+
+
+def test_pictures_are_plain_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = os.fsdecode(b"caf\xe9")
+    Path(folder).mkdir()
+    for name in (f"{folder}/10.png", f"{folder}/9.png", "2024", "[1].jpg"):
+        Image.new("RGB", (40, 50), "red").save(name, "PNG")
+    Image.new("1", (1, 4000)).save("line.png")
+    Path("list.txt").write_text("2024\n")
+    words = ["--random_weights", "--data.image_size", "32", "--model.net=tests.networks.Tiny"]
+    assert run("predict", folder, "[1].jpg", "@list.txt", "line.png", *words) == 0
+    (file,) = tmp_path.rglob("predictions.csv")
+    with file.open(encoding="utf-8", newline="") as opened:
+        rows = list(csv.DictReader(opened))
+    names = ["caf\\xe9/9.png", "caf\\xe9/10.png", "[1].jpg", "2024", "line.png"]
+    assert [row["path"] for row in rows] == names
+    assert all(row["category_1"] for row in rows)

@@ -43,7 +43,7 @@ examples:
   places sample --root data/sample
   places fit --config demo.yaml
   places test --ckpt_path runs/demo/0/checkpoints/best.ckpt
-  places predict --data ImageFiles --data.images photos --ckpt_path best.ckpt
+  places predict photos --ckpt_path runs/demo/0
 
 exit status: 0 all is well, 1 something is wrong or differs, 2 a mistake in what was given or
   a disk that refuses, 130 Ctrl-C, 143, 138 or 129 ended by SIGTERM, SIGUSR1 or SIGHUP;

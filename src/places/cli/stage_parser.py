@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn, Union, get_args, get_origin
 
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentParser, Namespace
 from lightning.pytorch import LightningDataModule, LightningModule
 from lightning.pytorch.cli import LightningArgumentParser
 
@@ -119,6 +119,20 @@ def option_names(parser: ArgumentParser) -> set[str]:
     """Return all options as they are typed, those of the classes chosen by default included."""
     names = {as_typed(key) for key, _ in parser.get_defaults(skip_validation=True).items()}
     return names | {"class_path", "init_args"}
+
+
+def own_defaults(default: Any, chosen: Any) -> Any:  # noqa: ANN401  # as jsonargparse has them
+    """Return a default, in which each class that was not chosen is replaced by the chosen one.
+
+    Args:
+        default: A class path with its arguments, in which there may be others.
+        chosen: What flags and recipes made of it.
+    """
+    if not isinstance(default, dict) or not isinstance(chosen, dict | Namespace):
+        return default
+    if default.get("class_path") != chosen.get("class_path"):
+        return {"class_path": chosen["class_path"]}
+    return {key: own_defaults(value, chosen.get(key)) for key, value in default.items()}
 
 
 @contextmanager

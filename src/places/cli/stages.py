@@ -31,7 +31,8 @@ from places.checkpoints.contents import (
 from places.checkpoints.runs import RUNS, claim_run_folder, remove_unused
 from places.cli.error_messages import Refused, mistake_behind, mistake_in_building
 from places.cli.main import STAGES
-from places.cli.stage_parser import PlacesParser, option_names, without_model
+from places.cli.predict_words import with_pictures
+from places.cli.stage_parser import PlacesParser, option_names, own_defaults, without_model
 from places.cli.trainer_parts import run_callbacks, run_loggers, run_plugins, with_bar
 from places.config.ranges import check_range
 from places.config.recipes import find_recipes
@@ -170,6 +171,8 @@ class PlacesCLI(LightningCLI):
             stored_recipe, defaults = self._take_over(checkpoint, stage, words)
             recipe = recipe or stored_recipe
         self.config = self._parse(parser, words)
+        if self._forget_other_classes(stage):
+            self.config = self._parse(parser, words)
         text = self._stage_parsers[stage].dump(self.config[stage], skip_unset=False)
         resolved = yaml.safe_load(text)
         check_classes(resolved)
@@ -215,6 +218,18 @@ class PlacesCLI(LightningCLI):
                 f"use it as weights:  --config RECIPE --model.weights {checkpoint}",
             ) from refused
         return record["recipe"], defaults
+
+    def _forget_other_classes(self, stage: str) -> bool:
+        """Make the classes that were chosen the defaults, without the arguments of those before.
+
+        jsonargparse hands on what has the same name: AdamW would get the rate of SGD.
+        """
+        parser = self._stage_parsers[stage]
+        known = parser.get_defaults(skip_validation=True)
+        before = {key: known[key].as_dict() for key in ("model", "data")}
+        after = {key: own_defaults(before[key], self.config[stage][key]) for key in before}
+        parser.set_defaults(after)
+        return before != after
 
     def _parse(self, parser: LightningArgumentParser, words: list[str]) -> Namespace:
         try:
@@ -284,7 +299,7 @@ def run_stage(words: Sequence[str]) -> None:
     quieten()
     torch.set_float32_matmul_precision("high")
     try:
-        PlacesCLI(words)
+        PlacesCLI(with_pictures(words) if words[0] == "predict" else words)
     except Exception as error:
         mistake = mistake_behind(error) or error
         if isinstance(mistake, PlacesError):

@@ -1,6 +1,5 @@
 """Any photographs as a Lightning data module, for `places predict`."""
 
-import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -9,8 +8,9 @@ from lightning.pytorch import LightningDataModule
 from lightning.pytorch.trainer.states import TrainerFn
 
 from places.config.ranges import check_range
-from places.console import FirstFew, printable
+from places.console import FirstFew
 from places.data.loader import Loader
+from places.data.picture_sources import find_pictures
 from places.data.streaming import plan
 from places.data.streaming.batches import EvalCrop, eval_ids
 from places.data.streaming.decode import ResizeMode, eval_crop
@@ -21,16 +21,6 @@ from places.data.workers import TensorsToDevice, workers_of
 from places.errors import DataError, StorageError
 from places.hashing import Ids
 
-# A file with such an ending gets a row: if not with a guess, then with the reason, for Pillow reads
-# only those of the first two lines.
-_TYPES = (
-    "apng avif avifs bmp dib gif icns ico j2c j2k jfif jif jp2 jpc jpe jpeg jpf jpg jpx mpo "
-    "pbm pcx pfm pgm png pnm ppm psd qoi ras sgi tga tif tiff webp xbm xpm "
-    "heic heics heif heifs hif jxl jxr svg wdp 3fr arw cr2 cr3 crw dng erf kdc mef mos mrw nef nrw "
-    "orf pef raf raw rw2 rwl sr2 srf srw x3f"
-)
-_ENDINGS = frozenset(f".{name}" for name in _TYPES.split())
-
 
 class ImageFiles(TensorsToDevice, LightningDataModule):
     """Photographs of any size and any format that Pillow reads, to be classified.
@@ -39,9 +29,12 @@ class ImageFiles(TensorsToDevice, LightningDataModule):
     the reason.
 
     Args:
-        images: A picture, or a folder whose pictures are taken with all its subfolders. A file
-            counts as a picture by the ending of its name; the others are counted and named.
-        batch_size: Pictures per step over all processes.
+        images: Pictures, one or a list: a file, a folder whose pictures are taken with all its
+            subfolders, a pattern in quotes such as "photos/*.jpg", @FILE for a file with a path
+            in each line, - for such a list on standard input. In a folder a file counts as a
+            picture by the ending of its name; the others are counted and named.
+        null: Whether a zero byte ends each path of a list, instead of a line, as find -print0 does.
+        batch_size: Most pictures per step over all processes; all steps have about as many.
         image_size: Height and width of the network's input in pixels; as in training.
         resize_size: Size of a picture before its centre is cut out, in pixels; as in training.
         resize_mode: "short_side" keeps the aspect ratio, "squash" makes the picture square first.
@@ -55,7 +48,8 @@ class ImageFiles(TensorsToDevice, LightningDataModule):
 
     def __init__(
         self,
-        images: Path,
+        images: list[str] | str,
+        null: bool = False,
         batch_size: int = 32,
         image_size: int = 224,
         resize_size: int = 256,
@@ -70,7 +64,8 @@ class ImageFiles(TensorsToDevice, LightningDataModule):
         self.max_pixels = max_pixels
         # Of the scales of a JPEG those are used that leave twice the pixels that are resized.
         self.min_side = None if exact else 2 * resize_size
-        self.images = images
+        self.images = [images] if isinstance(images, str) else list(images)
+        self.null = null
         self.batch_size = batch_size
         self.crop = EvalCrop(image_size, resize_size, resize_mode)
         self.num_threads = num_threads
@@ -89,17 +84,18 @@ class ImageFiles(TensorsToDevice, LightningDataModule):
                 "pack labelled folders first:  places pack FOLDER --root ROOT --split val",
             )
         warnings.filterwarnings("ignore", module=r"PIL\.")  # about metadata, which nobody uses here
-        self.paths, self.left_out = _find_images(self.images)
+        self.paths, self.left_out = find_pictures(self.images, null=self.null)
 
     def predict_dataloader(self) -> Loader:
         """Return the batches of all pictures in the order of their paths, each exactly once."""
         workers = workers_of(self, self.num_threads)
         plan.check_batch_size(self.batch_size, workers.num_ranks)
         num = len(self.paths)
+        batch_size = plan.even_batch_size(num, self.batch_size, workers.num_ranks)
         return Loader(
-            plan.num_eval_batches(num, self.batch_size),
+            plan.num_eval_batches(num, batch_size),
             lambda: stream(
-                eval_ids(num, self.batch_size, workers),
+                eval_ids(num, batch_size, workers),
                 self._open_batch,
                 image_size=self.crop.image_size,
                 num_threads=workers.num_threads,
@@ -121,34 +117,3 @@ class ImageFiles(TensorsToDevice, LightningDataModule):
             return Sample(str(path))
 
         return load
-
-
-def _find_images(images: Path) -> tuple[list[Path], FirstFew]:
-    """Return the pictures in the order of their paths, and what else is there.
-
-    That is files that are no pictures by the ending of their names, hidden files and folders, links
-    to folders, folders that cannot be read.
-    """
-    found, left_out = [], FirstFew()
-    if images.is_file():
-        return [images], left_out
-    if not images.is_dir():
-        raise DataError(
-            f"no such file or folder: {images}", "give it with:  `images` FOLDER_OR_PICTURE"
-        )
-
-    def note(error: OSError) -> None:
-        left_out.add(printable(f"{error.filename}/ ({error.strerror})"))
-
-    for name, folders, files in os.walk(images, onerror=note):
-        folder = Path(name)
-        passed = {f for f in folders if f.startswith(".") or (folder / f).is_symlink()}
-        folders[:] = sorted(set(folders) - passed)
-        pictures = {f for f in files if Path(f).suffix.lower() in _ENDINGS and f[0] != "."}
-        found += [folder / file for file in pictures]
-        for other in [*(f"{name}/" for name in sorted(passed)), *sorted({*files} - pictures)]:
-            left_out.add(printable(other))
-    if not found:
-        hints = [f"found:       {left_out}"] if left_out.count else []
-        raise DataError(f"no pictures in {images}", *hints, "looked for:  .jpg, .png, .webp, ...")
-    return sorted(found), left_out

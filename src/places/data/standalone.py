@@ -87,9 +87,9 @@ def open(  # used as places.data.open
     workers = Workers(rank, num_ranks, num_threads, pin_memory, num_ranks_per_node)
     check_word("`bad_samples`", bad_samples, get_args(BadSamplePolicy))
     bad = BadSamples(bad_samples, max_bad_samples)
-    opened = partial(open_samples, root, split, bad, Cache(Path(cache_folder), cache_size_gb))
-    with closing(opened()) as source:  # what is missing is said now
-        manifest = source.manifest
+    open_again = partial(open_samples, root, split, bad, Cache(Path(cache_folder), cache_size_gb))
+    with closing(open_again()) as first:  # what is missing is said now
+        manifest = first.manifest
     batches: Callable[[SplitSamples], Iterator[Batch]]
     if split == "train" if train is None else train:
         plan.check_train_order(manifest.num_samples, batch_size, shuffle_window)
@@ -116,7 +116,7 @@ def open(  # used as places.data.open
     check_range("`first_step`", first_step, 0, num_batches)
 
     def epoch_of_its_own() -> Iterator[Batch]:
-        with closing(opened(manifest=manifest)) as source:
+        with closing(open_again(opened=first)) as source:
             yield from batches(source)
 
     return Loader(num_batches - first_step, epoch_of_its_own)

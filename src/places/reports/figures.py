@@ -6,13 +6,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
-from PIL import Image, ImageOps
+from PIL import Image
 
 from places.console import say
+from places.data.streaming.picture_files import decode_file
 from places.files import written_whole
 
 _MAX_NAMED_CLASSES = 40  # more names than these cannot be read beside a matrix
 _THUMBNAIL_SIZE = 192
+_MAX_PIXELS = 250_000_000
 _PEAK = 50  # a curve that rises to as many times its least value hides the rest of it
 
 
@@ -119,9 +121,8 @@ def contact_sheet(pictures: Sequence[tuple[str, str]], num_columns: int = 6) -> 
         axes.axis("off")
         if place < len(files):
             path, text = files[place]
-            with Image.open(path) as image:
-                image.draft("RGB", (_THUMBNAIL_SIZE, _THUMBNAIL_SIZE))
-                upright: Image.Image = ImageOps.exif_transpose(image)
-                axes.imshow(ImageOps.contain(upright.convert("RGB"), (_THUMBNAIL_SIZE,) * 2))
+            image = Image.fromarray(decode_file(path, _MAX_PIXELS, _THUMBNAIL_SIZE))
+            image.thumbnail((_THUMBNAIL_SIZE, _THUMBNAIL_SIZE))
+            axes.imshow(image)
             axes.set_title(text, fontsize=8, parse_math=False)
     return figure

@@ -16,7 +16,7 @@ from tests.data.packing.official import (
 from places.data.packing.labels import settle_labels
 from places.data.packing.listing import Pictures, collect
 from places.data.packing.official import PackSource
-from places.data.shards.tar_members import Member
+from places.data.shards.tar_reader import Member
 from places.errors import DataError
 
 

@@ -16,7 +16,7 @@ from places.data.packing.listing import (
 )
 from places.data.packing.official import PackSource
 from places.data.packing.writer import lay_out
-from places.data.shards.tar_members import Member
+from places.data.shards.tar_reader import Member
 from places.errors import DataError
 from places.hashing import shuffled
 

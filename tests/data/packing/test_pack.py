@@ -39,7 +39,8 @@ from places.data.packing.listing import Pictures
 from places.data.packing.official import ARCHIVES, NUM_IMAGES, md5_check
 from places.data.packing.pack import pack
 from places.data.packing.writer import Layout, write_shards
-from places.data.shards.manifest import Shard, load_index, load_manifest
+from places.data.shards.index import load_index
+from places.data.shards.manifest import Shard, load_manifest
 from places.data.shards.tar_headers import read_key
 from places.errors import ConfigError, DataError
 from places.hashing import shuffled
@@ -360,7 +361,8 @@ def test_a_second_run_does_nothing(
     lines = capsys.readouterr().out.splitlines()
     size_mb = load_manifest(root, "train").shards[0].size_bytes / 1e6
     what = f"40 pictures in 1 shard, {size_mb:.1f} MB, in {root}, drawn by places sample"
-    assert lines == [f"train: packed, {what}", f"train: already packed, {what}"]
+    all_members = "; 40 members = 40 packed + 0 left out"
+    assert lines == [f"train: packed, {what}{all_members}", f"train: already packed, {what}"]
 
 
 def test_a_second_run_over_a_folder_looks_at_its_files(
@@ -420,6 +422,8 @@ def test_sizes_below_one_are_refused(train: Path, root: Path) -> None:
         pack([train], root, shard_size_mb=0)
     with pytest.raises(ConfigError, match="must be at least 1"):
         pack([train], root, limit=0)
+    for words in (["--shard_size_mb", "9" * 30], ["--limit", "9" * 30], ["--seed", "-" + "9" * 30]):
+        assert places(["pack", str(train), "--root", str(root), *words]) == 2
 
 
 def test_memory_stays_within_the_promise(tmp_path: Path, root: Path) -> None:

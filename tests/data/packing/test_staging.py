@@ -1,14 +1,27 @@
 import json
+import os
 from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tests.data.packing.official import all_bytes, jpeg, write_tar
+from tests.data.packing.unusual import Run
+from tests.data.shards.splits import rows_of, write_split
 
 from places.data.packing.staging import install, is_packed, staging_folder
-from places.data.shards.manifest import VERSION
+from places.data.shards.manifest import save_manifest
 from places.errors import DataError
 
-RECORD = {"sources": [{"name": "a.tar"}], "seed": 0, "shard_size_mb": 256, "limit": None}
+RECORD: dict[str, Any] = {
+    "sources": [{"name": "a.tar", "size_bytes": 1, "md5": None}],
+    "seed": 0,
+    "shard_size_mb": 256,
+    "limit": None,
+    "md5_checked": False,
+    "listing_sha256": None,
+}
 
 
 @pytest.fixture
@@ -21,11 +34,13 @@ def complete(folder: Path, text: str, num_shards: int = 3) -> None:
     """Write a complete split, as pack does, with files that contain `text`."""
     folder.mkdir(exist_ok=True, parents=True)
     names = [f"val-{i:06d}.tar" for i in range(num_shards)]
+    manifest = write_split(folder, rows_of(num_shards))
+    shards = tuple(replace(shard, size_bytes=len(text)) for shard in manifest.shards)
+    fields = asdict(replace(manifest, shards=shards)) | {"packed_from": RECORD}
+    del fields["root"]
+    (folder / "val.json").write_text(json.dumps(fields))
     for name in [*names, "val.index.npy"]:
         (folder / name).write_text(text)
-    shards = [{"name": name, "size_bytes": len(text)} for name in names]
-    fields = {"version": VERSION, "shards": shards, "packed_from": RECORD}
-    (folder / "val.json").write_text(json.dumps(fields))
 
 
 def texts(root: Path) -> dict[str, str]:
@@ -150,10 +165,110 @@ def test_other_data_is_refused_with_what_to_type(tmp_path: Path, folder: Path) -
     assert not is_packed(folder, "val", RECORD | {"seed": 1}, force=True)
 
 
+def test_names_in_a_manifest_are_shown_as_text(tmp_path: Path, folder: Path) -> None:
+    sources = [{"name": "\x1b[2J\n" * 99, "size_bytes": 1, "md5": None}] * 9
+    save_manifest(write_split(tmp_path, rows_of(1)), RECORD | {"sources": sources})
+    with pytest.raises(DataError) as error:
+        is_packed(folder, "val", RECORD, force=False)
+    lines = str(error.value).splitlines()
+    assert len(lines) == 4
+    assert all(line.isprintable() and len(line) < 1000 for line in lines)
+    assert "and 6 more, seed 0" in lines[1]
+
+
 def test_shards_from_elsewhere_are_refused(tmp_path: Path, folder: Path) -> None:
     (tmp_path / "val-a.tar").touch()
     with pytest.raises(DataError, match=r"val-\*\.tar, without a manifest"):
         is_packed(folder, "val", RECORD, force=False)
-    (tmp_path / "val.json").write_text(json.dumps({"version": VERSION, "shards": []}))
+    save_manifest(write_split(tmp_path, rows_of(1)))
     with pytest.raises(DataError, match="shards from elsewhere"):
         is_packed(folder, "val", RECORD, force=False)
+
+
+# Staging folders that somebody else left, for instance in a folder that came as an archive
+
+
+@pytest.mark.parametrize(
+    "name", ["../victim.txt", "/victim.txt", "../val-victim.tar", "victim.tar"]
+)
+@pytest.mark.parametrize("force", [False, True])
+def test_a_manifest_that_somebody_left_removes_nothing_elsewhere(
+    tmp_path: Path, run: Run, name: str, force: bool
+) -> None:
+    root = tmp_path / "root"
+    victims = [tmp_path / "victim.txt", tmp_path / "val-victim.tar", root / "victim.tar"]
+    complete(root / ".val.packing", "x")
+    path = root / ".val.packing" / "val.json"
+    fields = json.loads(path.read_text())
+    fields["shards"][0]["name"] = f"{tmp_path}{name}" if name[0] == "/" else name
+    path.write_text(json.dumps(fields))
+    for victim in victims:
+        victim.write_text("precious")
+    source = write_tar(tmp_path / "a.tar", {"airfield/1.jpg": jpeg(1)})
+    words = ["--root", root, "--split", "val", *(["--force"] if force else [])]
+    assert run("pack", source, *words)[0] == 0
+    assert [victim.read_text() for victim in victims] == ["precious"] * 3
+    assert not (root / ".val.packing").exists()
+
+
+def test_a_manifest_that_somebody_left_removes_no_shards_in_place(tmp_path: Path, run: Run) -> None:
+    root = tmp_path / "root"
+    source = write_tar(tmp_path / "a.tar", {"airfield/1.jpg": jpeg(1)})
+    words = ["pack", source, "--root", root, "--split", "val"]
+    assert run(*words)[0] == 0
+    before = all_bytes(root)
+    complete(root / ".val.packing", "x", num_shards=1)
+    (root / ".val.packing" / "val-000000.tar").unlink()  # as if it had been moved already
+    assert run(*words)[1][0].startswith("val: already packed")
+    assert all_bytes(root) == before
+
+
+def test_a_staging_folder_behind_a_link_is_refused(tmp_path: Path, run: Run) -> None:
+    root, elsewhere = tmp_path / "root", tmp_path / "elsewhere"
+    root.mkdir()
+    elsewhere.mkdir()
+    (elsewhere / "victim.txt").write_text("precious")
+    (root / ".val.packing").symlink_to(elsewhere)
+    source = write_tar(tmp_path / "a.tar", {"airfield/1.jpg": jpeg(1)})
+    status, lines = run("pack", source, "--root", root, "--split", "val")
+    assert (status, lines[0]) == (2, f"places: error: {root}/.val.packing is a link")
+    assert [path.name for path in elsewhere.iterdir()] == ["victim.txt"]
+
+
+@pytest.mark.timeout(60)
+def test_a_lock_that_is_no_file_is_refused(tmp_path: Path, run: Run) -> None:
+    lock = tmp_path / "root" / ".val.packing" / "lock"
+    lock.parent.mkdir(parents=True)
+    source = write_tar(tmp_path / "a.tar", {"airfield/1.jpg": jpeg(1)})
+    (tmp_path / "victim.txt").write_text("precious")
+    for target in ("victim.txt", "new.txt"):
+        lock.symlink_to(tmp_path / target)
+        status, lines = run("pack", source, "--root", tmp_path / "root", "--split", "val")
+        assert (status, lines[0]) == (2, f"places: error: {lock} is a link")
+        lock.unlink()
+    assert (tmp_path / "victim.txt").read_text() == "precious"
+    assert not (tmp_path / "new.txt").exists()
+    os.mkfifo(lock)
+    status, lines = run("pack", source, "--root", tmp_path / "root", "--split", "val")
+    assert (status, lines[0]) == (2, f"places: error: {lock} is a named pipe")
+
+
+def test_links_that_somebody_left_are_not_installed(tmp_path: Path, folder: Path) -> None:
+    complete(folder, "text")
+    (folder / "val-000001.tar").unlink()
+    (tmp_path / "victim.txt").write_text("text")
+    (folder / "val-000001.tar").symlink_to(tmp_path / "victim.txt")
+    assert not is_packed(folder, "val", RECORD, force=False)
+    assert not (tmp_path / "val.json").exists()
+    assert (tmp_path / "victim.txt").read_text() == "text"
+
+
+@pytest.mark.parametrize("text", ["{", "[" * 100_000, "{}", "null", '{"version": 2}'])
+def test_what_is_no_manifest_of_ours_is_removed_with_its_folder(
+    tmp_path: Path, run: Run, text: str
+) -> None:
+    complete(tmp_path / "root" / ".val.packing", "x")
+    (tmp_path / "root" / ".val.packing" / "val.json").write_text(text)
+    source = write_tar(tmp_path / "a.tar", {"airfield/1.jpg": jpeg(1)})
+    assert run("pack", source, "--root", tmp_path / "root", "--split", "val")[0] == 0
+    assert not (tmp_path / "root" / ".val.packing").exists()

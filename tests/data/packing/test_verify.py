@@ -1,7 +1,9 @@
+import hashlib
 import json
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,8 @@ from tests.data.packing.official import flat_files, list_files, read_back, train
 from places.cli.main import main as places
 from places.data.packing.pack import pack
 from places.data.packing.verify import verify
-from places.data.shards.manifest import load_index, load_manifest
+from places.data.shards.index import load_index
+from places.data.shards.manifest import load_manifest, save_manifest
 from places.errors import DataError
 
 Check = Callable[..., tuple[int, list[str]]]
@@ -203,8 +206,10 @@ def test_wrong_counts_in_the_manifest_are_named(root: Path, check: Check) -> Non
     fields["shards"][1]["num_samples"] -= 1
     path.write_text(json.dumps(fields))
     assert check()[1][1:] == [
-        f"  train-000000.tar: {counts[0]} pictures in the index, {counts[0] + 1} in the manifest",
-        f"  train-000001.tar: {counts[1]} pictures in the index, {counts[1] - 1} in the manifest",
+        "  train.index.npy: "
+        f"{counts[0]} pictures in train-000000.tar, {counts[0] + 1} in the manifest",
+        "  train.index.npy: "
+        f"{counts[1]} pictures in train-000001.tar, {counts[1] - 1} in the manifest",
     ]
     fields["shards"] = fields["shards"][:1]
     fields["shards"][0]["num_samples"] = 60
@@ -214,11 +219,11 @@ def test_wrong_counts_in_the_manifest_are_named(root: Path, check: Check) -> Non
 
 def test_a_replaced_index_is_found_and_its_rows_named(root: Path, check: Check) -> None:
     path = root / "train.index.npy"
+    _, key, _, _ = picture(root, 7)
     index = np.load(path)
     index["offset"][5] += 512
     index["label"][7] = (index["label"][7] + 1) % 365
     np.save(path, index)
-    _, key, _, _ = picture(root, 7)
     status, lines = check()
     assert status == 1
     assert lines[1] == "  train.index.npy: its SHA-256 is not the one of the manifest"
@@ -243,6 +248,7 @@ def test_an_offset_outside_of_every_tar_is_named(root: Path, check: Check) -> No
     np.save(root / "train.index.npy", index)
     status, lines = check()
     assert status == 1
+    assert "4 of its pictures lie outside" in lines.pop(2)
     assert "1 of " in lines[2]
     assert "lie beyond its end" in lines[2]
     assert len([line for line in lines if "where the index has one" in line]) == 2
@@ -300,3 +306,22 @@ def test_other_members_between_the_samples_are_no_problem(tmp_path: Path) -> Non
 def test_a_missing_split_is_an_error(root: Path) -> None:
     with pytest.raises(DataError, match="no shards for split 'test'"):
         verify(root, "test")
+
+
+def test_labels_that_are_only_in_the_tar_are_named(root: Path, check: Check) -> None:
+    manifest = load_manifest(root, "train")
+    index = np.load(root / "train.index.npy")
+    index["label"] = -1
+    np.save(root / "train.index.npy", index)
+    sha256 = hashlib.sha256((root / "train.index.npy").read_bytes()).hexdigest()
+    save_manifest(replace(manifest, labelled=False, index_sha256=sha256))
+    status, lines = check()
+    assert (status, lines[0]) == (1, "train: 60 pictures in 3 shards, problems: 60")
+    assert lines[1].endswith(" in the tar, none in the index")
+
+
+def test_what_comes_from_the_files_is_shown_as_text(root: Path, check: Check) -> None:
+    (root / "train-\x1b[2J\n.tar").touch()
+    status, lines = check()
+    assert (status, len(lines)) == (1, 2)
+    assert lines[1].startswith("  train-\\x1b[2J\\n.tar: not in the manifest")

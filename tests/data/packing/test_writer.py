@@ -13,7 +13,7 @@ from places.data.packing import writer as shard_writer
 from places.data.packing.listing import Pictures, collect, files_of
 from places.data.packing.official import PackSource
 from places.data.packing.writer import Layout, lay_out, write_shards
-from places.data.shards.manifest import SAMPLE
+from places.data.shards.index import SAMPLE
 from places.data.shards.tar_members import members_of
 from places.errors import DataError
 
@@ -176,7 +176,7 @@ def test_more_shards_than_the_index_can_number_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pictures = from_tar(write_tar(tmp_path / "a.tar", train_files(5)))
-    monkeypatch.setattr(shard_writer, "_MAX_SHARDS", 4)
+    monkeypatch.setattr(shard_writer, "MAX_SHARDS", 4)
     with pytest.raises(
         DataError, match=r"5 shards are more than the 4 .*\n  use a larger `shard_size"
     ):

@@ -19,7 +19,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from places.data.shards.manifest import SAMPLE, Manifest, Shard, index_path, save_manifest
+from places.data.shards.index import SAMPLE
+from places.data.shards.manifest import Manifest, Shard, index_path, save_manifest
 
 
 def write_shards(root: Path, split: str, num_shards: int, size_bytes: int, seed: int = 0) -> None:
@@ -33,7 +34,7 @@ def write_shards(root: Path, split: str, num_shards: int, size_bytes: int, seed:
         (root / name).write_bytes(data)
         shards.append(Shard(name, 1, size_bytes, hashlib.sha256(data).hexdigest()))
     index = np.zeros(num_shards, dtype=SAMPLE)
-    index["shard"] = np.arange(num_shards)
+    index["shard"], index["offset"] = np.arange(num_shards), 512
     np.save(index_path(root, split), index)
     digest = hashlib.sha256(index_path(root, split).read_bytes()).hexdigest()
     save_manifest(

@@ -29,13 +29,8 @@ from places.data.remote.fetch import fetch_manifest
 from places.data.remote.prefetch import NUM_PREFETCHERS, RemoteShards
 from places.data.remote.shard_uses import shard_uses
 from places.data.remote.urls import is_url
-from places.data.shards.manifest import (
-    Manifest,
-    index_path,
-    load_index,
-    load_manifest,
-    manifest_path,
-)
+from places.data.shards.index import load_index
+from places.data.shards.manifest import Manifest, index_path, load_manifest, manifest_path
 from places.errors import ConfigError, DataError, StorageError
 
 NUM_SHARDS, SHARD_BYTES = 8, 300_000
@@ -182,7 +177,7 @@ def test_a_damaged_manifest_is_named_by_its_url(nginx: Nginx, tmp_path: Path) ->
 def test_names_that_leave_the_folder_are_refused(nginx: Nginx, tmp_path: Path) -> None:
     path = manifest_path(nginx.root, "train")
     path.write_text(path.read_text().replace("train-000003.tar", "../../train-000003.tar"))
-    with pytest.raises(DataError, match=r"names '../../train-000003.tar', which is no file name"):
+    with pytest.raises(DataError, match=r"train\.json: shards\[3\]\.name is '../../"):
         fetch_manifest(nginx.url(), "train", tmp_path / "cache")
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tests.data.packing.official import write_tar
 
 from places.data.shards import tar_members as tar_files
+from places.data.shards import tar_reader
 from places.data.shards.tar_headers import header_of, is_header, padded
 from places.data.shards.tar_members import hash_file, members_of
 from places.errors import DataError
@@ -24,7 +25,8 @@ def listing(path: Path) -> list[tuple[str, int, int]]:
 
 
 def our_listing(path: Path) -> list[tuple[str, int, int]]:
-    return [(m.name.decode(), m.offset, m.size_bytes) for m in members_of(path)]
+    files = (member for member in members_of(path) if not member.no_file)
+    return [(member.name.decode(), member.offset, member.size_bytes) for member in files]
 
 
 name_parts = st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1)
@@ -70,20 +72,25 @@ def test_very_long_names_come_from_the_extra_members(tmp_path: Path, tar_format:
     assert our_listing(path) == listing(path)
 
 
-def test_folders_and_links_are_passed_over(tmp_path: Path) -> None:
+def test_folders_are_passed_over_and_links_to_nothing_are_no_files(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "a.tar", "w") as tar:
         for kind, link in (
             (tarfile.DIRTYPE, ""),
             (tarfile.SYMTYPE, "target" * 40),
             (tarfile.LNKTYPE, "x"),
         ):
-            member = tarfile.TarInfo("name" * 40)
+            member = tarfile.TarInfo(f"{kind.decode()}name" * 30)
             member.type, member.linkname = kind, link
             tar.addfile(member)
         member = tarfile.TarInfo("picture.jpg")
         member.size = 3
         tar.addfile(member, io.BytesIO(b"abc"))
     assert our_listing(tmp_path / "a.tar") == listing(tmp_path / "a.tar")
+    assert [(member.name[:5], member.no_file) for member in members_of(tmp_path / "a.tar")] == [
+        (b"pictu", ""),
+        (b"1name", "a link to nothing"),
+        (b"2name", "a link to nothing"),
+    ]
 
 
 def test_members_of_tars_inside_have_their_place_in_the_outer_file(tmp_path: Path) -> None:
@@ -102,7 +109,7 @@ def test_every_byte_is_hashed_and_counted_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk_bytes: int
 ) -> None:
     monkeypatch.setattr(tar_files, "_CHUNK_BYTES", chunk_bytes)
-    monkeypatch.setattr(tar_files, "_WINDOW_BYTES", chunk_bytes)
+    monkeypatch.setattr(tar_reader, "_WINDOW_BYTES", chunk_bytes)
     path = write_tar(tmp_path / "a.tar", {f"{i}.jpg": os.urandom(700 * i) for i in range(9)})
     digest, passed = hashlib.md5(), list[int]()
     members = list(members_of(path, digest, passed.append))

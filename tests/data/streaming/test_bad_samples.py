@@ -2,11 +2,13 @@
 
 import csv
 import errno
+import hashlib
 import io
 import logging
 import os
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,7 @@ from tests.integration.stages import read_metrics, run
 import places.data
 from places.data.loader import Loader
 from places.data.packing.indexing import index_shards
+from places.data.shards.manifest import load_manifest, save_manifest
 from places.data.streaming.bad_samples import BadSamplePolicy
 from places.errors import DataError, StorageError
 
@@ -138,6 +141,9 @@ def test_a_training_picture_without_a_label_is_damage(
     number = int(np.flatnonzero(index["label"] == 13)[0])
     index["label"][number] = -1
     np.save(root / "train.index.npy", index)
+    sha256 = hashlib.sha256((root / "train.index.npy").read_bytes()).hexdigest()
+    manifest = replace(load_manifest(root, "train"), labelled=False, index_sha256=sha256)
+    save_manifest(manifest)
     with pytest.raises(DataError, match=r"013 has no label, in 013 in .*train-000000\.tar"):
         list(_open(root, "train"))
     rows = _rows(_open(root, "train", bad_samples="skip"))

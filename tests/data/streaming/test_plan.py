@@ -130,3 +130,20 @@ def test_crops_never_shrink_and_end_at_the_final_size(
     assert sizes == sorted(sizes)
     assert set(sizes[: first + 1]) == {start}
     assert sizes[-2:] == [start + more] * 2
+
+
+@given(
+    num_samples=st.integers(0, 2000),
+    per_rank=st.integers(1, 40),
+    num_ranks=st.integers(1, 5),
+)
+def test_even_batches_are_as_many_and_hardly_filled_up(
+    num_samples: int, per_rank: int, num_ranks: int
+) -> None:
+    asked = per_rank * num_ranks
+    size = plan.even_batch_size(num_samples, asked, num_ranks)
+    assert size % num_ranks == 0
+    assert 0 < size <= asked
+    num_batches = plan.num_eval_batches(num_samples, size)
+    assert num_batches == plan.num_eval_batches(num_samples, asked)
+    assert num_batches * (size - num_ranks) < num_samples or size == num_ranks

@@ -3,32 +3,14 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from tests.data.shards.splits import rows_of, write_split
 
-from places.data.shards.manifest import SAMPLE, Manifest, Shard
 from places.data.streaming.samples import SplitSamples
-
-
-def _manifest(root: Path, num_samples: int) -> Manifest:
-    index = np.zeros(num_samples, SAMPLE)
-    index["label"] = np.arange(num_samples) % 365
-    np.save(root / "train.index.npy", index)
-    return Manifest(
-        root=root,
-        split="train",
-        variant="challenge",
-        size="256",
-        synthetic=True,
-        seed=0,
-        categories=("a",),
-        labelled=True,
-        shards=(Shard("train-000000.tar", num_samples, 0, ""),),
-        index_sha256="",
-    )
 
 
 @pytest.mark.slow
 def test_an_index_of_eight_million_samples_stays_in_its_file(tmp_path: Path) -> None:
-    manifest = _manifest(tmp_path, 8_026_628)
+    manifest = write_split(tmp_path, rows_of(1, 8_026_628), "train")
     process = psutil.Process()
     before = process.memory_full_info()
     samples = SplitSamples(manifest)
@@ -50,7 +32,5 @@ def test_more_shards_than_open_files_are_allowed_raise_the_limit(
     monkeypatch.setattr("resource.getrlimit", lambda _: (1024, 4096))
     monkeypatch.setattr("resource.setrlimit", lambda _, limit: limits.append(limit))
     for num_shards in (10, 2000, 9000):
-        manifest = _manifest(tmp_path, num_shards)
-        shards = tuple(Shard(f"{i}.tar", 1, 0, "") for i in range(num_shards))
-        SplitSamples(Manifest(**{**vars(manifest), "shards": shards}))
+        SplitSamples(write_split(tmp_path, rows_of(num_shards)))
     assert limits == [(2256, 4096), (4096, 4096)]

@@ -1,5 +1,6 @@
 """Labels from the official lists, and the check of those that come from names of folders."""
 
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import count
@@ -10,9 +11,28 @@ import numpy as np
 from places.categories import label_of, load_categories
 from places.data.packing.listing import Pictures, tuples_of
 from places.data.packing.official import LISTS, PackSource, check_md5, synthetic_md5
-from places.data.shards.manifest import NO_LABEL
+from places.data.shards.index import NO_LABEL
 from places.data.shards.tar_members import members_of
+from places.data.shards.tar_reader import shown
 from places.errors import DataError
+from places.files import open_regular
+
+MAX_LABEL_BYTES = 200  # of a `.cls`
+_MAX_LINE_BYTES = 1 << 16
+_MAX_DIGITS = 9  # of a label
+
+
+def read_label(text: bytes) -> int | None:
+    """Return the label that the content of a `.cls` means: a number or the name of a category."""
+    text = text.strip()
+    if len(text) > MAX_LABEL_BYTES:
+        return None
+    if text.isdigit():
+        return int(text) if int(text) < len(load_categories()) else None
+    try:
+        return label_of(text.decode())
+    except (DataError, UnicodeDecodeError):
+        return None
 
 
 def settle_labels(pictures: Pictures, lists: Sequence[Path], md5: bool) -> None:
@@ -81,20 +101,21 @@ def _label_from_list(pictures: Pictures, path: Path, md5: bool) -> None:
     labels = dict(_read_list(path, source, md5))
     wrong = [name for name, label in labels.items() if label >= len(load_categories())]
     if wrong:
-        raise DataError(f"{path} gives {wrong[0].decode()} the label {labels[wrong[0]]}")
+        raise DataError(f"{path} gives {shown(wrong[0])} the label {labels[wrong[0]]}")
     places = np.flatnonzero(pictures.rows["label"] == NO_LABEL)
     bases = pictures.rows["base"][places].tolist()
     missing = [base for base in bases if base not in labels]
     if missing:
         raise DataError(
             f"{len(missing):,} pictures in {source.path} are not in {path}",
-            f"the first:  {missing[0].decode()}",
+            f"the first:  {shown(missing[0])}",
         )
     if source.variant != "folder" and len(labels) != len(bases):
-        absent = next(name for name in labels if name not in set(bases))
+        known = set(bases)
+        absent = next(name for name in labels if name not in known)
         raise DataError(
             f"{source.path} holds {len(bases):,} pictures, but {path} names {len(labels):,}",
-            f"the first that is missing:  {absent.decode()}",
+            f"the first that is missing:  {shown(absent)}",
         )
     pictures.rows["label"][places] = [labels[base] for base in bases]
 
@@ -105,8 +126,8 @@ def _compare_with_list(pictures: Pictures, path: Path, md5: bool) -> None:
     list_sum, list_counts = 0, Counter[bytes]()
     for name, label in _read_list(path, source, md5):
         folder = name.rpartition(b"/")[0]
-        if folder not in list_counts and label_of(folder.decode()) != label:
-            raise DataError(f"{path} gives {name.decode()} the label {label}")
+        if folder not in list_counts and label_of(folder.decode(errors="replace")) != label:
+            raise DataError(f"{path} gives {shown(name)} the label {label}")
         list_counts[folder] += 1
         list_sum += hash(name)
     keys = [folder.key for folder in pictures.folders]
@@ -116,7 +137,7 @@ def _compare_with_list(pictures: Pictures, path: Path, md5: bool) -> None:
     for folder in own_counts | list_counts:
         if own_counts[folder] != list_counts[folder]:
             raise DataError(
-                f"{source.path} holds {own_counts[folder]:,} pictures of {folder.decode()}, "
+                f"{source.path} holds {own_counts[folder]:,} pictures of {shown(folder)}, "
                 f"but {path} names {list_counts[folder]:,}"
             )
     own_sum = sum(
@@ -134,19 +155,23 @@ def _read_list(path: Path, source: PackSource, md5: bool) -> Iterator[tuple[byte
         check_md5(path, expected)
     name, start, end = _list_name(source), 0, path.stat().st_size
     if path.suffix == ".tar":
-        found = [m for m in members_of(path) if m.name.rpartition(b"/")[2] == name.encode()]
+        found = [
+            member
+            for member in members_of(path)
+            if member.name.rpartition(b"/")[2] == name.encode() and not member.no_file
+        ]
         if not found:
             raise DataError(f"no {name} in {path}")
         start, end = found[0].offset, found[0].offset + found[0].size_bytes
-    with path.open("rb") as file:
+    with os.fdopen(open_regular(path), "rb") as file:
         file.seek(start)
         for number in count(1):
-            line = file.readline(end - file.tell())
+            line = file.readline(min(end - file.tell(), _MAX_LINE_BYTES))
             if not line:
                 return
             file_name, _, label = line.strip().rpartition(b" ")
             if not line.strip():
                 continue
-            if not file_name or not label.isdigit():
-                raise DataError(f"damaged line {number} of {name} in {path}: {line!r}")
+            if not file_name or not label.isdigit() or len(label) > _MAX_DIGITS:
+                raise DataError(f"damaged line {number} of {name} in {path}: {line[:80]!r}")
             yield file_name.lstrip(b"/").rpartition(b".")[0], int(label)

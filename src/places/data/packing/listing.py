@@ -3,9 +3,12 @@
 Names are kept as fixed-width bytes in one array, so that 8 million of them fit into memory.
 """
 
+import errno
 import hashlib
 import os
 import re
+import stat
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
@@ -17,17 +20,19 @@ import numpy as np
 import numpy.typing as npt
 
 from places.categories import label_of
-from places.console import FirstFew
+from places.console import FirstFew, printable
 from places.data.packing.official import UNPACKED, PackSource
-from places.data.shards.manifest import NO_LABEL
+from places.data.shards.index import NO_LABEL
 from places.data.shards.tar_headers import split_name
-from places.data.shards.tar_members import Member
+from places.data.shards.tar_links import LOOP, MAX_WAYS, NOWHERE
+from places.data.shards.tar_reader import MAX_SHOWN, Member, shown
 from places.errors import DataError
+from places.files import kind_of
 
 MAX_SIZE_BYTES = (1 << 32) - 1  # the index has 32 bits for the size of a picture
 
-_JPEG_SUFFIXES = (b"jpg", b"jpeg", b"jpe", b"jfif")
-_OTHER_SUFFIXES = b"png webp gif bmp tif tiff heic heif avif jxl jp2 ppm pgm".split()
+JPEG_SUFFIXES = (b"jpg", b"jpeg", b"jpe", b"jfif")
+OTHER_SUFFIXES = b"png webp gif bmp tif tiff heic heif avif jxl jp2 ppm pgm".split()
 _ROWS_PER_CHUNK = 1 << 15
 _UNSAFE = re.compile(rb"[%.\x00-\x1f\x7f]")
 
@@ -57,6 +62,8 @@ class Pictures:
     rows: npt.NDArray[np.void] = field(default_factory=lambda: np.empty(0, _row_dtype(1)))
     other_images: FirstFew = field(default_factory=FirstFew)  # in other formats than JPEG
     other_files: FirstFew = field(default_factory=FirstFew)  # no pictures
+    no_files: FirstFew = field(default_factory=FirstFew)  # links to nothing, devices and the like
+    num_members: int = 0  # of the sources, all of these included
 
     def key_of(self, row: Row) -> str:
         """Return the key of a picture."""
@@ -80,16 +87,40 @@ def tuples_of(rows: npt.NDArray[np.void]) -> Iterator[Any]:
         yield from rows[start : start + 1024].tolist()
 
 
-def files_of(folder: Path, inside: str = "") -> Iterator[Member]:
-    """Yield the files below a folder in the order of their names, with position 0."""
-    with os.scandir(folder / inside) as entries:
-        in_order = sorted(entries, key=lambda entry: entry.name)
-    for entry in in_order:
-        name = f"{inside}{entry.name}"
-        if entry.is_dir():
-            yield from files_of(folder, f"{name}/")
+def files_of(folder: Path) -> Iterator[Member]:
+    """Yield what is below a folder in the order of the names, with position 0; no folders.
+
+    Links are followed. What is no file is not opened, and says what it is.
+
+    Raises:
+        DataError: Too many links lead to the same folder.
+    """
+    ways = Counter[tuple[int, int]]()
+    pending: list[tuple[str, tuple[tuple[int, int], ...]]] = [("", ())]  # the last one comes first
+    while pending:
+        name, trail = pending.pop()
+        path = f"{folder}/{name}"  # a Path takes longer to make than the disk to answer
+        try:
+            found = os.stat(path)  # noqa: PTH116
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ELOOP):
+                raise
+            yield Member(os.fsencode(name), 0, 0, LOOP if error.errno == errno.ELOOP else NOWHERE)
+            continue
+        identity = found.st_dev, found.st_ino
+        if stat.S_ISREG(found.st_mode):
+            yield Member(os.fsencode(name), 0, found.st_size)
+        elif not stat.S_ISDIR(found.st_mode):
+            yield Member(os.fsencode(name), 0, 0, kind_of(found.st_mode))
+        elif identity in trail:
+            yield Member(os.fsencode(name), 0, 0, LOOP)
         else:
-            yield Member(os.fsencode(name), 0, entry.stat().st_size)
+            ways[identity] += 1
+            if ways[identity] > MAX_WAYS:
+                raise DataError(f"{printable(path)} is one of {MAX_WAYS} ways to one folder")
+            names = sorted(os.listdir(path), reverse=True)  # noqa: PTH208
+            start, longer = f"{name}/" if name else "", (*trail, identity)
+            pending += [(f"{start}{inside}", longer) for inside in names]
 
 
 def collect(sources: list[PackSource], read: Callable[[PackSource], Iterable[Member]]) -> Pictures:
@@ -110,6 +141,10 @@ def collect(sources: list[PackSource], read: Callable[[PackSource], Iterable[Mem
         while chunk := list(islice(rows, _ROWS_PER_CHUNK)):
             chunks.append(np.array(chunk, _row_dtype(max(len(row[-1]) for row in chunk))))
     pictures.rows = np.concatenate(chunks)  # takes the longest width
+    others = pictures.other_images, pictures.other_files, pictures.no_files
+    num_known = len(pictures.rows) + sum(few.count for few in others)
+    if num_known != pictures.num_members:  # a mistake of this program
+        raise DataError(f"of {pictures.num_members:,} members {num_known:,} were taken or left out")
     return pictures
 
 
@@ -125,7 +160,7 @@ def sort_by_key(pictures: Pictures) -> npt.NDArray[np.int64]:
     equal = np.flatnonzero((base[1:] == base[:-1]) & (rank[1:] == rank[:-1]))
     if len(equal):
         twins = pictures.rows[order[equal[0] :][:2]].tolist()
-        files = (pictures.path_of(row).decode(errors="replace") for row in twins)
+        files = (shown(pictures.path_of(row)) for row in twins)
         raise DataError(
             f"two pictures have the name {pictures.key_of(twins[0])!r}",
             f"found:  {' and '.join(files)}",
@@ -153,14 +188,18 @@ def _folders_in_order(pictures: Pictures) -> tuple[list[bytes], npt.NDArray[np.u
 
 def _rows(pictures: Pictures, position: int, members: Iterable[Member]) -> Iterator[Row]:
     folders: dict[bytes, tuple[int, Folder]] = {}
-    for name, offset, size_bytes in members:
+    for name, offset, size_bytes, no_file in members:
+        pictures.num_members += 1
+        if no_file:
+            pictures.no_files.add(f"{shown(name)} ({no_file})")
+            continue
         path, _, file = name.rpartition(b"/")
         base, _, suffix = file.rpartition(b".")
-        is_jpeg = base and suffix.lower() in _JPEG_SUFFIXES
+        is_jpeg = base and suffix.lower() in JPEG_SUFFIXES
         if not is_jpeg or base.startswith(b".") or (b"." in path and _is_hidden(path)):
-            is_image = suffix.lower() in _OTHER_SUFFIXES and not _is_hidden(name)
+            is_image = suffix.lower() in OTHER_SUFFIXES and not _is_hidden(name)
             others = pictures.other_images if is_image else pictures.other_files
-            others.add(name.decode(errors="replace"))
+            others.add(shown(name))
             continue
         if suffix not in pictures.suffixes:
             pictures.suffixes.append(suffix)
@@ -188,7 +227,7 @@ def _folder(pictures: Pictures, position: int, path: bytes) -> Folder:
     name = "/".join(parts)
     if name:
         try:
-            label = label_of(name)
+            label = label_of(name[:MAX_SHOWN])  # none is longer; it is shown if it is none
         except DataError as error:
             where = f"found in:  {source.path}"
             raise DataError(error.message, *error.hint, where) from error
@@ -205,8 +244,8 @@ def _check(name: bytes, key: bytes, size_bytes: int) -> None:
     try:
         name.decode()
     except UnicodeDecodeError as error:
-        raise DataError(f"the file name {name!r} is not UTF-8", "rename the file") from error
+        raise DataError(f"the file name {shown(name)} is not UTF-8", "rename it") from error
     if len(key) + len(b".jpg") > 100:
         split_name(key + b".jpg")
     if size_bytes > MAX_SIZE_BYTES:
-        raise DataError(f"{name.decode()} is too large for a picture: {size_bytes:,} bytes")
+        raise DataError(f"{shown(name)} is too large for a picture: {size_bytes:,} bytes")

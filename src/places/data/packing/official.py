@@ -1,7 +1,7 @@
 """The official archives and lists of Places365: names, checksums, counts; what sources are."""
 
 import hashlib
-import json
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,6 +12,7 @@ from threading import Event
 
 from places.data.shards.tar_members import hash_file
 from places.errors import DataError
+from places.files import open_regular, read_json
 
 ARCHIVES: Mapping[str, str] = {
     "train_256_places365standard.tar": "53ca1c756c3d1e7809517cc47c5561c5",
@@ -45,6 +46,9 @@ NUM_IMAGES: Mapping[tuple[str, str], int] = {
 
 UNPACKED = re.compile(r"(data|val|test)_(256|large)(_standard|_challenge)?")
 """The folder at the top of an official archive."""
+
+_MAX_SIDECAR_BYTES = 1 << 16
+_MD5_DIGITS = 32
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,9 @@ def sources_of(
     for path in paths:
         if not path.exists():
             raise DataError(f"no such file or folder: {path}")
-        if path not in lists:
+        if path in lists:
+            os.close(open_regular(path))
+        else:
             source = _source(path, split)
             by_split.setdefault(source.split, []).append(source)
     if not by_split:
@@ -138,10 +144,14 @@ def synthetic_md5(path: Path) -> str | None:
     if not sidecar.is_file():
         return None
     try:
-        fields = json.loads(sidecar.read_text(encoding="utf-8"))
-        return str(fields["md5"]) if fields["synthetic"] is True else None
+        fields = read_json(sidecar, _MAX_SIDECAR_BYTES)
+        md5, is_drawn = fields["md5"], fields["synthetic"] is True
+        if not isinstance(md5, str) or len(md5) > _MD5_DIGITS:
+            raise ValueError(f"its md5 has no {_MD5_DIGITS} digits")
     except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"damaged {sidecar}: {error!r}", "remove it, or draw again") from error
+        reason = f"{type(error).__name__}, {error}"
+        raise DataError(f"damaged {sidecar}: {reason}", "remove it, or draw again") from error
+    return md5 if is_drawn else None
 
 
 def check_md5(path: Path, expected: str, stop: Event | None = None) -> None:

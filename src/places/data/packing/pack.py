@@ -13,12 +13,14 @@ from places.data.packing.official import PackSource, md5_check, sources_of
 from places.data.packing.staging import install, is_packed, staging_folder, sync_files
 from places.data.packing.writer import Layout, lay_out, write_shards
 from places.data.shards.manifest import load_manifest
-from places.data.shards.tar_members import Member, members_of
+from places.data.shards.tar_members import members_of
+from places.data.shards.tar_reader import Member
 from places.errors import ConfigError, DataError
 from places.files import storage_error
 from places.hashing import shuffled
 
 _BYTES_PER_MB = 1 << 20
+_MAX_NUMBER = (1 << 40) - 1  # as bytes it still fits into 64 bits
 
 
 def pack(
@@ -38,7 +40,8 @@ def pack(
     source or beside it. The JPEG bytes stay untouched. The train split is shuffled by the seed, the
     others stay in the order of their names. Packing may be killed at any moment and run again.
     Memory: for each picture 90 bytes and twice the length of its file name, and 25 MB, whatever the
-    size of the shards.
+    size of the shards; for each member of a tar with links 300 bytes more. All members of the
+    sources are packed, or left out by name and number.
 
     Args:
         source: Official archives and lists, other tars, or folders with one subfolder per category.
@@ -59,6 +62,8 @@ def pack(
     """
     if shard_size_mb < 1 or (limit is not None and limit < 1):
         raise ConfigError("`shard_size_mb` and `limit` must be at least 1")
+    if max(shard_size_mb, limit or 0, abs(seed)) > _MAX_NUMBER:
+        raise ConfigError(f"`shard_size_mb`, `limit` and `seed` must be at most {_MAX_NUMBER}")
     by_split, lists = sources_of(source, split)
     for name, sources in by_split.items():
         try:
@@ -95,7 +100,7 @@ def _pack_split(
     with md5_check(expected) as checked, progress(split, scan_bytes) as counter:
         pictures = _list_pictures(sources, skip_other_files, counter.advance)
         settle_labels(pictures, lists, packed_from["md5_checked"])
-        _put_in_order(pictures, packed_from["seed"], packed_from["limit"])
+        num_cut = _put_in_order(pictures, packed_from["seed"], packed_from["limit"])
         if not is_known:
             packed_from["listing_sha256"] = listing_sha256(pictures)
             if is_packed(folder, split, packed_from, force):
@@ -117,7 +122,7 @@ def _pack_split(
     sync_files(folder)
     describe_shards(folder, sources[0], shards, layout.index, packed_from)
     install(folder, split)
-    return _report(root, split, "packed") + _left_out(pictures)
+    return _report(root, split, "packed") + _left_out(pictures, num_cut)
 
 
 def _source_fields(source: PackSource) -> dict[str, Any]:
@@ -143,11 +148,13 @@ def _list_pictures(
     return pictures
 
 
-def _put_in_order(pictures: Pictures, seed: int, limit: int | None) -> None:
+def _put_in_order(pictures: Pictures, seed: int, limit: int | None) -> int:
+    """Put the pictures in their final order, and return how many a limit cuts off."""
     order = sort_by_key(pictures)
     if pictures.sources[0].split == "train":
         order = order[shuffled(len(order), seed)]
     pictures.rows = pictures.rows[order[:limit]]
+    return len(order) - len(pictures.rows)
 
 
 def _check_space(root: Path, layout: Layout) -> None:
@@ -176,10 +183,15 @@ def _report(root: Path, split: str, done: str) -> str:
     return f"{split}: {done}, {manifest.summary}, {size}, in {root}{drawn}"
 
 
-def _left_out(pictures: Pictures) -> str:
+def _left_out(pictures: Pictures, num_cut: int) -> str:
+    """Return what became of all members of the sources, which `collect` has checked."""
     kinds = {
         "other formats than JPEG": pictures.other_images,
         "no pictures, or hidden": pictures.other_files,
+        "no files": pictures.no_files,
     }
+    num_left_out = sum(few.count for few in kinds.values())
+    counts = f"{len(pictures.rows):,} packed + {num_left_out:,} left out"
+    cut = f" + {num_cut:,} beyond the limit" if num_cut else ""
     lines = (f"\n  left out ({kind}): {few}" for kind, few in kinds.items() if few.count)
-    return "".join(lines)
+    return f"; {pictures.num_members:,} members = {counts}{cut}" + "".join(lines)

@@ -5,16 +5,19 @@ on the pack counts as done, and a later run only moves what is left to move.
 """
 
 import fcntl
+import os
 import shutil
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from places.console import first_few, printable
 from places.data.shards.manifest import index_path, manifest_path, read_fields
 from places.endings import signals
-from places.errors import DataError
-from places.files import sync
+from places.errors import DataError, StorageError
+from places.files import kind_of, sync
 
 
 @contextmanager
@@ -29,7 +32,9 @@ def staging_folder(root: Path, split: str) -> Iterator[Path]:
     folder = root / f".{split}.packing"
     is_new = not root.exists()
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
+    if folder.is_symlink():  # all in it is removed, wherever it is
+        raise DataError(f"{folder} is a link", "remove it, and pack again")
+    with os.fdopen(_open_lock(folder), "rb") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -44,6 +49,15 @@ def staging_folder(root: Path, split: str) -> Iterator[Path]:
             if is_new:
                 with suppress(OSError):  # only an empty folder can be removed
                     root.rmdir()
+
+
+def _open_lock(folder: Path) -> int:
+    """Return a descriptor of the lock of a staging folder, which is made if need be."""
+    path, flags = folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+    found = path.lstat() if os.path.lexists(path) else None
+    if found and not stat.S_ISREG(found.st_mode):  # a link would make a file elsewhere
+        raise DataError(f"{path} is {kind_of(found.st_mode)}", f"remove it:  rm -r {folder}")
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
 
 
 def is_packed(folder: Path, split: str, packed_from: Mapping[str, Any], force: bool) -> bool:
@@ -71,7 +85,7 @@ def is_packed(folder: Path, split: str, packed_from: Mapping[str, Any], force: b
             return _is_complete(root, split, fields)
         found = "shards from elsewhere"
         if known := fields.get("packed_from"):
-            names = ", ".join(source["name"] for source in known["sources"])
+            names = str(first_few(printable(source["name"][:80]) for source in known["sources"]))
             settings = (f"{key} {known[key]}" for key in ("seed", "shard_size_mb", "limit"))
             found = ", ".join([names, *settings])
     elif any(root.glob(f"{split}-*.tar")):
@@ -109,11 +123,12 @@ def sync_files(folder: Path) -> None:
 
 
 def _is_resumed(folder: Path, split: str, packed_from: Mapping[str, Any]) -> bool:
-    if manifest_path(folder, split).exists():
-        fields = read_fields(folder, split)
-        if _is_same(fields, packed_from):
-            install(folder, split)
-            return _is_complete(folder.parent, split, fields)
+    fields = _staged_fields(folder, split)
+    if fields and _is_same(fields, packed_from):
+        install(folder, split)
+        return _is_complete(folder.parent, split, fields)
+    # `install` removes the manifest in place first: where there is one, nothing was moved yet.
+    if fields and not manifest_path(folder.parent, split).exists():
         for name in _names(fields, split):
             if not (folder / name).exists():  # it was moved already
                 (folder.parent / name).unlink(missing_ok=True)
@@ -121,6 +136,21 @@ def _is_resumed(folder: Path, split: str, packed_from: Mapping[str, Any]) -> boo
         if path.name != "lock":
             path.unlink()
     return False
+
+
+def _staged_fields(folder: Path, split: str) -> dict[str, Any] | None:
+    """Return the manifest of what a killed run left, if it had written all, as this program does.
+
+    A folder that somebody else left may hold links, or a manifest of anything.
+    """
+    if any(path.is_symlink() for path in folder.iterdir()):
+        return None
+    try:
+        return read_fields(folder, split)
+    except StorageError:
+        raise
+    except DataError:  # none, or none of ours
+        return None
 
 
 def _names(fields: Mapping[str, Any], split: str) -> list[str]:

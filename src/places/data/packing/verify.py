@@ -7,35 +7,36 @@ from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice, zip_longest
 from pathlib import Path
-from typing import Literal, get_args
+from typing import BinaryIO, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 import simplejpeg
 
 from places.categories import load_categories
-from places.console import first_few, progress, put
+from places.console import first_few, printable, progress, put
 from places.data.packing.indexing import index_shards
+from places.data.packing.labels import MAX_LABEL_BYTES, read_label
 from places.data.packing.listing import tuples_of
+from places.data.shards.index import NO_LABEL, SAMPLE, index_faults, load_index, map_index
 from places.data.shards.manifest import (
-    NO_LABEL,
-    SAMPLE,
     Manifest,
     Shard,
     index_path,
-    load_index,
     load_manifest,
     manifest_path,
 )
 from places.data.shards.tar_headers import (
     BLOCK_BYTES,
+    LOOK_BACK_BYTES,
     is_header,
     padded,
     read_key,
     read_name,
     read_size_bytes,
 )
-from places.errors import DataError
+from places.errors import DataError, StorageError
+from places.files import open_regular
 
 Split = Literal["train", "val", "test"]
 _MAX_LINES = 20
@@ -61,8 +62,8 @@ def verify(
         root: The folder with the shards.
         split: The split to check; null checks all.
         decode: Decode every picture; what a decoder only warns about counts as damage.
-        index: First write the manifest and index of splits that have none, for WebDataset shards
-            from elsewhere.
+        index: First write the manifest and index of splits that have none or a wrong one, for
+            WebDataset shards from elsewhere.
 
     Returns:
         The exit status: 0 if all is well, 1 if not.
@@ -81,7 +82,7 @@ def verify(
         )
     status = 0
     for name in [split] if split else found:
-        if index and not (name in packed and index_path(root, name).exists()):
+        if index and not (name in packed and _has_index(root, name)):
             index_shards(root, name)
         try:
             manifest = load_manifest(root, name)
@@ -94,9 +95,19 @@ def verify(
             verdict = f"problems: {problems.count:,}" if problems.count else "all is well"
             more = [problems.more] if problems.more else []
             lines = [f"{manifest.summary}, {verdict}", *problems.shown, *more]
-        put(f"{name}: " + "\n  ".join(lines))
+        put(f"{name}: " + "\n  ".join(map(printable, lines)))
         status = status or int(len(lines) > 1)
     return status
+
+
+def _has_index(root: Path, split: str) -> bool:
+    try:
+        load_index(load_manifest(root, split))
+    except StorageError:
+        raise
+    except DataError:
+        return False
+    return True
 
 
 def _faults(manifest: Manifest, decode: bool) -> Iterator[str]:
@@ -106,13 +117,15 @@ def _faults(manifest: Manifest, decode: bool) -> Iterator[str]:
     total_bytes = sum(shard.size_bytes for shard in manifest.shards)
     with progress(f"verify {manifest.split}", total_bytes * (1 + decode)) as counter:
         for shard, path, rows in zip(manifest.shards, manifest.shard_paths, parts, strict=True):
-            if not path.exists():
-                yield f"{shard.name}: missing"
-            elif path.stat().st_size == 0:
-                yield f"{shard.name}: empty"
-            else:
+            try:
                 for fault in _shard_faults(shard, path, rows, decode):
                     yield f"{shard.name}: {fault}"
+            except FileNotFoundError:
+                yield f"{shard.name}: missing"
+            except OSError as error:
+                yield f"{shard.name}: cannot be read: {error.strerror}"
+            except DataError as error:  # no file at all
+                yield error.message
             counter.advance(shard.size_bytes * (1 + decode))
 
 
@@ -132,46 +145,50 @@ def _index_faults(manifest: Manifest) -> Generator[str, None, list[npt.NDArray[n
     """Yield faults and return the rows of each shard: none if the index cannot be used."""
     path, num_shards = index_path(manifest.root, manifest.split), len(manifest.shards)
     try:
-        index = load_index(manifest)
+        index, sha256 = map_index(manifest)
     except DataError as error:
         yield error.message
         return [np.empty(0, SAMPLE)] * num_shards
-    with path.open("rb") as file:
-        if hashlib.file_digest(file, "sha256").hexdigest() != manifest.index_sha256:
-            yield f"{path.name}: its SHA-256 is not the one of the manifest"
+    if sha256 != manifest.index_sha256:
+        yield f"{path.name}: its SHA-256 is not the one of the manifest"
+    for fault in index_faults(manifest, index):
+        yield f"{path.name}: {fault}"
     numbers = index["shard"]
     if (numbers[1:] < numbers[:-1]).any() or numbers[-1] >= num_shards:
-        yield f"{path.name}: its rows are not in the order of the shards"
         return [index[:0]] * num_shards
-    parts = np.split(index, np.searchsorted(numbers, np.arange(1, num_shards)))
-    for shard, rows in zip(manifest.shards, parts, strict=True):
-        if len(rows) != shard.num_samples:
-            counts = f"{len(rows):,} pictures in the index, {shard.num_samples:,} in the manifest"
-            yield f"{shard.name}: {counts}"
-    if manifest.labelled != bool((index["label"] >= 0).all()):
-        yield f"{path.name}: the manifest says labelled {manifest.labelled}, it does not"
-    return parts
+    return np.split(index, np.searchsorted(numbers, np.arange(1, num_shards)))
 
 
 def _shard_faults(
     shard: Shard, path: Path, rows: npt.NDArray[np.void], decode: bool
 ) -> Iterator[str]:
+    with os.fdopen(open_regular(path), "rb") as file:
+        if not os.fstat(file.fileno()).st_size:
+            yield "empty"
+            return
+        yield from _content_faults(shard, file, rows, decode)
+
+
+def _content_faults(
+    shard: Shard, file: BinaryIO, rows: npt.NDArray[np.void], decode: bool
+) -> Iterator[str]:
     with (
-        path.open("rb") as file,
         mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
         ThreadPoolExecutor(1) as hasher,
     ):
         sha256 = hasher.submit(lambda: hashlib.sha256(data).hexdigest())
         if len(data) != shard.size_bytes:
             yield f"{len(data):,} bytes, not {shard.size_bytes:,}"
-        whole = rows[rows["offset"] + rows["size_bytes"] <= len(data)]
+        ends = rows["offset"] + rows["size_bytes"]
+        whole = rows[ends <= len(data)]
         if len(whole) < len(rows):
             yield f"{len(rows) - len(whole):,} of {len(rows):,} pictures lie beyond its end"
-        bad = set()
+        bad, end = set(), 0
         for row in tuples_of(whole):
-            if fault := _sample_fault(data, row):
+            if fault := _sample_fault(data, row, end):
                 bad.add(row[0])
                 yield fault
+            end = row[0] + row[1]
         is_wrong = sha256.result() != shard.sha256
         if is_wrong:
             yield "its SHA-256 is not the one of the manifest"
@@ -179,13 +196,19 @@ def _shard_faults(
             yield from _undecodable(data, (row for row in tuples_of(whole) if row[0] not in bad))
 
 
-def _sample_fault(data: mmap.mmap, row: _Row) -> str | None:
-    """Return what is wrong with a sample, as far as its headers and its label tell."""
+def _sample_fault(data: mmap.mmap, row: _Row, free_from: int) -> str | None:
+    """Return what is wrong with a sample, as far as its headers and its label tell.
+
+    Args:
+        data: The shard.
+        row: The row of the index.
+        free_from: Where the picture before it ends.
+    """
     offset, size_bytes, _, label = row
-    header = data[offset - BLOCK_BYTES : offset]
-    if not _is_ustar(header) or read_size_bytes(header) != size_bytes:
+    blocks = data[max(offset - LOOK_BACK_BYTES, free_from) : offset]
+    if _size_bytes(blocks[-BLOCK_BYTES:]) != size_bytes:
         return f"no picture of {size_bytes:,} bytes at byte {offset:,}, where the index has one"
-    key = read_key(header)
+    key = read_key(blocks)
     try:
         simplejpeg.decode_jpeg_header(data[offset : offset + size_bytes])
     except ValueError as error:
@@ -193,18 +216,23 @@ def _sample_fault(data: mmap.mmap, row: _Row) -> str | None:
     position = offset + padded(size_bytes)
     header = data[position : position + BLOCK_BYTES]
     # In shards from elsewhere another member may follow; their labels were read when indexed.
-    is_label = _is_ustar(header) and read_name(header).endswith(b".cls")
-    if label == NO_LABEL or not is_label or read_key(header) != key:
+    length = _size_bytes(header)
+    is_label = length is not None and read_name(header).endswith(b".cls")
+    if not is_label or read_key(header) != key:
         return None
-    start = position + BLOCK_BYTES
-    text = data[start : start + read_size_bytes(header)].strip()
-    if text == str(label).encode():
+    text = data[position + BLOCK_BYTES : position + BLOCK_BYTES + min(length or 0, MAX_LABEL_BYTES)]
+    if read_label(text) == label:
         return None
-    return f"{key}: label {text.decode(errors='replace')} in the tar, {label} in the index"
+    own = "none" if label == NO_LABEL else label
+    return f"{key}: label {text.decode(errors='replace')} in the tar, {own} in the index"
 
 
-def _is_ustar(block: bytes) -> bool:
-    return is_header(block) and block[257:262] == b"ustar"
+def _size_bytes(header: bytes) -> int | None:
+    """Return the size in the header of a member, `None` if it is none."""
+    try:
+        return read_size_bytes(header) if is_header(header) else None
+    except DataError:
+        return None
 
 
 def _undecodable(data: mmap.mmap, rows: Iterator[_Row]) -> Iterator[str]:

@@ -17,10 +17,14 @@ import numpy.typing as npt
 
 from places.console import FirstFew
 from places.data.packing.listing import Pictures, Row, tuples_of
-from places.data.shards.manifest import NO_LABEL, SAMPLE, Shard
+from places.data.shards.fields import MAX_SHARDS
+from places.data.shards.index import NO_LABEL, SAMPLE
+from places.data.shards.manifest import Shard
 from places.data.shards.tar_headers import BLOCK_BYTES, header_of, padded
 from places.data.shards.tar_members import RECORD_BYTES
+from places.data.shards.tar_reader import shown
 from places.errors import DataError
+from places.files import open_regular
 
 BUFFER_BYTES = 4 << 20
 NUM_BUFFERS = 3
@@ -28,7 +32,6 @@ NUM_BUFFERS = 3
 _ZEROS = bytes(2 * RECORD_BYTES)
 _JPEG_START = b"\xff\xd8\xff"
 _END_BYTES = 2 * BLOCK_BYTES  # two empty blocks mark the end of a tar
-_MAX_SHARDS = 1 << 16  # the index has 16 bits for the shard
 
 
 @dataclass(frozen=True)
@@ -59,8 +62,8 @@ def lay_out(pictures: Pictures, shard_size_bytes: int) -> Layout:
     while starts[-1] < len(ends):
         last_end = begins[starts[-1]] + shard_size_bytes - RECORD_BYTES
         starts.append(max(int(np.searchsorted(ends, last_end, "right")), starts[-1] + 1))
-    if len(starts) - 1 > _MAX_SHARDS:
-        found = f"{len(starts) - 1:,} shards are more than the {_MAX_SHARDS:,} of an index"
+    if len(starts) - 1 > MAX_SHARDS:
+        found = f"{len(starts) - 1:,} shards are more than the {MAX_SHARDS:,} of an index"
         raise DataError(found, "use a larger `shard_size_mb`")
     index = np.empty(len(ends), SAMPLE)
     index["shard"] = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
@@ -95,7 +98,7 @@ def write_shards(
     buffers = [bytearray(BUFFER_BYTES) for _ in range(NUM_BUFFERS)]
     with ExitStack() as stack:
         tars = {
-            number: stack.enter_context(source.path.open("rb", buffering=0)).fileno()
+            number: stack.enter_context(os.fdopen(open_regular(source.path), "rb")).fileno()
             for number, source in enumerate(pictures.sources)
             if source.path.is_file()
         }
@@ -126,7 +129,7 @@ def _fill(
         picture = view[BLOCK_BYTES : BLOCK_BYTES + size_bytes]
         _read(row, picture, pictures, tars)
         if picture[:3] != _JPEG_START:
-            no_jpegs.add(key.decode(errors="replace"))
+            no_jpegs.add(shown(key))
 
 
 def _read(row: Row, view: memoryview, pictures: Pictures, tars: Mapping[int, int]) -> None:
@@ -135,9 +138,12 @@ def _read(row: Row, view: memoryview, pictures: Pictures, tars: Mapping[int, int
     if source in tars:
         length = os.preadv(tars[source], [view], row[0])
     else:
-        with open(pictures.path_of(row), "rb", buffering=0) as file:  # noqa: PTH123 - bytes
-            os.readv(file.fileno(), [view])
-            length = os.fstat(file.fileno()).st_size
+        file = open_regular(pictures.path_of(row))
+        try:
+            os.readv(file, [view])
+            length = os.fstat(file).st_size
+        finally:
+            os.close(file)
     if length != len(view):
         where = f"{pictures.key_of(row)} in {pictures.sources[source].path}"
         raise DataError(f"{where} changed while it was packed", "pack again")

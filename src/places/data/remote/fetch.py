@@ -133,9 +133,6 @@ def _read_manifest(folder: RemotePath, split: str) -> tuple[Manifest, bytes]:
         except DataError as error:
             message = error.message.replace(str(path), remote.shown)
             raise DataError(message, *error.hint) from error
-    for shard in manifest.shards:
-        if Path(shard.name).name != shard.name:
-            raise DataError(f"{remote.shown} names {shard.name!r}, which is no file name")
     return manifest, data
 
 

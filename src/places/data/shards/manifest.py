@@ -1,7 +1,6 @@
-"""What a folder of shards holds: the manifest (JSON) and the index (one row per picture).
+"""What a folder of shards holds: the manifest, in JSON.
 
 A split is `<split>.json`, `<split>.index.npy` and the tars `<split>-000000.tar`, ... in one folder.
-With the index a tar is a random-access file: each picture's bytes are known without reading others.
 """
 
 import hashlib
@@ -11,16 +10,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from places.data.shards.fields import VERSION, checked
 from places.errors import DataError
-from places.files import storage_error, write_text
+from places.files import read_json, storage_error, write_text
 
-VERSION = 1
-SAMPLE = np.dtype([("offset", "<u8"), ("size_bytes", "<u4"), ("shard", "<u2"), ("label", "<i2")])
-"""One row of the index: where the JPEG's bytes lie in which tar, and its label (-1: none)."""
-
-NO_LABEL = -1
+_MAX_BYTES = 16 << 20  # of a manifest; one of 65,536 shards has 14 MB
 
 
 @dataclass(frozen=True)
@@ -86,34 +80,34 @@ def load_manifest(root: Path | str, split: str) -> Manifest:
     """Read the manifest of a split.
 
     Raises:
-        DataError: There is none, it is damaged, or its version is unknown.
+        DataError: There is none, it is damaged, or it is of another version.
     """
     root = Path(root)
     fields = read_fields(root, split)
     fields.pop("packed_from", None)
-    try:
-        shards = tuple(Shard(**shard) for shard in fields.pop("shards"))
-        categories = tuple(fields.pop("categories"))
-        return Manifest(root=root, categories=categories, shards=shards, **fields)
-    except (TypeError, KeyError) as error:
-        raise _damaged(manifest_path(root, split), str(error)) from error
+    shards = tuple(Shard(**shard) for shard in fields.pop("shards"))
+    categories = tuple(fields.pop("categories"))
+    return Manifest(root=root, categories=categories, shards=shards, **fields)
 
 
 def read_fields(root: Path, split: str) -> dict[str, Any]:
-    """Read the JSON of a manifest, with `packed_from`; raises as `load_manifest` does."""
+    """Read the JSON of a manifest, with `packed_from`; raises as `load_manifest` does.
+
+    All of it is checked here: whoever reads a manifest can trust its types, ranges and names.
+    """
     path = manifest_path(root, split)
     try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
+        return checked(read_json(path, _MAX_BYTES), split)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise _missing(root, split) from error
     except ValueError as error:
-        raise _damaged(path, str(error)) from error
-    if not isinstance(fields, dict):
-        raise _damaged(path, f"an object was expected, not a {type(fields).__name__}")
-    if fields.get("version") != VERSION:
-        found = f"{path} has version {fields.get('version')!r}"
-        raise DataError(f"{found}, this program reads version {VERSION}", "pack the data again")
-    return fields
+        raise DataError(
+            f"damaged manifest {path}: {error}",
+            "remove it and pack the data again",
+            f"for shards from elsewhere:  places verify FOLDER --split {split} --index",
+        ) from error
+    except OSError as error:
+        raise storage_error(f"cannot read {path}", error) from error
 
 
 def save_manifest(manifest: Manifest, packed_from: Mapping[str, Any] | None = None) -> None:
@@ -127,31 +121,6 @@ def save_manifest(manifest: Manifest, packed_from: Mapping[str, Any] | None = No
     if packed_from is not None:
         fields["packed_from"] = dict(packed_from)
     write_text(manifest_path(manifest.root, manifest.split), json.dumps(fields, indent=2) + "\n")
-
-
-def load_index(manifest: Manifest) -> np.ndarray:
-    """Map the index of a split into memory.
-
-    Returns:
-        `(num_samples,)` of dtype `SAMPLE`, read-only, sorted by shard and offset.
-
-    Raises:
-        DataError: The file is missing, cannot be read or does not have the manifest's shape.
-    """
-    path = index_path(manifest.root, manifest.split)
-    make_it = f"make it:  places verify {manifest.root} --split {manifest.split} --index"
-    try:
-        index: np.ndarray = np.load(path, mmap_mode="r")
-    except FileNotFoundError as error:
-        raise DataError(f"no index {path}", make_it) from error
-    except OSError as error:
-        raise storage_error(f"cannot read {path}", error) from error
-    except Exception as error:  # damage in the header may look like anything
-        raise DataError(f"damaged index {path}: {error}", make_it) from error
-    if index.dtype != SAMPLE or index.shape != (manifest.num_samples,):
-        reason = f"it has shape {index.shape}, not ({manifest.num_samples},)"
-        raise DataError(f"{path} does not fit its manifest: {reason}", make_it)
-    return index
 
 
 def _fields(manifest: Manifest) -> dict[str, Any]:
@@ -179,7 +148,3 @@ def _missing(root: Path, split: str) -> DataError:
         f"make them:  places pack {archive} --root {root}",
         *draw,
     )
-
-
-def _damaged(path: Path, reason: str) -> DataError:
-    return DataError(f"damaged manifest {path}: {reason}", "remove it and pack the data again")

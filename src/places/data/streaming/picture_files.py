@@ -7,7 +7,6 @@ by the rules of `_in_8_bits`, or an error: never a picture that is black or whit
 import errno
 import io
 import os
-import stat
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ from PIL import Image, UnidentifiedImageError
 from places.data.streaming.jpeg import Pixels
 from places.data.streaming.metadata import orientation_of, without_metadata
 from places.errors import DataError
-from places.files import storage_error
+from places.files import open_regular, storage_error
 
 # Not EPS and the like: Pillow would start another program to draw them.
 FORMATS = (
@@ -93,13 +92,10 @@ def _failed(path: Path, error: OSError) -> DataError:
 
 
 def _read(path: Path) -> bytes:
-    # Without waiting, as opening a pipe would for ever.
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-        found = os.fstat(file.fileno())
-        if not stat.S_ISREG(found.st_mode):
-            raise DataError("no file")
-        if found.st_size > _MAX_FILE_BYTES:
-            raise DataError(f"a file of {found.st_size:,} bytes; {_MAX_FILE_BYTES:,} are allowed")
+    with os.fdopen(open_regular(path), "rb") as file:
+        size_bytes = os.fstat(file.fileno()).st_size
+        if size_bytes > _MAX_FILE_BYTES:
+            raise DataError(f"a file of {size_bytes:,} bytes; {_MAX_FILE_BYTES:,} are allowed")
         return file.read()
 
 

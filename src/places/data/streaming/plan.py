@@ -145,6 +145,15 @@ def num_eval_batches(num_samples: int, batch_size: int) -> int:
     return -(-num_samples // batch_size)
 
 
+def even_batch_size(num_samples: int, batch_size: int, num_ranks: int) -> int:
+    """Return the smallest batch size that takes no more batches, so that little is filled up.
+
+    One picture makes a batch of one, and 33 pictures with batches of 32 two of 17.
+    """
+    per_batch = -(-num_samples // max(1, num_eval_batches(num_samples, batch_size)))
+    return max(1, -(-per_batch // num_ranks)) * num_ranks
+
+
 def eval_batch(num_samples: int, batch_size: int, step: int, *, rank: int, num_ranks: int) -> Ids:
     """Return the ids that `rank` scores in `step`, filled up with `PADDING` to equal lengths.
 

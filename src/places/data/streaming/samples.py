@@ -5,19 +5,30 @@ import resource
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
 
 from places.data.remote.fetch import fetch_manifest
 from places.data.remote.prefetch import RemoteShards
 from places.data.remote.shard_uses import shard_uses
 from places.data.remote.urls import is_url
-from places.data.shards.manifest import Manifest, load_index, load_manifest
-from places.data.shards.tar_headers import BLOCK_BYTES, read_key, read_size_bytes
+from places.data.shards.index import load_index
+from places.data.shards.manifest import Manifest, load_manifest
+from places.data.shards.tar_headers import (
+    BLOCK_BYTES,
+    LOOK_BACK_BYTES,
+    may_be_extended,
+    read_key,
+    read_size_bytes,
+)
 from places.data.streaming.bad_samples import BadSamples
 from places.data.streaming.jpeg import Pixels
 from places.data.streaming.stream import Sample
 from places.errors import DataError, StorageError
-from places.files import storage_error
+from places.files import open_regular, storage_error
 from places.hashing import Ids
 
 Entry = tuple[int, int, int, int]  # a row of the index: offset, size in bytes, shard, label
@@ -33,6 +44,10 @@ class SplitSamples:
         manifest: What the split holds.
         bad_samples: What becomes of samples that cannot be read; by default they are refused.
         remote: Fetches the shards; by default they are files in the manifest's folder.
+        index: The index of the manifest, if it was loaded before.
+
+    Raises:
+        DataError: The index is missing or not the one of the manifest.
     """
 
     def __init__(
@@ -40,21 +55,25 @@ class SplitSamples:
         manifest: Manifest,
         bad_samples: BadSamples | None = None,
         remote: RemoteShards | None = None,
+        index: npt.NDArray[np.void] | None = None,
     ) -> None:
         self.manifest = manifest
         self.bad_samples = bad_samples or BadSamples()
         self._paths = manifest.shard_paths
-        self._index = load_index(manifest)
+        self.index = load_index(manifest) if index is None else index
+        counts = (shard.num_samples for shard in manifest.shards)
+        self._starts = [*accumulate(counts, initial=0)]  # the first row of each shard
         self._remote = remote
         self._last_steps: dict[int, int] = {}
         self._files: dict[int, int] = {}
+        self._back_bytes: dict[int, int] = {}
         self._lock = threading.Lock()
         _allow_open_files(len(self._paths) * (2 if remote else 1))  # the cache holds them too
 
     def entries(self, samples: Ids) -> list[Entry]:
         """Return the rows of the index for some samples."""
         # One fancy indexing for a whole batch: a row at a time costs 20 times as much.
-        entries: list[Entry] = self._index[samples].tolist()
+        entries: list[Entry] = self.index[samples].tolist()
         return entries
 
     def read(self, entry: Entry) -> tuple[str, bytes]:
@@ -68,16 +87,20 @@ class SplitSamples:
         try:
             # The tar header lies right before the picture: one read brings both, and proves the
             # place.
-            start = offset - BLOCK_BYTES
-            block = os.pread(self._file(shard), BLOCK_BYTES + size_bytes, start)
+            file = self._file(shard)
+            start = max(offset - self._back_bytes[shard], 0)
+            data = os.pread(file, offset - start + size_bytes, start)
         except FileNotFoundError as error:
             raise DataError(f"no such shard: {self._paths[shard]}") from error
         except OSError as error:
             raise storage_error(f"cannot read {self._paths[shard]}", error) from error
-        header = block[:BLOCK_BYTES]
-        if len(block) < BLOCK_BYTES + size_bytes or read_size_bytes(header) != size_bytes:
+        blocks, jpeg = data[: offset - start], data[offset - start :]
+        if len(jpeg) < size_bytes or read_size_bytes(blocks[-BLOCK_BYTES:]) != size_bytes:
             raise self._replaced(shard, f"at byte {offset:,} the picture of the index is missing")
-        return read_key(header), block[BLOCK_BYTES:]
+        if len(blocks) > BLOCK_BYTES:
+            free_from = self._free_from(entry) if may_be_extended(blocks) else offset - BLOCK_BYTES
+            blocks = blocks[max(free_from - start, 0) :]
+        return read_key(blocks), jpeg
 
     def load(
         self,
@@ -126,7 +149,7 @@ class SplitSamples:
             first_step: The step to begin with.
         """
         if self._remote:
-            uses = shard_uses(self._index["shard"][samples], batch_size)
+            uses = shard_uses(self.index["shard"][samples], batch_size)
             self._last_steps = dict(zip(uses.shards.tolist(), uses.last_step.tolist(), strict=True))
             self._remote.follow(uses, first_step)
 
@@ -162,16 +185,37 @@ class SplitSamples:
         file = self._files.get(shard)
         if file is None:
             opened = self._open(shard)  # without the lock: a remote shard may take a while
+            self._back_bytes[shard] = self._look_back(shard)
             with self._lock:
                 file = self._files.setdefault(shard, opened)
             if file != opened:  # another thread was faster
                 os.close(opened)
         return file
 
+    def _look_back(self, shard: int) -> int:
+        """Return how far before a picture of a shard its name may be, in bytes.
+
+        Where `pack` wrote the shard, nothing but a label lies before the header of a picture.
+        """
+        rows = self.index[self._starts[shard] : self._starts[shard + 1]]
+        ends = (rows["offset"] + rows["size_bytes"]).astype(np.int64)
+        labels = np.where(rows["label"] < 0, 0, 2 * BLOCK_BYTES)
+        free_from = -(-ends // BLOCK_BYTES) * BLOCK_BYTES + labels
+        is_packed = rows["offset"] == np.concatenate([[0], free_from[:-1]]) + BLOCK_BYTES
+        return BLOCK_BYTES if is_packed.all() else LOOK_BACK_BYTES
+
+    def _free_from(self, entry: Entry) -> int:
+        """Return where the picture before another one in its shard ends, 0 for the first one."""
+        offset, _, shard, _ = entry
+        first, end = self._starts[shard : shard + 2]
+        row = first + int(np.searchsorted(self.index["offset"][first:end], offset))
+        before = self.index[row - 1]
+        return int(before["offset"] + before["size_bytes"]) if row > first else 0
+
     def _open(self, shard: int) -> int:
         if self._remote:
             return self._remote.open(shard)
-        file = os.open(self._paths[shard], os.O_RDONLY | os.O_CLOEXEC)
+        file = open_regular(self._paths[shard])
         size_bytes, expected = os.fstat(file).st_size, self.manifest.shards[shard].size_bytes
         if size_bytes != expected:
             os.close(file)
@@ -200,7 +244,7 @@ def open_samples(
     split: str,
     bad_samples: BadSamples | None = None,
     cache: Cache | None = None,
-    manifest: Manifest | None = None,
+    opened: SplitSamples | None = None,
 ) -> SplitSamples:
     """Open a split of packed data.
 
@@ -209,19 +253,21 @@ def open_samples(
         split: "train", "val" or "test".
         bad_samples: What becomes of samples that cannot be read; by default they are refused.
         cache: Where remote shards are kept.
-        manifest: What the split holds, if it was opened before.
+        opened: The same split, if it was opened before: manifest and index are not read again.
 
     Raises:
         DataError: The split is missing or damaged.
     """
+    manifest, index = (opened.manifest, opened.index) if opened else (None, None)
     if not is_url(str(root)):
-        return SplitSamples(manifest or load_manifest(root, split), bad_samples)
+        return SplitSamples(manifest or load_manifest(root, split), bad_samples, index=index)
     cache = cache or Cache()
     size_bytes = int(cache.size_gb * 1e9)
     manifest = manifest or fetch_manifest(str(root), split, cache.folder, size_bytes)
     # Training keeps fetching ahead while a validation runs, which needs room as well.
     share = _TRAIN_SHARE if split == "train" else 1.0
-    return SplitSamples(manifest, bad_samples, RemoteShards(str(root), manifest, size_bytes, share))
+    remote = RemoteShards(str(root), manifest, size_bytes, share)
+    return SplitSamples(manifest, bad_samples, remote, index)
 
 
 def _allow_open_files(num_files: int) -> None:
