@@ -236,7 +236,7 @@ def test_rows_that_were_written_are_named_when_the_table_cannot_be(
 ) -> None:
     given = _predict(sample, trained, photos)
     with pytest.MonkeyPatch.context() as patch:
-        FailingFiles(patch, "predictions.csv.0", FULL, num_bytes=3500)
+        FailingFiles(patch, "predictions.csv.0", FULL, num_bytes=2000)
         assert main(given) == 2
     (part,) = tmp_path.rglob(".predictions.csv.0")
     rows = [json.loads(line) for line in part.read_text().splitlines()]
