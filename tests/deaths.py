@@ -21,8 +21,8 @@ class Death(Callback):
 
     Args:
         moment: "loader" (asked for before training), "train start", "batch start", "batch end",
-            "validation", "epoch end", "test"; or of the first checkpoint that is written from then
-            on: "before write", "half write", "before rename", "after rename".
+            "validation", "epoch end", "test", "predict"; or of the first checkpoint that is written
+            from then on: "before write", "half write", "before rename", "after rename".
         batch: Number of training batches, over all epochs, after which it happens.
         number: The signal.
         rank: The process that gets it.
@@ -90,6 +90,17 @@ class Death(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         self._die_at("test", trainer)
+
+    def on_predict_batch_start(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        batch: object,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        if batch_idx == 1:
+            self._die_at("predict", trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._die_at("epoch end", trainer)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from places.errors import DataError
+from places.errors import DataError, StorageError
 from places.files import (
     is_plain_name,
     keep_as,
@@ -36,7 +36,7 @@ def test_what_fails_leaves_the_file_before_and_nothing_else(tmp_path: Path) -> N
             assert partial.name == f".file.txt.{socket.gethostname()}.{os.getpid()}.partial"
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(StorageError, match=r"cannot write .*file\.txt: No space left"):
         fail()
     assert path.read_text() == "first"
     assert list(tmp_path.iterdir()) == [path]

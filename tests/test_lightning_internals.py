@@ -12,6 +12,7 @@ from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
+from lightning.pytorch.strategies.launchers import subprocess_script
 from lightning.pytorch.trainer.connectors.signal_connector import _SignalConnector
 
 from places import lightning_internals
@@ -130,6 +131,20 @@ def test_who_started_this_process() -> None:
     assert not lightning_internals.is_started_by_lightning(trainer)
     other: Any = SimpleNamespace(strategy=trainer.strategy, local_rank=1)
     assert lightning_internals.is_started_by_lightning(other)
+
+
+def test_started_processes_are_watched_by_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = subprocess_script._launch_process_observer  # type: ignore[attr-defined]  # imported there
+    seen: list[Any] = []
+    lightning_internals.watch_processes(seen.append)
+    try:
+        environment = LightningEnvironment()
+        launcher = subprocess_script._SubprocessScriptLauncher(environment, 2, 1)
+        monkeypatch.setattr(launcher, "_call_children_scripts", lambda: launcher.procs.append(1))  # type: ignore[arg-type]  # no process
+        assert launcher.launch(lambda: "result") == "result"
+    finally:
+        subprocess_script._launch_process_observer = before  # type: ignore[attr-defined]  # as above
+    assert seen == [[1]]
 
 
 def test_logs_are_numbered_by_the_steps(tmp_path: Path) -> None:

@@ -1,11 +1,18 @@
-"""What people are told on stderr: lines, progress, and "n and the first few"."""
+"""What people are told: lines and tables, progress, and "n and the first few".
 
+All that a command writes for people goes through `_write`, which lets nothing but text pass.
+"""
+
+import io
 import logging
+import os
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
+
+from places.errors import StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -17,20 +24,109 @@ _S_PER_LINE = 10.0
 
 def say(text: object) -> None:
     """Tell the user something, once for all processes: a line after `places: `, or a rich table."""
-    if _is_first_process():
+    if is_first_process():
         show(f"places: {text}" if isinstance(text, str) else text)
 
 
 def show(content: object) -> None:
-    """Write text or something of rich, a table for instance, to stderr, as it is."""
-    if isinstance(content, str):
-        # Names from files and words of a server may be anywhere in it: nothing reaches the
-        # terminal that is more than text in lines.
-        print("\n".join(map(printable, content.split("\n"))), file=sys.stderr)
-        return
-    from rich.console import Console  # takes longer to import than a help text to print
+    """Write text or something of rich, a table for instance, to stderr.
 
-    Console(stderr=True, highlight=False, soft_wrap=True).print(content, markup=False)
+    Nobody may be there to read it: that ends no command.
+    """
+    with suppress(OSError, ValueError):  # ValueError: the file is closed
+        _write(content, sys.stderr)
+        sys.stderr.flush()
+
+
+def put(content: object) -> None:
+    """Write text or something of rich, a table for instance, to stdout: what was asked for.
+
+    Raises:
+        StorageError: It cannot be written, to a full disk for instance.
+        BrokenPipeError: Whoever read it has gone.
+    """
+    with _told():
+        _write(content, sys.stdout)
+        sys.stdout.flush()
+
+
+def flush_output() -> None:
+    """Write what libraries printed, such as a help text, while an error can still be told.
+
+    Raises:
+        StorageError: It cannot be written.
+        BrokenPipeError: Whoever read it has gone.
+    """
+    with _told():
+        sys.stdout.flush()
+
+
+@contextmanager
+def _told() -> "Iterator[None]":
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        what = f"cannot write to stdout: {error.strerror or error}"
+        raise StorageError(what, "see where it goes: to a full disk, or closed?") from error
+
+
+def discard_output() -> None:
+    """Drop what could not be written, which Python would try again when it exits."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def open_standard_files() -> None:
+    """Open stdin, stdout and stderr if they are closed: else a checkpoint may become one of them.
+
+    What is written to stdout then fails, as it should: it was asked for. No letter ends a command.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:  # opening takes the lowest number that is free
+            os.open(os.devnull, os.O_WRONLY if descriptor == 2 else os.O_RDONLY)
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - stays open
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - stays open
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # stderr does so anyway
+
+
+def _write(content: object, file: TextIO) -> None:
+    text = f"{printable_lines(content)}\n" if isinstance(content, str) else _drawn(content, file)
+    file.write(text)
+
+
+def _drawn(content: object, file: TextIO) -> str:
+    """Return what rich makes of something, in the colours and the width of a file."""
+    from rich.console import Console  # takes longer to import than a help text to print
+    from rich.segment import Segment, Segments
+
+    console = Console(file=file, highlight=False, markup=False)
+    options = console.options
+    if not file.isatty():  # has no width: rows as long as they are
+        options = options.update(no_wrap=True, overflow="ignore")
+    parts = [
+        part if part.control or part.text == "\n" else Segment(printable(part.text), part.style)
+        for part in console.render(content, options)  # type: ignore[arg-type]  # whatever rich draws
+    ]
+    with console.capture() as drawn:
+        console.print(Segments(parts), end="", soft_wrap=True)
+    return drawn.get()
+
+
+def show_cursor() -> None:
+    """Give the terminal back its cursor, which a progress bar hides; from any thread."""
+    for descriptor in (1, 2):
+        with suppress(OSError):
+            if os.isatty(descriptor):
+                os.write(descriptor, b"\x1b[?25h")
 
 
 class _Shown(logging.Handler):
@@ -45,11 +141,12 @@ def show_warnings() -> None:
         logger.addHandler(_Shown(logging.WARNING))
 
 
-def _is_first_process() -> bool:
-    from lightning_utilities.core.rank_zero import rank_zero_only
-
+def is_first_process() -> bool:
+    """Tell whether this process speaks for all processes of its run."""
     # Lightning sets it, when it is imported and again when it starts its processes.
-    return getattr(rank_zero_only, "rank", 0) == 0
+    ranks = sys.modules.get("lightning_utilities.core.rank_zero")
+    rank = getattr(getattr(ranks, "rank_zero_only", None), "rank", None)
+    return os.environ.get("LOCAL_RANK", "0") == "0" if rank is None else rank == 0
 
 
 def printable(text: str) -> str:
@@ -59,6 +156,11 @@ def printable(text: str) -> str:
     direction of writing becomes its escape, such as `\x1b`, `\n` or `\u202e`.
     """
     return "".join(map(_visible, text))
+
+
+def printable_lines(text: str) -> str:
+    """Return text in lines, in which names from files and words of a server may be anywhere."""
+    return "\n".join(map(printable, text.split("\n")))
 
 
 def _visible(character: str) -> str:
@@ -169,4 +271,4 @@ def progress(title: str, total: int, unit: str = "bytes") -> "Iterator[Counter]"
         console=Console(stderr=True),
         transient=True,
     ) as bar:
-        yield Counter(title, total, unit, bar)
+        yield Counter(printable(title), total, unit, bar)

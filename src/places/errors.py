@@ -57,3 +57,7 @@ class ConfigError(PlacesError):
 
 class CheckpointError(PlacesError):
     """A checkpoint or weight file cannot be used as asked."""
+
+
+class LostProcessError(PlacesError):
+    """Another process of the run has ended; what this one knows of it."""

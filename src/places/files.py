@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import io
 import json
 import os
 import shutil
@@ -21,9 +22,16 @@ _REMEDIES = {
     errno.ENOSPC: "make room there",
     errno.EDQUOT: "make room there",
     errno.EACCES: "see who may read and write there",
+    errno.EPERM: "see who may read and write there",
+    errno.EROFS: "it is mounted for reading only: name another folder",
+    errno.ENOENT: "it is gone, or its folder is",
+    errno.ENOTDIR: "a file is in the place of a folder",
+    errno.EISDIR: "a folder is in the place of a file",
 }
 
 _MAX_NAME_BYTES = 255
+
+_unfinished: set[Path] = set()  # temporary names of files that are being written
 
 
 @contextmanager
@@ -32,26 +40,65 @@ def written_whole(path: Path) -> Iterator[Path]:
 
     So under its own name there is always a whole file: the temporary one lies in the same folder,
     is brought to the disk and then renamed. It is removed if the block ends with an error.
+
+    Raises:
+        StorageError: The system refuses to write.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = partial_path(path)
+    _unfinished.add(partial)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield partial
         sync(partial)
         partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+        reason = _refusal(error)
+        # What was read meanwhile may have failed too; its error names it.
+        if reason and reason.filename in (None, str(partial), str(path), str(path.parent)):
+            raise storage_error(f"cannot write {path}", reason) from error
         raise
+    finally:
+        _unfinished.discard(partial)
     # Without it the new name itself may be lost with the power. Some network file systems refuse;
     # the rename is ordered there anyway.
     with contextlib.suppress(OSError):
         sync(path.parent)
 
 
+def remove_unfinished() -> None:
+    """Remove what was begun, in any thread: the process ends at once."""
+    for path in list(_unfinished):
+        with contextlib.suppress(OSError):
+            path.rmdir() if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def is_for_use(folder: Path) -> None:
+    """Have `remove_unfinished` remove a new folder, too, should it still be empty."""
+    _unfinished.add(folder)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text in UTF-8 as a whole file or not at all."""
     with written_whole(path) as partial:
         partial.write_text(text, encoding="utf-8")
+
+
+def append(file: io.FileIO, data: bytes) -> None:
+    """Add bytes to a file as a whole or not at all.
+
+    Raises:
+        StorageError: The system refuses to write.
+    """
+    start, rest = file.tell(), memoryview(data)
+    try:
+        while rest:
+            rest = rest[file.write(rest) :]
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            file.truncate(start)
+        raise storage_error(f"cannot write {file.name}", error) from error
 
 
 def keep_as(source: Path, path: Path) -> None:
@@ -185,4 +232,17 @@ def storage_error(what: str, error: OSError) -> StorageError:
         error: Why.
     """
     remedy = _REMEDIES.get(error.errno or 0, "check the disk or the network behind it")
-    return StorageError(f"{what}: {error.strerror or error}", remedy)
+    place = str(error.filename or "")
+    where = f": {place}" if place and place not in what else ""
+    return StorageError(f"{what}: {error.strerror or error}{where}", remedy)
+
+
+def _refusal(error: BaseException) -> OSError | None:
+    """Return the error of the system behind an error.
+
+    `torch.save` may end with a `RuntimeError` of its own when the system refuses to write.
+    """
+    if isinstance(error, OSError):
+        return error
+    behind = error.__context__ if isinstance(error, RuntimeError) else None
+    return _refusal(behind) if behind else None

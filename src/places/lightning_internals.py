@@ -6,14 +6,16 @@ its name when a release changes it.
 
 import os
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from subprocess import Popen
 from typing import Any
 
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import LightningDataModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.profilers import Profiler
+from lightning.pytorch.strategies.launchers import subprocess_script
 from torch import Tensor
 
 _RESTORING = "checkpoint_connector.py"
@@ -85,6 +87,17 @@ def ignore_signals(trainer: Trainer) -> None:
     """
     trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]  # see above
     trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]  # see above
+
+
+def watch_processes(watch: Callable[[Sequence["Popen[bytes]"]], None]) -> None:
+    """Have the processes that Lightning starts watched by a function of ours.
+
+    Its own thread looks every five seconds, and kills all without a word when one has ended.
+
+    Args:
+        watch: Called with the processes when they have been started.
+    """
+    subprocess_script._launch_process_observer = watch  # type: ignore[attr-defined,assignment]  # see above
 
 
 def is_started_by_lightning(trainer: Trainer) -> bool:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from places.checkpoints.runs import claim_run_folder, find_checkpoint
-from places.errors import CheckpointError, ConfigError
+from places.errors import CheckpointError, StorageError
 
 
 def test_numbers_rise_and_are_never_reused(tmp_path: Path) -> None:
@@ -23,7 +23,7 @@ def test_runs_that_start_together_get_numbers_of_their_own(tmp_path: Path) -> No
 
 def test_a_file_in_place_of_the_folder_of_runs_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(ConfigError, match=r"in .*/file/demo: Not a directory\n.*default_root_dir"):
+    with pytest.raises(StorageError, match=r"in .*/file/demo: Not a directory\n.*default_root_dir"):
         claim_run_folder(tmp_path / "file", "demo")
 
 

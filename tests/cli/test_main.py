@@ -1,11 +1,14 @@
+import errno
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from places import __version__
 from places.cli.main import COMMANDS, main
+from places.endings import signals
 
 _TRACE = (
     "import sys, places.cli.main; status = places.cli.main.main(sys.argv[1:]); print(*sys.modules)"
@@ -79,6 +82,43 @@ def test_an_interrupt_is_no_traceback(
     monkeypatch.setattr("places.data.packing.verify.verify", interrupt)
     assert main(["verify"]) == 130
     assert capsys.readouterr().err == "places: interrupted\n"
+
+
+def test_a_run_whose_reader_has_gone_says_how_to_go_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def write(root: Path) -> int:
+        """Write.
+
+        Args:
+            root: A folder.
+        """
+        signals.advise("resume with  --ckpt_path last")
+        raise BrokenPipeError
+
+    monkeypatch.setattr("places.data.packing.verify.verify", write)
+    assert main(["verify", "."]) == 1
+    expected = "places: nobody reads the output any more: resume with  --ckpt_path last\n"
+    assert capsys.readouterr().err == expected
+
+
+def test_an_error_of_the_system_that_nobody_expected_is_told_in_two_lines(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def read(root: Path) -> int:
+        """Read.
+
+        Args:
+            root: A folder.
+        """
+        raise OSError(errno.EIO, "Input/output error", "/data/x")
+
+    monkeypatch.setattr("places.data.packing.verify.verify", read)
+    assert main(["verify", "."]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "places: error: cannot use /data/x: Input/output error",
+        "  check the disk or the network behind it",
+    ]
 
 
 def test_the_parts_of_a_command_are_listed(capsys: pytest.CaptureFixture[str]) -> None:

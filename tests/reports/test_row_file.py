@@ -28,6 +28,7 @@ def test_rows_of_all_processes_come_in_one_order(tmp_path: Path) -> None:
     assert [file.finish() for file in files[1:]] == [None, None]
     rows = list(files[0].finish() or [])
     assert rows == [[f"row {position}", 'a "quoted",\nline'] for position in range(24)]
+    files[0].remove_parts()
     assert not list((tmp_path / "new").iterdir())
 
 

@@ -11,10 +11,9 @@ from typing import Literal
 
 import cv2
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
-from places.console import progress
+from places.console import progress, put
 from places.data.streaming import plan
 from places.data.streaming.batches import TrainCrop, Workers, train_batches
 from places.data.streaming.decode import NUM_CROP_UNIFORMS, decode_for_crop, resize_crop
@@ -88,11 +87,10 @@ def bench_loader(
     source.close()
     table = _table(speeds, cpu_s, parts_s, mean_bytes, num_threads)
     table.title = f"{split}: {source.manifest.summary}, crops of {image_size} pixels"
-    out = Console(highlight=False, soft_wrap=True)
-    out.print(table)
+    put(table)
     num_needed = math.ceil(gpu_images_per_s * num_threads / statistics.median(speeds))
     threads = "1 such thread" if num_needed == 1 else f"{num_needed} such threads"
-    out.print(f"a GPU that trains on {gpu_images_per_s:,.0f} pictures/s needs {threads}")
+    put(f"a GPU that trains on {gpu_images_per_s:,.0f} pictures/s needs {threads}")
     return 0
 
 

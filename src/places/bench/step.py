@@ -6,7 +6,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
-from rich.console import Console
 from rich.table import Table
 
 from places.bench.loops import (
@@ -21,7 +20,7 @@ from places.bench.loops import (
 )
 from places.bench.parts import PARTS
 from places.config.ranges import check_range
-from places.console import progress
+from places.console import progress, put
 
 _NUM_WARM_UP = 5  # steps that are not counted
 _LOOPS = {
@@ -82,7 +81,7 @@ def bench_step(
     name = f"ResNet-{depth}" if network == "resnet" else "one layer"
     table = _step_table(turns)
     table.title = f"{name}, batches of {batch_size} pictures of {image_size} pixels, {runs} turns"
-    Console(highlight=False, soft_wrap=True).print(table)
+    put(table)
     return 0
 
 

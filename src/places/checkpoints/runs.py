@@ -5,7 +5,8 @@ import re
 from contextlib import suppress
 from pathlib import Path
 
-from places.errors import CheckpointError, ConfigError
+from places.errors import CheckpointError, StorageError
+from places.files import is_for_use
 
 RUNS = Path("runs")
 BEST_CHECKPOINT = Path("checkpoints/best.ckpt")
@@ -24,7 +25,7 @@ def claim_run_folder(root: Path, recipe: str) -> Path:
     each gets its own.
 
     Raises:
-        ConfigError: No folder can be made there.
+        StorageError: No folder can be made there.
     """
     parent = root / recipe
     try:
@@ -33,10 +34,11 @@ def claim_run_folder(root: Path, recipe: str) -> Path:
         for number in itertools.count(max(numbers, default=-1) + 1):
             with suppress(FileExistsError):
                 (parent / str(number)).mkdir(parents=True)
+                is_for_use(parent / str(number))
                 break
         return parent / str(number)
     except OSError as error:
-        raise ConfigError(
+        raise StorageError(
             f"no folder for a run can be made in {parent}: {error.strerror}",
             "name one that can be written to:  --trainer.default_root_dir FOLDER",
         ) from error

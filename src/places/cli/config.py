@@ -1,17 +1,16 @@
 """`places config`: resolved recipes, shown or compared."""
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from rich.console import Console
 from rich.table import Table
 
 from places.config.compare import ABSENT, compare
 from places.config.recipes import as_typed
 from places.config.secrets import MASK, masked
+from places.console import put
 from places.errors import ConfigError
 
 Stage = Literal["fit", "validate", "test", "predict"]
@@ -25,7 +24,7 @@ def show(recipe: Path, stage: Stage = "fit") -> int:
         stage: The stage to resolve it for.
     """
     config = masked(_resolve_recipe(str(recipe), stage))
-    sys.stdout.write(yaml.safe_dump(config, sort_keys=False))
+    put(yaml.safe_dump(config, sort_keys=False).removesuffix("\n"))
     return 0
 
 
@@ -44,11 +43,10 @@ def diff(recipes: list[Path], stage: Stage = "fit") -> int:
         raise ConfigError(f"diff takes 2 recipes, {len(recipes)} were given")
     before, after = map(str, recipes)
     changes = compare(_resolve_recipe(before, stage), _resolve_recipe(after, stage))
-    console = Console(soft_wrap=not sys.stdout.isatty(), highlight=False)
     if changes:
-        console.print(change_table(changes, before, after))
+        put(change_table(changes, before, after))
     else:
-        console.print(f"{before} and {after} resolve to the same config", markup=False)
+        put(f"{before} and {after} resolve to the same config")
     return 1 if changes else 0
 
 

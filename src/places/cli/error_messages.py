@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from places.cli.suggestions import locate, nearest_class, nearest_option, other_owner, short_path
-from places.errors import ConfigError, PlacesError
+from places.endings.family import KILLED
+from places.errors import ConfigError, LostProcessError, PlacesError
 
 _UNKNOWN_OPTION = [
     re.compile(r"unrecognized arguments: -+(?P<name>[^\s=]+)"),
@@ -161,10 +162,7 @@ def mistake_behind(error: Exception) -> PlacesError | None:
     if isinstance(error, PlacesError | ValueError):
         return _wrapped(error)
     if isinstance(error, RuntimeError) and _LOST.search(str(error)):
-        return PlacesError(
-            "another process of this run has ended",
-            "its own message says why; one without a message was killed, mostly for want of memory",
-        )
+        return LostProcessError("another process of this run has ended", KILLED)
     if type(error).__module__.partition(".")[0] == "wandb":
         return ConfigError(
             f"Weights & Biases: {_first_line(error)}",

@@ -1,14 +1,16 @@
 """The table of commands. Imports nothing heavy: help, version and mistyped words answer at once."""
 
 import importlib
-import os
 import sys
 import traceback
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import partial
 
 from places import __version__
-from places.console import show, show_warnings
-from places.errors import ConfigError, PlacesError
+from places.console import discard_output, flush_output, is_first_process, put, show, show_warnings
+from places.endings import signals
+from places.errors import ConfigError, LostProcessError, PlacesError
+from places.files import storage_error
 
 STAGES = ("fit", "validate", "test", "predict")
 _RUN_STAGE = "places.cli.stages:run_stage"
@@ -43,8 +45,9 @@ examples:
   places test --ckpt_path runs/demo/0/checkpoints/best.ckpt
   places predict photos --ckpt_path runs/demo/0
 
-exit status: 0 all is well, 1 something is wrong or differs, 2 a mistake in what was given,
-  130 Ctrl-C, 143 or 138 `fit` was ended by SIGTERM or SIGUSR1: resume with  --ckpt_path last
+exit status: 0 all is well, 1 something is wrong or differs, 2 a mistake in what was given or
+  a disk that refuses, 130 Ctrl-C, 143, 138 or 129 ended by SIGTERM, SIGUSR1 or SIGHUP;
+  `fit` says how to go on:  --ckpt_path last
 
 `places COMMAND --help` lists the options of a command; --debug shows the traceback
 of an error; --version prints the version."""
@@ -62,53 +65,100 @@ def main(args: Sequence[str] | None = None) -> int:
 
     Returns:
         0 if all is well; 1 if the command found something wrong or different, as `verify` and
-        `config diff` may; 2 for a mistake in what was typed or given; 130 after Ctrl-C; 143 and
-        138 after SIGTERM and SIGUSR1, once `fit` has saved its state.
+        `config diff` may; 2 for a mistake in what was typed or given, and for a disk that refuses;
+        130 after Ctrl-C; 143, 138 and 129 after SIGTERM, SIGUSR1 and SIGHUP.
     """
     words = list(sys.argv[1:] if args is None else args)
     show_traceback = "--debug" in words
     show_warnings()
-    words = [word for word in words if word != "--debug"]
     try:
-        status = _dispatch(words)
-        sys.stdout.flush()
+        status = _dispatch([word for word in words if word != "--debug"])
+        flush_output()
         return status
     except BrokenPipeError:
-        # Whoever read our output has gone, as `head` does; Python would complain when it exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read our output has gone, as `head` does; a run is not ended without a word.
+        for text in signals.advice():
+            signals.say_last(f"nobody reads the output any more: {text}")
         return _EXIT_BROKEN_PIPE
     except PlacesError as error:
-        if show_traceback:
-            traceback.print_exc()
-        show(f"places: error: {error}")
-        return _EXIT_USER_ERROR
-    except KeyboardInterrupt:
+        return _report(error, show_traceback)
+    except OSError as error:  # that nobody expected: of the machine, and not of places
+        where = f"cannot use {error.filename}" if error.filename else "the system refused"
+        return _report(storage_error(where, error), show_traceback)
+    except signals.Stopped as stopped:
+        signals.say_last(signals.last_line(stopped.number))
+        return 128 + stopped.number
+    except KeyboardInterrupt:  # before there was anything to end
         show("places: interrupted")
         return _EXIT_INTERRUPTED
-    except SystemExit as exit_:
-        # Lightning and jsonargparse end the process this way, after --help for instance.
-        return exit_.code if isinstance(exit_.code, int) else _EXIT_USER_ERROR * bool(exit_.code)
+    finally:
+        discard_output()
+
+
+def _report(error: PlacesError, show_traceback: bool) -> int:
+    _wait_to_speak(error)
+    if show_traceback:
+        traceback.print_exc()
+    show(f"places: error: {error}")
+    return _EXIT_USER_ERROR
 
 
 def _dispatch(words: list[str]) -> int:
+    """Find the command and run it.
+
+    Raises:
+        ConfigError: There is no such command.
+    """
     first = words[0] if words else "--help"
     if first in ("-h", "--help", "help"):
-        print(_HELP.format(commands="\n".join(_table(COMMANDS))))
+        put(_HELP.format(commands="\n".join(_table(COMMANDS))))
         return 0
     if first in ("-V", "--version"):
-        print(f"places {__version__}")
+        put(f"places {__version__}")
         return 0
     name = first if first in COMMANDS else " ".join(words[:2])
     if name not in COMMANDS:
         return _show_parts(first, words[1:])
+    if name in STAGES:
+        from places.endings.family import end_with_starter, wait_for_children
+
+        end_with_starter()
     module, _, function_name = COMMANDS[name][0].partition(":")
     function = getattr(importlib.import_module(module), function_name)
     if name in STAGES:
-        function(words)
-        return 0
+        status = _ended(partial(function, words))
+        wait_for_children()
+        return status
     from places.cli.tool_parser import run_tool  # what needs no jsonargparse answers without it
 
-    return run_tool(function, name, words[name.count(" ") + 1 :])
+    return _ended(partial(run_tool, function, name, words[name.count(" ") + 1 :]))
+
+
+def _ended(command: Callable[[], int | None]) -> int:
+    """Run a command to its end, whatever ends it, and return its exit status."""
+    try:
+        with signals.raised():
+            status = command() or 0
+    except SystemExit as exit_:
+        # Lightning and jsonargparse end the process this way, after --help for instance.
+        if isinstance(exit_, signals.Stopped):
+            raise
+        status = exit_.code if isinstance(exit_.code, int) else _EXIT_USER_ERROR * bool(exit_.code)
+    except Exception as error:
+        if number := signals.received():  # what follows from it
+            raise signals.Stopped(number) from error
+        if not isinstance(error, PlacesError | OSError):
+            _wait_to_speak(error)
+        raise
+    return status
+
+
+def _wait_to_speak(error: Exception) -> None:
+    is_lost = isinstance(error, LostProcessError)
+    if is_lost or not is_first_process():
+        from places.endings.family import wait_to_speak  # of a run with several processes
+
+        wait_to_speak(is_lost)
 
 
 def _show_parts(command: str, words: list[str]) -> int:
@@ -123,8 +173,8 @@ def _show_parts(command: str, words: list[str]) -> int:
     if words and words[0] not in ("-h", "--help"):
         raise _unknown(f"{command} has no part {words[0]!r}", words[0], "parts:", parts)
     lines = _table([f"{command} {part}" for part in parts], prefix="places ")
-    print(f"usage: places {command} PART [options]", "", *lines, "", sep="\n")
-    print(f"`places {command} PART --help` lists the options.")
+    usage = f"usage: places {command} PART [options]"
+    put("\n".join([usage, "", *lines, "", f"`places {command} PART --help` lists the options."]))
     return 0
 
 

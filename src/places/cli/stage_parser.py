@@ -17,6 +17,7 @@ from places.classifier import SceneClassifier
 from places.cli.error_messages import Refused, read_message, refusal
 from places.cli.suggestions import short_path
 from places.config.recipes import as_typed
+from places.console import put
 from places.data.places365 import Places365
 
 # What is chosen where any subclass of the first may be.
@@ -89,6 +90,9 @@ class PlacesParser(LightningArgumentParser):
             if word in _CLASS_HELP and next_word.startswith("--"):
                 words[number] = f"{word}={short_path(_CLASS_HELP[word])}"
         return super().parse_args(words if args is not None else None, *rest, **kwargs)
+
+    def _print_message(self, message: str, file: object = None) -> None:
+        put(message.removesuffix("\n"))  # argparse keeps silent about a disk that is full
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Refuse what was typed.

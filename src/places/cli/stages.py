@@ -59,17 +59,17 @@ from places.config.trust import (
     deny_standard_library,
     named_packages,
 )
-from places.console import say
+from places.console import is_first_process, say
 from places.data.image_files import ImageFiles
 from places.data.places365 import Places365
 from places.data.remote.urls import is_url
+from places.endings.family import mark_children, watch
 from places.errors import CheckpointError, ConfigError, PlacesError, with_prefix
-from places.lightning_internals import happened_in_restoring
+from places.lightning_internals import happened_in_restoring, watch_processes
 from places.resume.best import DEFAULTS, BestCheckpoint
 from places.resume.points import ResumePoints
 from places.resume.refused_parts import check_callbacks, check_checkpoint
 from places.resume.run_record import RunRecord
-from places.resume.stop_signals import end_at_once
 
 _MODEL = "places.classifier.SceneClassifier"
 _DATA = "places.data.places365.Places365"
@@ -81,6 +81,7 @@ _NOISE = (
     r"The dirpath has changed from",  # every stage has a run folder of its own
     r"It is recommended to use .*sync_dist",  # scores come from sums that are reduced already
     r"You defined a `validation_step` but have no",  # ImageFiles says that it cannot fit
+    r"torch\.distributed\.nn\.functional\.all_gather",  # lightning 2.6.6 with torch 2.14
     r"Experiment logs directory .* is not empty",  # W&B may write into it before the CSV logger
 )
 
@@ -320,12 +321,13 @@ class PlacesCLI(LightningCLI):
 
 def run_stage(words: Sequence[str]) -> None:
     """Run one of the four stages, given the command line after `places`."""
+    mark_children()
+    watch_processes(watch)
     quieten()
     torch.set_float32_matmul_precision("high")
     try:
-        with end_at_once():
-            words = without_signature(words)
-            PlacesCLI(with_pictures(words) if words[0] == "predict" else words)
+        words = without_signature(words)
+        PlacesCLI(with_pictures(words) if words[0] == "predict" else words)
     except Exception as error:
         mistake = mistake_behind(error) or error
         if isinstance(mistake, PlacesError):
@@ -342,3 +344,5 @@ def quieten() -> None:
     logging.getLogger("lightning.pytorch.profilers").setLevel(logging.INFO)
     for message in _NOISE:
         warnings.filterwarnings("ignore", message)
+    if not is_first_process():  # what all processes are warned of is shown once
+        warnings.simplefilter("ignore")

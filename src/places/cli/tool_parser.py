@@ -9,6 +9,7 @@ from typing import NoReturn, get_origin, get_type_hints
 from jsonargparse import ActionYesNo, ArgumentParser
 
 from places.cli.error_messages import Finding, read_message
+from places.console import put
 from places.errors import ConfigError, PlacesError, with_prefix
 
 
@@ -20,6 +21,9 @@ class _ToolParser(ArgumentParser):
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         lines = self._explain(read_message(message))
         raise ConfigError(*lines, f"all options:  {self.prog} --help") from ex
+
+    def _print_message(self, message: str, file: object = None) -> None:
+        put(message.removesuffix("\n"))  # argparse keeps silent about a disk that is full
 
     def _explain(self, finding: Finding) -> list[str]:
         if finding.unknown:

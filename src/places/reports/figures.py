@@ -1,6 +1,6 @@
-"""Arrays in, figures out. Nothing here knows of trainers or of files, but for `save_figure`."""
+"""Arrays in, figures out. Nothing here knows of trainers, and only `save_figure` of files."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +8,7 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 from PIL import Image
 
+from places.console import say
 from places.data.streaming.picture_files import decode_file
 from places.files import written_whole
 
@@ -15,6 +16,22 @@ _MAX_NAMED_CLASSES = 40  # more names than these cannot be read beside a matrix
 _THUMBNAIL_SIZE = 192
 _MAX_PIXELS = 250_000_000
 _PEAK = 50  # a curve that rises to as many times its least value hides the rest of it
+
+
+def try_to_draw(draw: Callable[[], Figure | None], path: Path) -> None:
+    """Draw a figure into a file; if that fails, for whatever reason, it is said, and all goes on.
+
+    Args:
+        draw: Returns the figure, or `None` if there is nothing to draw.
+        path: The file.
+    """
+    try:
+        figure = draw()
+        if figure is not None:
+            save_figure(figure, path)
+    except Exception as error:  # a picture is not worth a run
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        say(f"{path.name} is not drawn: {reason}")
 
 
 def save_figure(figure: Figure, path: Path) -> None:

@@ -1,16 +1,19 @@
 """Plots of a run: learning curves after `fit`, confusion matrices after `fit` and `test`."""
 
 import csv
+from functools import partial
 from pathlib import Path
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import CSVLogger
 
 from places.categories import load_categories
 from places.classifier import SceneClassifier
 from places.lightning_internals import data_module
 from places.processes import run_folder
 from places.reports.complete_scores import is_complete
-from places.reports.figures import confusion_figure, curves_figure, save_figure
+from places.reports.figures import confusion_figure, curves_figure, try_to_draw
+from places.reports.metrics_file import keep_whole
 
 
 class Plots(Callback):
@@ -19,6 +22,12 @@ class Plots(Callback):
     No confusion matrix is plotted if only a part of the split was scored.
     """
 
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """See to it that `metrics.csv` is whole at any moment."""
+        for logger in trainer.loggers:
+            if isinstance(logger, CSVLogger):
+                keep_whole(logger)
+
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Plot the curves and the confusion matrix of the last validation."""
         folder = run_folder(trainer)
@@ -26,9 +35,8 @@ class Plots(Callback):
             return
         for logger in trainer.loggers:
             logger.save()
-        figure = curves_figure(_read_metrics(folder / "metrics.csv"))
-        if figure is not None:
-            save_figure(figure, folder / "curves.png")
+        metrics = folder / "metrics.csv"
+        try_to_draw(lambda: curves_figure(_read_metrics(metrics)), folder / "curves.png")
         self._plot_confusion(trainer, pl_module, "val", folder)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -43,8 +51,9 @@ class Plots(Callback):
         if not (trainer.is_global_zero and isinstance(pl_module, SceneClassifier)):
             return
         if is_complete(trainer, pl_module, split):
-            figure = confusion_figure(pl_module.evaluation.confusion, load_categories())
-            save_figure(figure, folder / "confusion.png")
+            confusion = pl_module.evaluation.confusion
+            draw = partial(confusion_figure, confusion, load_categories())
+            try_to_draw(draw, folder / "confusion.png")
 
 
 def _read_metrics(path: Path) -> dict[str, list[tuple[int, float]]]:

@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -13,9 +14,9 @@ from places.console import printable, show
 from places.data.image_files import ImageFiles
 from places.files import write_text
 from places.lightning_internals import data_module
-from places.reports.figures import contact_sheet, save_figure
+from places.reports.figures import contact_sheet, try_to_draw
 from places.reports.finite_scores import refusal
-from places.reports.row_file import RowFile
+from places.reports.row_file import RowFile, as_text
 
 FILE_NAME = "predictions.csv"
 _RANKS = range(1, NUM_GUESSES + 1)
@@ -25,11 +26,14 @@ _NOT_FINITE = "the outputs of the network are NaN or infinite"
 
 
 class Predictions(Callback):
-    """Writes `predictions.csv` and a sheet of the first pictures into the folder of the run.
+    r"""Writes `predictions.csv` and a sheet of the first pictures into the folder of the run.
 
     Columns: `path`, then `category_1`, `probability_1` to `category_5`, `probability_5`, best
     first, then `error`. A picture that cannot be read has its row too, with the reason in `error`,
     and so has one for which the outputs of the network are NaN or infinite.
+
+    A path or reason that a spreadsheet would take for a formula, since it begins with `=`, `+`, `-`
+    or `@`, has an apostrophe before it. What cannot be shown is written as its escape, as `\n`.
     """
 
     _rows: RowFile
@@ -73,6 +77,13 @@ class Predictions(Callback):
             if num_not_finite:
                 raise refusal("predictions", num_not_finite, num)
 
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Say what there is of the table."""
+        if trainer.predicting and hasattr(self, "_rows"):
+            self._rows.leave(exception)
+
     def _finish(self, rows: Iterator[list[Any]]) -> tuple[int, int]:
         """Write the table; return how many rows are for want of finite outputs, and of all."""
         text, names = io.StringIO(newline=""), load_categories()
@@ -86,7 +97,7 @@ class Predictions(Callback):
             for label, probability in zip(labels, probabilities, strict=True):
                 guesses += [names[label], f"{probability:.6f}"]
             path, reason = printable(key), printable(error)
-            writer.writerow([path, *guesses, reason])
+            writer.writerow([as_text(path), *guesses, as_text(reason)])
             num_rows += 1
             if error == _NOT_FINITE:
                 num_not_finite += 1
@@ -95,10 +106,9 @@ class Predictions(Callback):
             elif len(shown) < _NUM_PICTURES_SHOWN:
                 shown.append((key, f"{names[labels[0]]}  {probabilities[0]:.0%}"))
         write_text(self._rows.path, text.getvalue())
+        self._rows.remove_parts()
         for line in errors:
             show(f"unreadable: {line}")
         show(f"{num_rows} pictures, {len(errors)} unreadable: {self._rows.path}")
-        figure = contact_sheet(shown)
-        if figure is not None:
-            save_figure(figure, self._rows.path.with_suffix(".png"))
+        try_to_draw(partial(contact_sheet, shown), self._rows.path.with_suffix(".png"))
         return num_not_finite, num_rows

@@ -8,7 +8,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from places.classifier import NUM_GUESSES
 from places.console import show
 from places.data.places365 import Places365
-from places.errors import DataError
+from places.errors import DataError, PlacesError
 from places.files import write_text
 from places.lightning_internals import data_module
 from places.reports.finite_scores import refusal
@@ -61,12 +61,25 @@ class Submission(Callback):
         if self._rows is None or rows is None:
             return
         lines = sorted(rows)
-        _check_complete([key for key, *_ in lines], self._num_expected)
-        if num_not_finite := sum(not is_finite for *_, is_finite in lines):
-            raise refusal(FILE_NAME, num_not_finite, len(lines))
+        num_not_finite = sum(not is_finite for *_, is_finite in lines)
+        try:
+            _check_complete([key for key, *_ in lines], self._num_expected)
+            if num_not_finite:
+                raise refusal(FILE_NAME, num_not_finite, len(lines))
+        except PlacesError:
+            self._rows.remove_parts()
+            raise
         text = "\n".join(" ".join([f"{key}.jpg", *map(str, best)]) for key, best, _ in lines)
         write_text(self._rows.path, text)
+        self._rows.remove_parts()
         show(f"{len(lines):,} lines for the test server: {self._rows.path}")
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Say what there is of the file."""
+        if self._rows is not None:
+            self._rows.leave(exception)
 
 
 def _check_complete(names: list[str], num_expected: int) -> None:

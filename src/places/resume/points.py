@@ -1,5 +1,6 @@
 """Resume points: checkpoints from which a run resumes exactly, however it was ended."""
 
+import signal
 import time
 from functools import partial
 from itertools import chain
@@ -8,16 +9,24 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.trainer.states import TrainerFn
 
-from places.console import say
+from places.endings import signals
 from places.errors import CheckpointError
 from places.files import keep_as
-from places.lightning_internals import ignore_signals, is_trial, number_logs_by_steps, reopen_epoch
+from places.lightning_internals import (
+    ignore_signals,
+    is_started_by_lightning,
+    is_trial,
+    number_logs_by_steps,
+    reopen_epoch,
+)
 from places.processes import Agreement, run_folder
 from places.resume.between_batches import before_each_batch
-from places.resume.stop_signals import StopSignals, exit_status
 
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
+# After these the run is gone on with by a launcher, which may wait; Ctrl-C is for now.
+_OF_LAUNCHERS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 
 
 class ResumePoints(Checkpoint):
@@ -25,7 +34,8 @@ class ResumePoints(Checkpoint):
 
     A resume point is written between two batches, when the gradients of a step are not half
     accumulated and all metrics are in their files: before the first batch of the process and of
-    each epoch; and when SIGTERM or SIGUSR1 comes, after which the run ends with status 143 or 138.
+    each epoch; and when SIGTERM, SIGUSR1, SIGHUP or Ctrl-C comes, after which the run ends with
+    status 143, 138, 129 or 130.
     The last is written at the end of the training.
 
     Args:
@@ -47,7 +57,6 @@ class ResumePoints(Checkpoint):
         self.every_minutes = every_minutes
         self.keep_all = keep_all
         self.agree_every_n_batches = agree_every_n_batches
-        self.signals = StopSignals()
         self._has_ended = False
         self._num_batches = 0
         self._number = 0
@@ -57,6 +66,7 @@ class ResumePoints(Checkpoint):
         ignore_signals(trainer)
         self._folder = run_folder(trainer) / "checkpoints"
         if stage == "fit":
+            signals.advise(self._advice(trainer))
             before_each_batch(trainer, partial(self._between_batches, trainer))
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -75,7 +85,7 @@ class ResumePoints(Checkpoint):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note signals from now on. Before, they end the process: there is nothing to save yet."""
-        self.signals.note()
+        signals.note(signal.SIGINT, *_OF_LAUNCHERS)
         self._agreement = Agreement(trainer.world_size)
         self._seen_step = self._saved_step = trainer.global_step
         self._saved_at_s = time.monotonic()
@@ -88,11 +98,22 @@ class ResumePoints(Checkpoint):
         """
         self._is_first = self._is_due = True
 
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Let Ctrl-C end a validation at once; other signals wait for its end."""
+        if trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:
+            signals.note(*_OF_LAUNCHERS)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note Ctrl-C again."""
+        if trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:
+            signals.note(signal.SIGINT, *_OF_LAUNCHERS)
+
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the final state, unless the time ended between the batches of one step."""
         self._has_ended = True
         if trainer.global_step > self._seen_step:
             self._save(trainer)
+        signals.note(*_OF_LAUNCHERS)
 
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
@@ -108,13 +129,15 @@ class ResumePoints(Checkpoint):
         is_whole = self._is_first or trainer.global_step > self._seen_step
         self._seen_step, self._is_first = trainer.global_step, False
         number = self._agree(trainer)
+        if is_whole and number:
+            signals.take_time()
         if is_whole and (self._is_due or number):
             self._save(trainer)
         if is_whole and number:
-            last = self._folder / LAST
-            what = f"resume with  --ckpt_path {last}" if last.is_file() else "nothing is saved"
-            say(f"stopped by signal {number} after step {trainer.global_step}: {what}")
-            raise SystemExit(exit_status(number, trainer))
+            how = "interrupted" if number == signal.SIGINT else f"stopped by signal {number}"
+            signals.say_last(f"{how} after step {trainer.global_step}: {self._advice(trainer)}")
+            # Lightning takes any other status of a process that it started for a failure.
+            raise SystemExit(0 if is_started_by_lightning(trainer) else 128 + number)
 
     def _agree(self, trainer: Trainer) -> int:
         """Let all processes agree whether to write a resume point, and on a signal, or 0."""
@@ -124,7 +147,7 @@ class ResumePoints(Checkpoint):
         if self._num_batches % (self.agree_every_n_batches if trainer.world_size > 1 else 1) == 0:
             age_s = time.monotonic() - self._saved_at_s
             is_old = 0 < 60 * self.every_minutes <= age_s
-            any_old, self._number = self._agreement.largest([is_old, self.signals.received])
+            any_old, self._number = self._agreement.largest([is_old, signals.received()])
             self._is_due |= bool(any_old)
         self._num_batches += 1
         return self._number
@@ -145,6 +168,13 @@ class ResumePoints(Checkpoint):
         if trainer.is_global_zero and self.keep_all:
             keep_as(last, self._folder / f"step-{trainer.global_step}.ckpt")
         self._saved_step, self._saved_at_s = trainer.global_step, time.monotonic()
+        signals.advise(f"{self._advice(trainer)}, of step {trainer.global_step}")
+
+    def _advice(self, trainer: Trainer) -> str:
+        """Return how to go on, if the run ends now."""
+        last = self._folder / LAST
+        file = last if last.is_file() else trainer.ckpt_path
+        return f"resume with  --ckpt_path {file}" if file else "nothing is saved"
 
 
 def _has_finite_weights(module: LightningModule) -> bool:

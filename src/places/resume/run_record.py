@@ -1,6 +1,7 @@
 """The record of a run: its resolved config, in its folder and in its checkpoints."""
 
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -13,6 +14,7 @@ from places.categories import load_categories
 from places.checkpoints.contents import CHECKPOINT_KEY, FORMAT_VERSION
 from places.console import say
 from places.data.places365 import Places365
+from places.files import write_text
 from places.lightning_internals import data_module
 
 
@@ -37,11 +39,14 @@ class RunRecord(SaveConfigCallback):
         asked: Namespace,
         **options: Any,  # noqa: ANN401  # see above
     ) -> None:
-        super().__init__(parser, asked, **options)
+        # Lightning writes the file in place: a full disk would leave a part of it.
+        super().__init__(parser, asked, save_to_log_dir=False, **options)
         self.recipe = recipe
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Say where the run is, and give the config to Weights & Biases, which shows it too."""
+        """Write the file, say where the run is, and let Weights & Biases show the config too."""
+        text = self.parser.dump(self.config, skip_unset=False)
+        write_text(Path(trainer.default_root_dir) / self.config_filename, text)
         if stage == "fit":
             say(f"this run is {trainer.default_root_dir}")
         for logger in trainer.loggers:

@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from places.endings.family import end_with
+from places.endings.signals import not_for_children
 from places.hashing import hash_of
 from places.synthetic.scenes.draw import draw_scene
 
@@ -44,16 +46,22 @@ def drawn(pictures: Sequence[Picture], num_processes: int) -> Iterator[Iterator[
         yield map(_draw, pictures)
         return
     # Forking is not safe in a program that may have threads.
-    pool = ProcessPoolExecutor(num_processes, get_context("spawn"), cv2.setNumThreads, (1,))
+    pool = ProcessPoolExecutor(num_processes, get_context("spawn"), _begin, (os.getpid(),))
     new = [name for name in _KEEP_MEMORY if name not in os.environ]
     try:
         os.environ.update(dict.fromkeys(new, str(1 << 28)))
-        files = pool.map(_draw, pictures, chunksize=8)  # starts the processes
+        with not_for_children():
+            files = pool.map(_draw, pictures, chunksize=8)  # starts the processes
         for name in new:
             del os.environ[name]
         yield files
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _begin(parent: int) -> None:
+    end_with(parent)
+    cv2.setNumThreads(1)
 
 
 def _draw(picture: Picture) -> bytes:

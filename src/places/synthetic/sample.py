@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from places.console import progress
+from places.console import progress, put
 from places.data.packing.pack import pack
-from places.errors import DataError
+from places.files import storage_error
 from places.synthetic.archives import archives_in, write_archives
 from places.synthetic.existing import Drawing, check_folder, is_packed_from
 
@@ -38,11 +38,11 @@ def sample(
     asked, archives = Drawing(seed, num_train, num_val, num_test), archives_in(root)
     try:
         if check_folder(root, asked):
-            print(f"drawn before: {root / 'archives'}")
+            put(f"drawn before: {root / 'archives'}")
         else:
             with progress("drawing", sum(asked[1:]), "pictures") as counter:
                 write_archives(root, **asked._asdict(), progress=counter.advance)
     except OSError as error:
-        raise DataError(f"drawing into {root} failed: {error}") from error
+        raise storage_error(f"drawing into {root} failed", error) from error
     # Another version of places may have drawn what is packed.
     return pack(archives, root, force=not is_packed_from(root, archives))

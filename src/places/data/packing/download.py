@@ -7,12 +7,13 @@ from pathlib import Path
 from threading import Event
 
 from places.categories import nearest
-from places.console import Counter, progress, show
+from places.console import Counter, progress, put, show
 from places.data.packing.official import ARCHIVES, LISTS
 from places.data.remote.download import fetch_file
 from places.data.remote.failures import MissingFileError, RefusedError
 from places.data.remote.urls import TIMEOUT_S, RemotePath, open_url
 from places.data.shards.tar_members import hash_file
+from places.endings import signals
 from places.errors import DataError, with_prefix
 
 BASE_URL = "http://data.csail.mit.edu/places/places365/"
@@ -92,7 +93,7 @@ def _names_of(words: Sequence[str]) -> list[str]:
 
 def _fetch(remote: RemotePath, path: Path) -> None:
     if path.exists():
-        print(f"{path} is there already")
+        put(f"{path} is there already")
         return
     position = size_bytes = -1
 
@@ -104,6 +105,7 @@ def _fetch(remote: RemotePath, path: Path) -> None:
         counter.advance(new_position - position)
         position, size_bytes = new_position, new_size_bytes or new_position
 
+    signals.advise("run it again, and it goes on from there")
     with progress(path.name, 0) as counter:
         try:
             fetch_file(remote, path, partial(_check_md5, counter), follow)
@@ -114,7 +116,7 @@ def _fetch(remote: RemotePath, path: Path) -> None:
                 f"it may need a request form:  {FORM_URL}",
                 f"if it is elsewhere now:  places download {path.name} --base_url URL",
             ) from error
-    print(f"{path}: {path.stat().st_size:,} bytes, the MD5 is right")
+    put(f"{path}: {path.stat().st_size:,} bytes, the MD5 is right")
 
 
 def _check_md5(counter: Counter, part: Path) -> None:

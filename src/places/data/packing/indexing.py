@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from places.categories import load_categories
-from places.console import FirstFew, first_few, printable, progress
+from places.console import FirstFew, first_few, printable, progress, put
 from places.data.packing.labels import MAX_LABEL_BYTES, read_label
 from places.data.packing.listing import JPEG_SUFFIXES, MAX_SIZE_BYTES, OTHER_SUFFIXES
 from places.data.packing.official import PackSource
@@ -96,7 +96,7 @@ def _read_shards(paths: Sequence[Path], split: str) -> tuple[list[Shard], npt.ND
             shards.append(Shard(path.name, len(entries), path.stat().st_size, digest.hexdigest()))
             parts.append(entries)
     if left_out.count:
-        print(f"{split}: left out, in no sample: {left_out.count:,} members: {left_out}")
+        put(f"{split}: left out, in no sample: {left_out.count:,} members: {left_out}")
     return shards, np.concatenate(parts)
 
 

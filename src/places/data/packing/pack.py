@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from places.console import FirstFew, progress
+from places.console import FirstFew, progress, put
 from places.data.packing.indexing import describe_shards
 from places.data.packing.labels import settle_labels
 from places.data.packing.listing import Pictures, collect, files_of, listing_sha256, sort_by_key
@@ -16,6 +16,7 @@ from places.data.shards.manifest import load_manifest
 from places.data.shards.tar_members import members_of
 from places.data.shards.tar_reader import Member
 from places.errors import ConfigError, DataError
+from places.files import storage_error
 from places.hashing import shuffled
 
 _BYTES_PER_MB = 1 << 20
@@ -76,9 +77,9 @@ def pack(
                 "listing_sha256": None,
             }
             with staging_folder(root, name) as folder:
-                print(_pack_split(folder, sources, lists, packed_from, skip_other_files, force))
+                put(_pack_split(folder, sources, lists, packed_from, skip_other_files, force))
         except OSError as error:
-            raise DataError(f"packing {name!r} failed: {error}") from error
+            raise storage_error(f"packing {name!r} failed", error) from error
     return 0
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from places.console import first_few, printable
 from places.data.shards.manifest import index_path, manifest_path, read_fields
+from places.endings import signals
 from places.errors import DataError, StorageError
 from places.files import kind_of, sync
 
@@ -38,11 +39,13 @@ def staging_folder(root: Path, split: str) -> Iterator[Path]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise DataError(f"another process is packing {split!r} into {root}") from error
+        signals.advise(f"{folder} is left; pack again, or remove it")
         try:
             yield folder
         finally:
             if not manifest_path(folder, split).exists():
                 shutil.rmtree(folder)
+                signals.advise("")
             if is_new:
                 with suppress(OSError):  # only an empty folder can be removed
                     root.rmdir()

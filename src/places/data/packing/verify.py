@@ -14,7 +14,7 @@ import numpy.typing as npt
 import simplejpeg
 
 from places.categories import load_categories
-from places.console import first_few, printable, progress
+from places.console import first_few, printable, progress, put
 from places.data.packing.indexing import index_shards
 from places.data.packing.labels import MAX_LABEL_BYTES, read_label
 from places.data.packing.listing import tuples_of
@@ -99,7 +99,7 @@ def verify(
             verdict = f"problems: {problems.count:,}" if problems.count else "all is well"
             more = [problems.more] if problems.more else []
             lines = [f"{manifest.summary}, {verdict}", *problems.shown, *more]
-        print(f"{name}: " + "\n  ".join(map(printable, lines)))
+        put(f"{name}: " + "\n  ".join(map(printable, lines)))
         status = status or int(len(lines) > 1)
     return status
 

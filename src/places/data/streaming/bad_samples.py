@@ -23,6 +23,7 @@ class BadSamples:
         self.policy: BadSamplePolicy = policy
         self.max_bad_samples = max_bad_samples
         self._reasons: dict[int, str] = {}
+        self._told: set[int] = set()
         self._lock = threading.Lock()
 
     @property
@@ -35,6 +36,11 @@ class BadSamples:
         """Which samples could not be read so far."""
         with self._lock:
             return set(self._reasons)
+
+    def are_told(self, numbers: set[int]) -> None:
+        """Name no more some samples, which other processes have named."""
+        with self._lock:
+            self._told |= numbers
 
     def report(self, sample: int, place: str, error: DataError) -> str:
         """Take note of a sample that cannot be read and return the reason as one line.
@@ -61,6 +67,6 @@ class BadSamples:
                 f"at most `max_bad_samples` {self.max_bad_samples:,} are skipped",
                 "check the shards:  places verify ROOT --decode",
             ) from error
-        if is_new:
+        if is_new and sample not in self._told:
             _log.warning("skipped sample %d: %s", sample, reason)
         return reason

@@ -1,0 +1,1 @@
+"""How a command ends before its work is done, and which processes end together."""
