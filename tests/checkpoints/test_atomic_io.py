@@ -12,7 +12,7 @@ import torch
 from tests.integration.stages import FORKS
 
 from places.checkpoints.atomic_io import AtomicCheckpointIO, check_whole, remove_strays
-from places.errors import CheckpointError
+from places.errors import CheckpointError, StorageError
 
 
 def _weights(value: float) -> dict[str, torch.Tensor]:
@@ -52,7 +52,7 @@ def test_a_failed_write_leaves_the_file_before_and_nothing_else(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(StorageError, match="No space"):
         AtomicCheckpointIO().save_checkpoint(_weights(2), path)
     assert torch.load(path, weights_only=True)["weight"].eq(1).all()
     assert list(tmp_path.iterdir()) == [path]

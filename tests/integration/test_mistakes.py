@@ -169,8 +169,9 @@ def test_nor_for_the_trainer(capsys: pytest.CaptureFixture[str], flag: str) -> N
 def test_a_function_is_no_class(capsys: pytest.CaptureFixture[str], sample: Path) -> None:
     words = ["--data.root", sample, "--model.net=tests.integration.test_mistakes.small"]
     assert run("fit", "--trainer.fast_dev_run", 1, *words) == 0, "a function may make the network"
-    lines = _error(capsys, "--data=tests.integration.test_mistakes.data")
-    assert lines[0] == (
+    capsys.readouterr()
+    assert main(["fit", "--data=tests.integration.test_mistakes.data"]) == 2
+    assert capsys.readouterr().err.splitlines()[0] == (
         "places: error: data takes the name of a class, "
         "tests.integration.test_mistakes.data is a function"
     )

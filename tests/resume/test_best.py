@@ -146,7 +146,6 @@ def test_no_file_but_those_of_the_run_is_taken_or_removed(
     [
         {"best_k_models": [1, 2], "dirpath": 3, "best_model_path": None},
         {"best_k_models": {"a.ckpt": "high", "b.ckpt": torch.zeros(3)}, "kth_value": "x"},
-        "state",
     ],
 )
 def test_a_state_of_another_form_is_forgotten(trained: Path, state: object) -> None:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from places.console import first_few, progress
+from places.console import first_few, progress, put
 from places.data.remote.checks import sha256_of
 from places.data.shards.manifest import Manifest, index_path, load_manifest, manifest_path
 from places.errors import DataError
@@ -40,13 +40,13 @@ def verify_cache(root: Path, splits: list[str]) -> int:
         found = [split for split in splits if manifest_path(folder, split).exists()]
         for split in found:
             lines, bad = _verdict(folder, split)
-            print(f"{folder}: {split}: " + "\n  ".join(lines))
+            put(f"{folder}: {split}: " + "\n  ".join(lines))
             if bad:
                 files = "-r " + str(folder) if len(bad) > _MAX_LINES else " ".join(bad)
-                print(f"  remove it, and the next run fetches it again:  rm {files}")
+                put(f"  remove it, and the next run fetches it again:  rm {files}")
                 status = 1
         if not found and list(folder.glob("*.tar")):
-            print(f"{folder}: shards of data that were replaced; they go when room is needed")
+            put(f"{folder}: shards of data that were replaced; they go when room is needed")
     return status
 
 
