@@ -24,7 +24,7 @@ def test_every_picture_has_its_row_whatever_it_is_called_and_whatever_it_is(
     for name in ("notes.txt", "paper.pdf", "film.mpg", "data.h5"):
         (photos / name).touch()
     words = ["--data", "ImageFiles", "--data.images", photos, "--data.image_size", "32"]
-    assert run("predict", *words, "--random_weights=true", "--model.net=tests.networks.Tiny") == 0
+    assert run("predict", *words, "--random_weights=true", "--model.net=tests.networks.Tiny") == 1
     (file,) = tmp_path.rglob("predictions.csv")
     with file.open(encoding="utf-8", newline="") as opened:
         rows = {row["path"]: row for row in csv.DictReader(opened)}
@@ -54,3 +54,19 @@ def test_pictures_are_plain_words(tmp_path: Path, capsys: pytest.CaptureFixture[
     names = ["caf\\xe9/9.png", "caf\\xe9/10.png", "[1].jpg", "2024", "line.png"]
     assert [row["path"] for row in rows] == names
     assert all(row["category_1"] for row in rows)
+
+
+def test_of_a_few_pictures_the_answer_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("a.png", "b.png"):
+        Image.new("RGB", (40, 50), "red").save(name)
+    words = ["--random_weights", "--data.image_size", "32", "--model.net=tests.networks.Tiny"]
+    assert run("predict", "a.png", "b.png", *words) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [lines[0], lines[6]] == ["a.png", "b.png"]
+    (file,) = Path("runs").rglob("predictions.csv")
+    with file.open(encoding="utf-8", newline="") as opened:
+        row = next(csv.DictReader(opened))
+    for rank in range(1, 6):
+        category, chance = lines[rank].split()[:2]
+        assert category == row[f"category_{rank}"]
+        assert chance == f"{float(row[f'probability_{rank}']):.0%}"

@@ -210,7 +210,7 @@ def test_predict_writes_a_row_for_every_picture(
     (photos / "empty.jpg").write_bytes(b"")
     (photos / "notes.txt").write_text("no picture")
     words = ["--data", "ImageFiles", "--data.images", photos, "--data.batch_size", 2]
-    assert run("predict", "--ckpt_path", trained, *words) == 0
+    assert run("predict", "--ckpt_path", trained, *words) == 1
     (file,) = tmp_path.rglob("predictions.csv")
     with file.open(newline="") as opened:
         rows = list(csv.DictReader(opened))

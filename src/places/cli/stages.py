@@ -66,6 +66,7 @@ from places.data.remote.urls import is_url
 from places.endings.family import mark_children, watch
 from places.errors import CheckpointError, ConfigError, PlacesError, with_prefix
 from places.lightning_internals import happened_in_restoring, watch_processes
+from places.reports.predictions import Predictions
 from places.resume.best import DEFAULTS, BestCheckpoint
 from places.resume.points import ResumePoints
 from places.resume.refused_parts import check_callbacks, check_checkpoint
@@ -319,15 +320,21 @@ class PlacesCLI(LightningCLI):
             check_network(self.model.state_dict(), Path(path), self._start.changes)
 
 
-def run_stage(words: Sequence[str]) -> None:
-    """Run one of the four stages, given the command line after `places`."""
+def run_stage(words: Sequence[str]) -> int:
+    """Run one of the four stages, given the command line after `places`.
+
+    Returns:
+        The exit status: 1 if a picture could not be read by `predict`, else 0.
+    """
     mark_children()
     watch_processes(watch)
     quieten()
     torch.set_float32_matmul_precision("high")
     try:
         words = without_signature(words)
-        PlacesCLI(with_pictures(words) if words[0] == "predict" else words)
+        cli = PlacesCLI(with_pictures(words) if words[0] == "predict" else words)
+        tables = (c for c in cli.trainer.callbacks if isinstance(c, Predictions))  # type: ignore[attr-defined]  # declared nowhere
+        return int(any(table.num_unreadable for table in tables))
     except Exception as error:
         mistake = mistake_behind(error) or error
         if isinstance(mistake, PlacesError):

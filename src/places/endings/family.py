@@ -69,9 +69,13 @@ def _follow(process: int) -> None:
 def _is_alive(process: int) -> bool:
     try:
         os.kill(process, 0)
+        # One that has ended keeps its number until its own starter asks how.
+        state = Path(f"/proc/{process}/stat").read_text(errors="replace").rpartition(")")[2]
     except ProcessLookupError:
         return False
-    return True
+    except OSError:  # another user's, or another system
+        return True
+    return state.split()[0] not in ("Z", "X")
 
 
 def watch(children: Sequence[Popen[bytes]]) -> None:

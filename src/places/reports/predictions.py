@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -10,7 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from places.categories import load_categories
 from places.classifier import NUM_GUESSES
-from places.console import printable, show
+from places.console import printable, put, show
 from places.data.image_files import ImageFiles
 from places.files import write_text
 from places.lightning_internals import data_module
@@ -22,7 +22,17 @@ FILE_NAME = "predictions.csv"
 _RANKS = range(1, NUM_GUESSES + 1)
 _GUESSES = [f"{name}_{rank}" for rank in _RANKS for name in ("category", "probability")]
 _NUM_PICTURES_SHOWN = 24
+_NUM_PICTURES_TOLD = 4  # of a few the answer is printed
+_BAR_WIDTH = 20
 _NOT_FINITE = "the outputs of the network are NaN or infinite"
+
+
+def _bars(names: Sequence[str], probabilities: Sequence[float]) -> str:
+    width = max(map(len, names))
+    return "\n".join(
+        f"  {name:<{width}}  {value:4.0%}  {'█' * round(_BAR_WIDTH * value)}".rstrip()
+        for name, value in zip(names, probabilities, strict=True)
+    )
 
 
 class Predictions(Callback):
@@ -36,6 +46,7 @@ class Predictions(Callback):
     or `@`, has an apostrophe before it. What cannot be shown is written as its escape, as `\n`.
     """
 
+    num_unreadable = 0  # after the run, on the first process
     _rows: RowFile
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -92,6 +103,7 @@ class Predictions(Callback):
         num_rows = num_not_finite = 0
         errors: list[str] = []
         shown: list[tuple[str, str]] = []
+        answers: list[str] = []
         for key, labels, probabilities, error in rows:
             guesses: list[str] = [""] * len(_GUESSES) if error else []
             for label, probability in zip(labels, probabilities, strict=True):
@@ -105,8 +117,13 @@ class Predictions(Callback):
                 errors.append(f"{path}: {reason}")
             elif len(shown) < _NUM_PICTURES_SHOWN:
                 shown.append((key, f"{names[labels[0]]}  {probabilities[0]:.0%}"))
+                named = [names[label] for label in labels]
+                answers.append(f"{path}\n{_bars(named, probabilities)}")
         write_text(self._rows.path, text.getvalue())
         self._rows.remove_parts()
+        self.num_unreadable = len(errors)
+        if num_rows <= _NUM_PICTURES_TOLD and answers:
+            put("\n".join(answers))
         for line in errors:
             show(f"unreadable: {line}")
         show(f"{num_rows} pictures, {len(errors)} unreadable: {self._rows.path}")
