@@ -115,7 +115,7 @@ def test_names_of_files_reach_no_terminal_raw(
     Image.new("RGB", (40, 40)).save(photos / f"{EVIL}.png")
     words = ["--data", "ImageFiles", "--data.images", "photos", "--data.image_size", "32"]
     words += ["--random_weights=true", "--model.net=tests.networks.Tiny"]
-    assert run("predict", *words) == 0
+    assert run("predict", *words) == 1
     shards = tmp_path / EVIL
     shards.mkdir()
     for path in sample.glob("val*"):
