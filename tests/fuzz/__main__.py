@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 import traceback
+import warnings
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -28,6 +29,7 @@ def main() -> int:
     }
     counts: collections.Counter[str] = collections.Counter()
     spent_s = dict.fromkeys(ones, 0.0)
+    warnings.simplefilter("ignore")  # of Pillow, about damaged metadata
     failures, start_s = 0, time.monotonic()
     while time.monotonic() - start_s < 60 * asked.minutes:
         name = min(spent_s, key=lambda kind: spent_s[kind])  # each kind gets as much time

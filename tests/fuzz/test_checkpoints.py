@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 import torch
-from tests.fuzz.bounds import run_bounded
 from tests.fuzz.mutations import damage_bytes, damage_value
+from tests.fuzz.tool import run
 from tests.integration.stages import FIT, MACHINE
 
 from places.cli.main import main
@@ -50,7 +50,7 @@ def one(rng: random.Random, folder: Path) -> str:
     stage = rng.choice(["fit", "test", "test", "predict"])
     words = ["--data.root", str(sample), "--ckpt_path", str(path), "--trainer.max_epochs", "2"]
     with chdir(folder):
-        status, _ = run_bounded([stage, *MACHINE, *words])
+        status, _ = run(stage, *MACHINE, *words, limit_s=60.0)
     if kind.startswith("bytes") and status == 0:  # damage between the parts of the archive
         used = torch.load(path, weights_only=True)
         assert _is_same(used, content), f"a damaged file was used: {kind}"

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.data.drawn import drawn_picture
-from tests.fuzz.bounds import within
 from tests.fuzz.mutations import damage_bytes
+from tests.fuzz.tool import in_time
 
 from places.data.streaming.decode import NUM_CROP_UNIFORMS, decode_train_crop
 from places.data.streaming.jpeg import decode_jpeg
@@ -44,7 +44,7 @@ def one(rng: random.Random, folder: Path) -> str:
     uniforms = [rng.random() for _ in range(NUM_CROP_UNIFORMS)]
     out = np.empty((32, 32, 3), np.uint8)
     outcomes = []
-    with within(10):
+    with in_time():
         for decode in (
             lambda: decode_jpeg(data),
             lambda: decode_train_crop(data, uniforms, out, (0.08, 1.0), (0.75, 1.33)),

@@ -1,5 +1,6 @@
 """Random damage of manifests, indexes and shards: refused, or read as it was before."""
 
+import copy
 import hashlib
 import json
 import random
@@ -117,7 +118,7 @@ def _with_values(rng: random.Random, root: Path) -> None:
         inside = fields
         for key in outer:
             inside = inside[key]
-        value = rng.choice(_VALUES)
+        value = copy.deepcopy(rng.choice(_VALUES))
         action = rng.random()
         if action < 0.7:
             inside[last] = value
@@ -126,7 +127,7 @@ def _with_values(rng: random.Random, root: Path) -> None:
         elif isinstance(inside, dict):
             inside[rng.choice(("x", "name", "root", "\x1b"))] = value
         else:
-            inside.append(rng.choice([value, inside[last]]))
+            inside.append(copy.deepcopy(rng.choice([value, inside[last]])))
     path.write_text(json.dumps(fields))
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.fuzz.bounds import run_bounded
 from tests.fuzz.mutations import damage_bytes, damage_value
+from tests.fuzz.tool import run
 
 _RECIPES = sorted((Path(__file__).parents[2] / "configs").rglob("*.yaml"))
 
@@ -25,7 +25,7 @@ def one(rng: random.Random, folder: Path) -> str:
         kind = f"value {kind}"
     (folder / "recipe.yaml").write_bytes(data)
     with chdir(folder):
-        run_bounded(["config", "show", "recipe.yaml"])
+        run("config", "show", "recipe.yaml", limit_s=60.0)
     assert [path.name for path in folder.iterdir()] == ["recipe.yaml"]
     return f"config show {kind}"
 

@@ -124,6 +124,8 @@ def test_nothing_that_a_checkpoint_names_runs_or_leads_elsewhere(
         lambda c: _model(c)["optimizer"]["init_args"].update(lr="fast"),
         lambda c: c.update(loops={"fit_loop": 3}),
         lambda c: c.update(loops={}),
+        lambda c: c["loops"]["test_loop"]["batch_progress"]["total"].update(ready={"a": 1}),
+        lambda c: c["loops"]["fit_loop"]["epoch_progress"]["total"].update(completed="x"),
         lambda c: c.update(optimizer_states=[{}]),
         lambda c: c.update(optimizer_states=3),
         lambda c: c.update(lr_schedulers=[3]),

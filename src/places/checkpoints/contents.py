@@ -36,6 +36,8 @@ _PARTS = {
     "places.config.checkpoint": dict,
     "places.config.resume": dict,
 }
+_COUNTS = ("ready", "started", "processed", "completed")  # in the progress of a loop
+_MAX_DEPTH = 20
 # A file name with the values of scores, as `{epoch}-{val/top1:.3f}`.
 _FILE_NAME = re.compile(r"([\w=+. -]|\{[\w/]+(:[.\d]{0,4}[a-z]?)?\})+")
 # Settings of the machine, which the command or its recipe tells. What others wrote may not choose
@@ -107,11 +109,7 @@ def check_parts(checkpoint: Mapping[str, Any], path: Path) -> None:
             raise _foreign(path, f"{way} must be a {kind.__name__}, not {shown}")
     if "hyper_parameters" in checkpoint:  # LightningCLI would build what these name
         raise _foreign(path, "it has hyper_parameters")
-    weights, callbacks = checkpoint["state_dict"], checkpoint.get("callbacks", {})
-    if not all(isinstance(name, str) and is_plain_tensor(weights[name]) for name in weights):
-        raise _foreign(path, "its state_dict holds other things than plain tensors by name")
-    if not isinstance(callbacks, dict) or not all(isinstance(s, dict) for s in callbacks.values()):
-        raise _foreign(path, "its callbacks have no states by name")
+    _check_state(checkpoint, path)
     record = checkpoint[CHECKPOINT_KEY]
     if record["version"] > FORMAT_VERSION:
         raise CheckpointError(
@@ -120,6 +118,27 @@ def check_parts(checkpoint: Mapping[str, Any], path: Path) -> None:
         )
     check_plain(record["config"], path)
     _check_names(record, path)
+
+
+def _check_state(checkpoint: Mapping[str, Any], path: Path) -> None:
+    """Refuse a state of the training that Lightning could not take up."""
+    weights, callbacks = checkpoint["state_dict"], checkpoint.get("callbacks", {})
+    if not all(isinstance(name, str) and is_plain_tensor(weights[name]) for name in weights):
+        raise _foreign(path, "its state_dict holds other things than plain tensors by name")
+    if not isinstance(callbacks, dict) or not all(isinstance(s, dict) for s in callbacks.values()):
+        raise _foreign(path, "its callbacks have no states by name")
+    if not _are_counts(checkpoint["loops"]):
+        raise _foreign(path, "its loops have not counted in whole numbers")
+
+
+def _are_counts(progress: Mapping[Any, Any], depth: int = 0) -> bool:
+    """Tell whether the progress of Lightning's loops consists of numbers."""
+    return depth < _MAX_DEPTH and all(
+        _are_counts(value, depth + 1)
+        if isinstance(value, dict) and key not in _COUNTS
+        else key not in _COUNTS or (isinstance(value, int) and value >= 0)
+        for key, value in progress.items()
+    )
 
 
 def _check_names(record: Mapping[str, Any], path: Path) -> None:
