@@ -2,9 +2,15 @@ import csv
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+import torchvision
 from PIL import Image
+from tests.data.drawn import drawn_picture
 from tests.integration.stages import run
+
+from places.categories import load_categories
 
 
 def test_every_picture_has_its_row_whatever_it_is_called_and_whatever_it_is(
@@ -70,3 +76,35 @@ def test_of_a_few_pictures_the_answer_is_printed(capsys: pytest.CaptureFixture[s
         category, chance = lines[rank].split()[:2]
         assert category == row[f"category_{rank}"]
         assert chance == f"{float(row[f'probability_{rank}']):.0%}"
+
+
+@pytest.mark.parametrize("is_new", [True, False], ids=["as saved now", "as saved in 2017"])
+def test_an_official_file_tells_its_network(
+    capsys: pytest.CaptureFixture[str], is_new: bool
+) -> None:
+    torch.manual_seed(0)
+    net = torchvision.models.resnet18(num_classes=365).eval()
+    weights = {f"module.{name}": value for name, value in net.state_dict().items()}
+    content = {"epoch": 90, "arch": "resnet18", "state_dict": weights, "best_prec1": 54.7}
+    file = "resnet18_places365.pth.tar"
+    torch.save(content, file, _use_new_zipfile_serialization=is_new)
+    picture = drawn_picture(256, 256)
+    picture.save("a.png")
+    assert run("predict", "a.png", "--ckpt_path", file) == 0
+    image = torch.from_numpy(np.array(picture)[16:240, 16:240]).permute(2, 0, 1) / 255
+    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    with torch.inference_mode():
+        chances = net(((image - mean[:, None, None]) / std[:, None, None])[None]).softmax(1)[0]
+    (table,) = Path("runs").rglob("predictions.csv")
+    with table.open(encoding="utf-8", newline="") as opened:
+        row = next(csv.DictReader(opened))
+    best = chances.topk(5)
+    assert [row[f"category_{rank}"] for rank in range(1, 6)] == [
+        load_categories()[label] for label in best.indices
+    ]
+    shown = [float(row[f"probability_{rank}"]) for rank in range(1, 6)]
+    assert shown == pytest.approx(best.values.tolist(), abs=1e-5)
+    torch.save({**content, "arch": "densenet161"}, file)
+    capsys.readouterr()
+    assert run("predict", "a.png", "--ckpt_path", file) == 2
+    assert "holds a network 'densenet161'" in capsys.readouterr().err

@@ -66,6 +66,7 @@ from places.data.remote.urls import is_url
 from places.endings.family import mark_children, watch
 from places.errors import CheckpointError, ConfigError, PlacesError, with_prefix
 from places.lightning_internals import happened_in_restoring, watch_processes
+from places.models.weights import flags_of_official
 from places.reports.predictions import Predictions
 from places.resume.best import DEFAULTS, BestCheckpoint
 from places.resume.points import ResumePoints
@@ -73,6 +74,7 @@ from places.resume.refused_parts import check_callbacks, check_checkpoint
 from places.resume.run_record import RunRecord
 
 _MODEL = "places.classifier.SceneClassifier"
+_OFFICIAL = "http://places2.csail.mit.edu/models_places365/resnet18_places365.pth.tar"
 _DATA = "places.data.places365.Places365"
 # Never made, so empty: on SLURM Lightning resumes from any hpc_ckpt_* in the folder of the run.
 _NEVER_MADE = RUNS / "never_made"
@@ -189,6 +191,8 @@ class PlacesCLI(LightningCLI):
         timeout_s = self.config[stage].get("data.init_args.timeout_s")
         checkpoint = choose_checkpoint(asked, Path(root), recipe, timeout_s)
         defaults: dict[str, Any] = {}
+        if checkpoint is not None and stage != "fit" and (flags := flags_of_official(checkpoint)):
+            words, checkpoint = [stage, *flags, *words[1:]], None
         if checkpoint is not None:
             stored_recipe, defaults = self._take_over(checkpoint, stage, words)
             recipe = recipe or stored_recipe
@@ -276,6 +280,7 @@ class PlacesCLI(LightningCLI):
             raise ConfigError(
                 f"{stage} needs a trained network: no --ckpt_path and no --model.weights",
                 f"give a run:      places {stage} --ckpt_path runs/demo/0",
+                f"or fetch one:    places {stage} --ckpt_path {_OFFICIAL}",
                 "for benchmarks:  --random_weights",
             )
         check_range("trainer.accumulate_grad_batches", config.trainer.accumulate_grad_batches, 1)

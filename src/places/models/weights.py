@@ -16,6 +16,8 @@ from places.models.archives import is_archive, what_is_damaged
 _MAX_SHOWN = 100  # characters of a name or a reason
 # Layers that only wrap a network (DataParallel, torch.compile) and leave a part in the keys.
 _WRAPPERS = frozenset({"module", "_orig_mod"})
+# How torchvision and CSAIL call the networks that `places.models` has.
+_ARCH = re.compile(r"(?P<name>resnet|vgg)(?P<depth>\d+)(?P<norm>_bn)?")
 
 
 def load_weights(net: nn.Module, path: Path, *, replace_head: bool = False) -> None:
@@ -51,6 +53,40 @@ def load_weights(net: nn.Module, path: Path, *, replace_head: bool = False) -> N
     weights |= {key: own[key] for key in old}
     _check_tensors(weights, own, path, type(net).__name__)
     net.load_state_dict(weights)
+
+
+def flags_of_official(path: Path) -> list[str] | None:
+    """Return the flags that build the network of an official file and load it, e.g. of CSAIL.
+
+    Such files are called `resnet18_places365.pth.tar` and the like, and hold `arch`, the name of
+    the network as in torchvision, beside its `state_dict`.
+
+    Args:
+        path: Any file.
+
+    Returns:
+        The flags, or `None` if the file is of another kind.
+
+    Raises:
+        CheckpointError: The file is damaged, or its network is none of `places.models`.
+    """
+    if path.suffix not in (".tar", ".pth", ".pt"):
+        return None
+    loaded = _read_torch(path)
+    arch = loaded.get("arch") if isinstance(loaded, dict) and "state_dict" in loaded else None
+    if not isinstance(arch, str):
+        return None
+    known = _ARCH.fullmatch(arch)
+    if known is None:
+        raise CheckpointError(
+            f"{path} holds a network {_shown(arch)!r}, which is none of places.models",
+            f"name its class:  --model.net CLASS --model.weights {path}",
+        )
+    flags = [f"--model.net.depth={known['depth']}", f"--model.weights={path}"]
+    if known["name"] == "resnet":
+        return ["--model.net=places.models.ResNet", *flags]
+    norm = "true" if known["norm"] else "false"
+    return ["--model.net=places.models.VGG", f"--model.net.batch_norm={norm}", *flags]
 
 
 def _read(path: Path) -> object:
