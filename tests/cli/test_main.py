@@ -131,3 +131,8 @@ def test_the_parts_of_a_command_are_listed(capsys: pytest.CaptureFixture[str]) -
         "  nearest:  loader",
         "  parts:    loader, step",
     ]
+
+
+def test_an_error_is_no_longer_than_a_screen(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["x" * 100_000]) == 2
+    assert all(len(line) < 700 for line in capsys.readouterr().err.splitlines())

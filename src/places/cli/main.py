@@ -52,6 +52,7 @@ exit status: 0 all is well, 1 something is wrong or differs, 2 a mistake in what
 `places COMMAND --help` lists the options of a command; --debug shows the traceback
 of an error; --version prints the version."""
 
+_MAX_LINE = 600  # of an error, in characters
 _EXIT_BROKEN_PIPE = 1
 _EXIT_USER_ERROR = 2
 _EXIT_INTERRUPTED = 130
@@ -99,7 +100,9 @@ def _report(error: PlacesError, show_traceback: bool) -> int:
     _wait_to_speak(error)
     if show_traceback:
         traceback.print_exc()
-    show(f"places: error: {error}")
+    # A value may be as long as a file.
+    lines = f"places: error: {error}".split("\n")
+    show("\n".join(x if len(x) <= _MAX_LINE else f"{x[:_MAX_LINE]}..." for x in lines))
     return _EXIT_USER_ERROR
 
 
