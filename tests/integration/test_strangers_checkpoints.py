@@ -135,6 +135,7 @@ def test_nothing_that_a_checkpoint_names_runs_or_leads_elsewhere(
         lambda c: c.update({"pytorch-lightning_version": "soon"}),
         lambda c: c.update(training=3),
         lambda c: c.update(training={"num_batches": "x", "sums": 3}),
+        lambda c: c["training"].update(num_batches=b"x"),
         lambda c: c.update(Places365={"x": 1}),
         lambda c: c.update(Places365=3),
         lambda c: c["state_dict"].update({3: torch.ones(1)}),

@@ -36,7 +36,8 @@ _PARTS = {
     "places.config.checkpoint": dict,
     "places.config.resume": dict,
 }
-_COUNTS = ("ready", "started", "processed", "completed")  # in the progress of a loop
+# In the progress of a loop, and of `SceneClassifier`.
+_COUNTS = ("ready", "started", "processed", "completed", "num_batches")
 _MAX_DEPTH = 20
 # A file name with the values of scores, as `{epoch}-{val/top1:.3f}`.
 _FILE_NAME = re.compile(r"([\w=+. -]|\{[\w/]+(:[.\d]{0,4}[a-z]?)?\})+")
@@ -127,12 +128,14 @@ def _check_state(checkpoint: Mapping[str, Any], path: Path) -> None:
         raise _foreign(path, "its state_dict holds other things than plain tensors by name")
     if not isinstance(callbacks, dict) or not all(isinstance(s, dict) for s in callbacks.values()):
         raise _foreign(path, "its callbacks have no states by name")
-    if not _are_counts(checkpoint["loops"]):
-        raise _foreign(path, "its loops have not counted in whole numbers")
+    training = checkpoint.get("training", {})  # of `SceneClassifier`
+    counts = {**checkpoint["loops"], "training": training if isinstance(training, dict) else {}}
+    if not _are_counts(counts):
+        raise _foreign(path, "it has not counted batches in whole numbers")
 
 
 def _are_counts(progress: Mapping[Any, Any], depth: int = 0) -> bool:
-    """Tell whether the progress of Lightning's loops consists of numbers."""
+    """Tell whether what counts in nested tables does so in whole numbers."""
     return depth < _MAX_DEPTH and all(
         _are_counts(value, depth + 1)
         if isinstance(value, dict) and key not in _COUNTS
