@@ -74,5 +74,5 @@ docker: ## build the container image places
 	docker build --tag places .
 
 clean: ## delete caches and built files; keeps .venv, data and runs
-	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage htmlcov site dist
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* htmlcov site dist
 	find src tests scripts -name __pycache__ -prune -exec rm -rf {} +

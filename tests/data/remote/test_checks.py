@@ -246,7 +246,7 @@ def test_with_check_cache_pixels_are_those_of_the_server(
         assert _same(loader, _open(root, cache))
     assert len(hashed) == NUM_SHARDS  # once per run
     assert caplog.text.count("was damaged in the cache: it is fetched again") == 1
-    _same(_open(root.as_uri(), cache), _open(root, cache))
+    assert _same(_open(root.as_uri(), cache), _open(root, cache))
     assert len(hashed) == NUM_SHARDS  # only if asked
 
 
