@@ -100,11 +100,14 @@ def test_only_left_over_files_are_removed(tmp_path: Path) -> None:
     alive = tmp_path / f".last.ckpt.{here}.{parent}.partial"
     elsewhere = tmp_path / ".last.ckpt.another-machine.7.partial"
     old = tmp_path / ".last.ckpt.another-machine.8.partial"
-    for path in (dead, alive, elsewhere, old):
+    below = tmp_path / "checkpoints" / dead.name
+    below.parent.mkdir()
+    for path in (dead, alive, elsewhere, old, below):
         path.touch()
     os.utime(old, (0, 0))
     remove_strays(tmp_path)
-    assert set(tmp_path.iterdir()) == {alive, elsewhere}
+    assert set(tmp_path.iterdir()) == {alive, elsewhere, below.parent}
+    assert not list(below.parent.iterdir())
 
 
 def test_damage_inside_a_file_is_found(tmp_path: Path) -> None:

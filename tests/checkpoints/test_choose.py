@@ -1,4 +1,5 @@
 import os
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -55,6 +56,18 @@ def test_the_newest_step_of_the_newest_run_is_taken(
 def test_the_best_is_better_than_none(tmp_path: Path) -> None:
     best = _save(tmp_path / "demo/0/checkpoints/best.ckpt", 3)
     assert choose_last(tmp_path, "demo") == best
+
+
+def test_what_a_killed_run_left_half_written_is_removed_in_its_whole_folder(tmp_path: Path) -> None:
+    last = _save(tmp_path / "demo/0/checkpoints/last.ckpt", 3)
+    left = f"{socket.gethostname()}.4194999.partial"  # above the highest process number
+    names = ("0/.metrics.csv", "0/checkpoints/.last.ckpt", "1/.config.yaml")
+    halves = [tmp_path / f"demo/{name}.{left}" for name in names]
+    for half in halves:
+        half.parent.mkdir(exist_ok=True)
+        half.touch()
+    assert choose_last(tmp_path, "demo") == last
+    assert not list(tmp_path.rglob("*.partial"))
 
 
 def _resumed(root: Path) -> tuple[Path, Path]:

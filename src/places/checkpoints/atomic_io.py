@@ -1,5 +1,6 @@
 """Files of checkpoints: written whole or not at all, and checked before they are trusted."""
 
+import contextlib
 import socket
 import time
 import zipfile
@@ -10,6 +11,7 @@ from typing import Any
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
+from places.endings.family import is_alive
 from places.errors import CheckpointError
 from places.files import written_whole
 from places.models.archives import what_is_damaged
@@ -53,15 +55,16 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 def remove_strays(folder: Path) -> None:
-    """Remove the temporary files that killed processes left in a folder of checkpoints."""
-    for path in folder.glob(".*.partial"):
+    """Remove the temporary files that killed processes left in the folder of a run and below it."""
+    for path in folder.rglob(".*.partial"):
         host, _, process = path.name.removesuffix(".partial").rpartition(".")
-        if host.endswith(f".{socket.gethostname()}") and process.isdecimal():
-            is_left_over = not Path(f"/proc/{process}").exists()
-        else:
-            is_left_over = time.time() - path.stat().st_mtime > _STRAY_AGE_S
-        if is_left_over:
-            path.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):  # it was finished meanwhile
+            if host.endswith(f".{socket.gethostname()}") and process.isdecimal():
+                is_left_over = not is_alive(int(process))
+            else:
+                is_left_over = time.time() - path.stat().st_mtime > _STRAY_AGE_S
+            if is_left_over:
+                path.unlink()
 
 
 def check_whole(path: Path) -> None:

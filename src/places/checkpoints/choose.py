@@ -51,7 +51,7 @@ def choose_last(root: Path, recipe: str) -> Path | None:
     """
     runs = _runs(root, recipe)
     for run in runs:
-        rank_zero_only(remove_strays)(run / "checkpoints")
+        rank_zero_only(remove_strays)(run)
     chosen = None if not any(map(_checkpoints, runs)) else _newest_whole(runs)
     if chosen is None:
         say(f"no checkpoint in {root / recipe} yet: a new run starts")

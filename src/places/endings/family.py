@@ -53,7 +53,7 @@ def end_with(parent: int) -> None:
     """
     if os.getppid() == parent and sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if not _is_alive(parent):
+    if not is_alive(parent):
         os._exit(1)
     if os.getppid() != parent or sys.platform != "linux":
         # Another system, or a program between the two.
@@ -61,17 +61,18 @@ def end_with(parent: int) -> None:
 
 
 def _follow(process: int) -> None:
-    while _is_alive(process):
+    while is_alive(process):
         time.sleep(_PERIOD_S)
     os._exit(1)
 
 
-def _is_alive(process: int) -> bool:
+def is_alive(process: int) -> bool:
+    """Tell whether a process of this machine has not ended."""
     try:
         os.kill(process, 0)
         # One that has ended keeps its number until its own starter asks how.
         state = Path(f"/proc/{process}/stat").read_text(errors="replace").rpartition(")")[2]
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):  # no process can have such a number
         return False
     except OSError:  # another user's, or another system
         return True
