@@ -27,6 +27,10 @@ COMMANDS = {
     "verify": ("places.data.packing.verify:verify", "check shards against their manifest"),
     "config show": ("places.cli.config:show", "print a recipe with all its defaults"),
     "config diff": ("places.cli.config:diff", "compare two recipes with all their defaults"),
+    "leaderboard score": (
+        "places.reports.submission_score:score",
+        "count the errors of a submission file as the official scorer does",
+    ),
     "bench loader": ("places.bench.loader:bench_loader", "measure how fast pictures come"),
     "bench step": ("places.bench.step:bench_step", "measure what fit adds to a bare PyTorch loop"),
 }
