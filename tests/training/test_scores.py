@@ -50,6 +50,22 @@ def test_scores_equal_torchmetrics() -> None:
     assert sums.count == 300
 
 
+def test_what_the_report_shows_equals_what_numpy_counts() -> None:
+    logits, labels = _example(seed=5)
+    sums = EvaluationSums(NUM_CLASSES)
+    sums.update(logits, labels)
+    order = np.argsort(-logits.numpy(), axis=1)[:, :5]
+    hits = order == labels.numpy()[:, None]
+    assert sums.rank_hits.tolist() == hits.sum(axis=0).tolist()
+    of_class = [int(hits[labels == label].sum()) for label in range(NUM_CLASSES)]
+    assert sums.class_top5_hits.tolist() == of_class
+    confidence = logits.softmax(1).amax(1).numpy().astype(np.float64)
+    bins = np.clip(np.ceil(confidence * NUM_BINS), 1, NUM_BINS).astype(int) - 1
+    expected = np.zeros((NUM_BINS, 3))
+    np.add.at(expected, bins, np.stack([confidence, hits[:, 0], np.ones(300)], axis=1))
+    assert sums.reliability == pytest.approx(expected, abs=1e-6)
+
+
 def test_sums_do_not_depend_on_batches_or_their_order() -> None:
     logits, labels = _example(seed=1)
     whole, parts = EvaluationSums(NUM_CLASSES), EvaluationSums(NUM_CLASSES)

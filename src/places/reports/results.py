@@ -1,10 +1,8 @@
-"""`result.json`: the scores of `places test` and what is needed to reproduce them."""
+"""Writes `result.json` after `test` and prints its scores."""
 
-import hashlib
 import json
-import platform
-from datetime import UTC, datetime
-from importlib.metadata import version
+import math
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,8 @@ import yaml
 from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.table import Table
 
+from places.categories import load_categories, load_settings
+from places.checkpoints.contents import read_checkpoint
 from places.classifier import SceneClassifier
 from places.console import show
 from places.data.places365 import Places365
@@ -20,10 +20,9 @@ from places.files import write_text
 from places.lightning_internals import data_module
 from places.processes import run_folder
 from places.reports.complete_scores import is_complete
+from places.reports.result_file import hardware_of, result_of, scores_of, training_of
 
 FILE_NAME = "result.json"
-_FORMAT_VERSION = 1
-_PACKAGES = ("places", "torch", "torchvision", "lightning", "numpy", "Pillow", "simplejpeg")
 
 
 class Results(Callback):
@@ -33,8 +32,15 @@ class Results(Callback):
     except with `fast_dev_run`, or if outputs are not finite, which `FiniteScores` refuses.
     """
 
+    _start_s = 0.0
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Look at the clock."""
+        self._start_s = time.monotonic()
+
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the file and print the table."""
+        seconds = time.monotonic() - self._start_s
         data = data_module(trainer)
         folder = run_folder(trainer)
         if not isinstance(data, Places365) or not isinstance(pl_module, SceneClassifier):
@@ -42,53 +48,43 @@ class Results(Callback):
         manifest = data.manifests[data.test_split]
         if not (trainer.is_global_zero and is_complete(trainer, pl_module, data.test_split)):
             return
-        scores, count = pl_module.evaluation.compute(), pl_module.evaluation.count
-        show(_score_table(scores, count, manifest))
-        result = _result(scores, count, manifest, folder, trainer.ckpt_path)
-        write_text(folder / FILE_NAME, json.dumps(result, indent=2, allow_nan=False) + "\n")
+        scores = scores_of(pl_module.evaluation, load_categories(), load_settings())
+        show(score_table(scores, pl_module.evaluation.count, manifest))
+        config = folder / "config.yaml"
+        checkpoint = Path(trainer.ckpt_path) if trainer.ckpt_path else None
+        result = result_of(
+            scores,
+            manifest,
+            config=yaml.safe_load(config.read_text("utf-8")) if config.is_file() else None,
+            checkpoint=checkpoint,
+            training=training_of(read_checkpoint(checkpoint)) if checkpoint else None,
+            seconds=seconds,
+            hardware=hardware_of(pl_module.device, trainer.world_size),
+        )
+        text = json.dumps(_finite(result), indent=2, allow_nan=False)
+        write_text(folder / FILE_NAME, f"{text}\n")
         show(f"scores: {folder / FILE_NAME}")
 
 
-def _result(
-    scores: dict[str, float],
-    count: int,
-    manifest: Manifest,
-    folder: Path,
-    checkpoint: str | Path | None,
-) -> dict[str, Any]:
-    """Return the content of `result.json`, with the `config.yaml` of the run."""
-    config = folder / "config.yaml"
-    weights = None
-    if checkpoint is not None:
-        with Path(checkpoint).open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        weights = {"path": str(checkpoint), "sha256": digest}
-    return {
-        "format": "places.result",
-        "version": _FORMAT_VERSION,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "scores": scores,
-        "num_images": count,
-        "data": {
-            "split": manifest.split,
-            "variant": manifest.variant,
-            "size": manifest.size,
-            "synthetic": manifest.synthetic,
-            "num_images": manifest.num_samples,
-            "manifest_digest": manifest.digest,
-        },
-        "checkpoint": weights,
-        "versions": {"python": platform.python_version()} | {p: version(p) for p in _PACKAGES},
-        "config": yaml.safe_load(config.read_text(encoding="utf-8")) if config.is_file() else None,
-    }
-
-
-def _score_table(scores: dict[str, float], count: int, manifest: Manifest) -> Table:
+def score_table(scores: dict[str, Any], count: int, manifest: Manifest) -> Table:
+    """Return the scores and their intervals as a table."""
     kind = "synthetic pictures" if manifest.synthetic else "pictures"
     table = Table(title=f"{count:,} {kind} of split '{manifest.split}'", title_justify="left")
     table.add_column("score")
     table.add_column("value", justify="right")
-    for name, value in scores.items():
-        is_share = name in ("top1", "top5", "mean_class_accuracy", "calibration_error")
-        table.add_row(name, f"{value:.2%}" if is_share else f"{value:.4f}")
+    table.add_column("95 % interval", justify="right")
+    intervals = scores["intervals"]
+    for name, value in scores["scores"].items():
+        is_share = name in intervals or name == "calibration_error"
+        interval = " to ".join(f"{end:.2%}" for end in intervals.get(name, ()))
+        table.add_row(name, f"{value:.2%}" if is_share else f"{value:.4f}", interval)
     return table
+
+
+def _finite(value: Any) -> Any:  # noqa: ANN401  # whatever JSON can hold
+    """Return a value in which numbers that JSON does not know are texts, such as "inf"."""
+    if isinstance(value, dict):
+        return {key: _finite(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

@@ -13,6 +13,7 @@ from torchmetrics import Metric
 from places.errors import CheckpointError
 from places.training.exact_sums import SIZE, add_exactly, exact_mean
 
+NUM_RANKS = 5  # guesses for each picture
 NUM_BINS = 15  # of the calibration error, as in Guo et al. 2017, arXiv 1706.04599
 
 # Confidences and parts of hits are rounded to integer multiples of this unit and then summed. The
@@ -37,8 +38,8 @@ class EvaluationSums(Metric):
         kwargs: Options of `torchmetrics.Metric`, for instance `sync_on_compute`.
 
     Attributes:
-        sums: `(C * C + C + 2 * NUM_BINS + 1 + SIZE,)` int64: the only state, so that all processes
-            need one reduction. It is not saved in checkpoints.
+        sums: `(C * C + C + 5 + 3 * NUM_BINS + 1 + SIZE,)` int64: the only state, so that all
+            processes need one reduction. It is not saved in checkpoints.
     """
 
     is_differentiable = False
@@ -47,7 +48,8 @@ class EvaluationSums(Metric):
 
     def __init__(self, num_classes: int, **kwargs: Any) -> None:  # noqa: ANN401  # torchmetrics' own
         super().__init__(**kwargs)
-        self._parts = [num_classes**2, num_classes, NUM_BINS, NUM_BINS, 1, SIZE]
+        ranks = min(NUM_RANKS, num_classes)
+        self._parts = [num_classes**2, num_classes, ranks, *[NUM_BINS] * 3, 1, SIZE]
         self.num_classes = num_classes
         zeros = torch.zeros(sum(self._parts), dtype=torch.int64)
         self.add_state("sums", zeros, dist_reduce_fx="sum", persistent=False)
@@ -61,16 +63,19 @@ class EvaluationSums(Metric):
             weight: `(N,)`, 0 or 1: whether the picture counts; `None` counts all.
         """
         weight = torch.ones_like(labels) if weight is None else weight
-        confusion, top5, bin_confidence, bin_hits, count, loss = self._split()
+        confusion, top5, ranks, bin_confidence, bin_hits, bin_counts, count, loss = self._split()
         logits, one = logits.float(), weight.to(torch.int64)
         labels = torch.where(one > 0, labels, 0)
-        best = logits.topk(min(5, self.num_classes), dim=1).indices
+        best = logits.topk(len(ranks), dim=1).indices
+        hits = one[:, None] * (best == labels[:, None])
         confusion.index_add_(0, labels * self.num_classes + best[:, 0], one)
-        top5.index_add_(0, labels, one * (best == labels[:, None]).any(dim=1))
+        top5.index_add_(0, labels, hits.sum(dim=1))
+        ranks += hits.sum(dim=0)
         confidence = logits.softmax(dim=1).amax(dim=1)
         bins = (confidence * NUM_BINS).ceil().nan_to_num(1).long().clamp(1, NUM_BINS) - 1
         bin_confidence.index_add_(0, bins, one * _to_units(confidence))
-        bin_hits.index_add_(0, bins, one * (best[:, 0] == labels))
+        bin_hits.index_add_(0, bins, hits[:, 0])
+        bin_counts.index_add_(0, bins, one)
         losses = F.cross_entropy(logits, labels, reduction="none")
         # Adds NaN where a logit is not finite, as it may be though the loss is; else 0.
         add_exactly(loss, losses + (0 * logits).sum(dim=1), one)
@@ -79,18 +84,34 @@ class EvaluationSums(Metric):
     @property
     def count(self) -> int:
         """Number of pictures in the sums: those of this process until the sums are reduced."""
-        return int(self._split()[4])
+        return int(self._split()[-2])
 
     @property
     def num_not_finite(self) -> int:
         """Number of these pictures with a logit or a loss that is NaN or infinite."""
-        return int(self._split()[5][-1])
+        return int(self._split()[-1][-1])
 
     @property
     def confusion(self) -> npt.NDArray[np.int64]:
         """`(C, C)` int64: pictures by true class (row) and predicted class (column)."""
         confusion = self._split()[0].cpu().numpy()
         return confusion.reshape(self.num_classes, self.num_classes)
+
+    @property
+    def rank_hits(self) -> npt.NDArray[np.int64]:
+        """`(5,)` int64: pictures whose true class was the first guess, the second and so on."""
+        return self._split()[2].cpu().numpy()
+
+    @property
+    def class_top5_hits(self) -> npt.NDArray[np.int64]:
+        """`(C,)` int64: pictures of each class that is among the first five guesses."""
+        return self._split()[1].cpu().numpy()
+
+    @property
+    def reliability(self) -> npt.NDArray[np.float64]:
+        """`(NUM_BINS, 3)`: of each bin the sum of confidences, the hits, and the pictures."""
+        confidences, hits, counts = (part.cpu().numpy() for part in self._split()[3:6])
+        return np.stack([confidences * _UNIT, hits, counts], axis=1)
 
     def compute(self) -> dict[str, float]:
         """Return the scores as float64; accuracies and the calibration error lie in 0..1.
@@ -105,19 +126,18 @@ class EvaluationSums(Metric):
         With several processes, torchmetrics adds their sums first: call it on all of them, unless
         the metric was built with `sync_on_compute=False`.
         """
-        *counts, losses = (part.cpu() for part in self._split())
-        _, top5, bin_confidence, bin_hits, _ = (part.numpy().astype(np.float64) for part in counts)
+        confidences, bin_hits, _ = self.reliability.T
         num = max(1, self.count)
         per_class = self.confusion.sum(axis=1)
         hits = self.confusion.diagonal()
         occurs = per_class > 0
         class_accuracy = hits[occurs] / per_class[occurs]
-        gaps = np.abs(bin_confidence * _UNIT - bin_hits)
+        gaps = np.abs(confidences - bin_hits)
         scores = {
             "top1": float(hits.sum() / num),
-            "top5": float(top5.sum() / num),
+            "top5": float(self.rank_hits.sum() / num),
             "mean_class_accuracy": float(class_accuracy.mean()) if occurs.any() else 0.0,
-            "loss": exact_mean(losses, self.count),
+            "loss": exact_mean(self._split()[-1].cpu(), self.count),
             "calibration_error": float(gaps.sum() / num),
         }
         return dict.fromkeys(scores, float("nan")) if self.num_not_finite else scores

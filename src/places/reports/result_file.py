@@ -1,0 +1,237 @@
+"""The content of `result.json`: scores, how sure they are, and what is needed to check them."""
+
+import hashlib
+import json
+import os
+import platform
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from places.data.shards.manifest import Manifest
+from places.reports.revision import git_revision, source_digest
+from places.training.intervals import wilson
+from places.training.scores import EvaluationSums
+
+FORMAT_VERSION = 2
+SCHEMA = Path(__file__).with_name("result.schema.json")
+_PACKAGES = ("places", "torch", "torchvision", "lightning", "numpy", "Pillow", "simplejpeg")
+_NUM_PAIRS = 20
+_PREPROCESSING = ("image_size", "resize_size", "resize_mode")
+# What a network computes depends on these; the rest of a config only on how it was trained.
+_NETWORK = ("net", "num_classes", "mean", "std", "use_average", "channels_last")
+
+
+def scores_of(
+    sums: EvaluationSums, names: tuple[str, ...], settings: tuple[str, ...]
+) -> dict[str, Any]:
+    """Return all scores with their intervals, from the sums of all processes.
+
+    Args:
+        sums: The sums.
+        names: Names of the classes by label.
+        settings: "indoor" or "outdoor" for each.
+    """
+    num, confusion = sums.count, sums.confusion
+    hits = np.cumsum(sums.rank_hits).tolist()
+    shares = {f"top{rank}": hit for rank, hit in enumerate(hits, 1)}
+    indoor = np.array([setting == "indoor" for setting in settings])
+    shares["indoor_or_outdoor"] = int(confusion[indoor[:, None] == indoor].sum())
+    scores = sums.compute()
+    values = {name: hit / max(num, 1) for name, hit in shares.items()}
+    intervals = {name: list(wilson(hit, num)) for name, hit in shares.items()}
+    intervals["mean_class_accuracy"] = list(_interval_of_mean(confusion))
+    others = ("mean_class_accuracy", "loss", "calibration_error")
+    return {
+        "scores": values | {name: scores[name] for name in others},
+        "intervals": intervals,
+        "categories": _categories(sums, names),
+        "confused": _confused_pairs(confusion, names),
+        "reliability": _reliability(sums),
+    }
+
+
+def result_of(
+    scores: Mapping[str, Any],
+    manifest: Manifest,
+    *,
+    config: Mapping[str, Any] | None,
+    checkpoint: Path | None,
+    training: Mapping[str, Any] | None,
+    seconds: float,
+    hardware: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return the content of `result.json`.
+
+    Args:
+        scores: What `scores_of` returned.
+        manifest: Manifest of the split that was scored.
+        config: The resolved config of this command.
+        checkpoint: The file of weights.
+        training: What the checkpoint tells of its training, see `training_of`.
+        seconds: How long scoring took, in seconds.
+        hardware: What it ran on.
+    """
+    num = sum(row["num_images"] for row in scores["categories"])
+    weights = None
+    if checkpoint is not None:
+        with checkpoint.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        weights = {"path": str(checkpoint), "sha256": digest}
+    return {
+        "format": "places.result",
+        "version": FORMAT_VERSION,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        **scores,
+        "num_images": num,
+        "protocol": _protocol(config),
+        "data": {
+            "split": manifest.split,
+            "variant": manifest.variant,
+            "size": manifest.size,
+            "synthetic": manifest.synthetic,
+            "num_images": manifest.num_samples,
+            "manifest_digest": manifest.digest,
+        },
+        "checkpoint": weights,
+        "config_hash": config_hash(config),
+        "code": {"revision": git_revision(), "source_sha256": source_digest()},
+        "versions": {"python": platform.python_version()} | {p: version(p) for p in _PACKAGES},
+        "hardware": dict(hardware),
+        "cost": {"test_seconds": seconds, "images_per_second": num / max(seconds, 1e-9)},
+        "training": training,
+        "config": config,
+    }
+
+
+def training_of(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a checkpoint of ours tells of its training: its config, and what it saw."""
+    record = checkpoint["places"]
+    config = record["config"]
+    batch_size = config["data"]["init_args"].get("batch_size")
+    num_batches = checkpoint.get("training", {}).get("num_batches")
+    known = isinstance(num_batches, int) and isinstance(batch_size, int)
+    return {
+        "recipe": record["recipe"],
+        "epoch": checkpoint["epoch"],
+        "num_steps": checkpoint["global_step"],
+        "num_images_seen": num_batches * batch_size if known else None,
+        "manifest_digest": record["manifest_digest"],
+        "versions": record["versions"],
+        "config": config,
+    }
+
+
+def config_hash(config: Mapping[str, Any] | None) -> str | None:
+    """Return the SHA-256 of the settings that a score depends on, in hex, as canonical JSON."""
+    if config is None:
+        return None
+    model, data = (config[key].get("init_args") or {} for key in ("model", "data"))
+    kept = {
+        "network": {key: model.get(key) for key in _NETWORK},
+        "preprocessing": {key: data.get(key) for key in _PREPROCESSING},
+        "precision": config["trainer"].get("precision"),
+    }
+    text = json.dumps(kept, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def hardware_of(device: torch.device, num_processes: int) -> dict[str, Any]:
+    """Return what a run runs on."""
+    is_cuda = device.type == "cuda"
+    return {
+        "device": torch.cuda.get_device_name(device) if is_cuda else device.type,
+        "num_processes": num_processes,
+        "cpu": _cpu_name(),
+        "num_cores": len(os.sched_getaffinity(0)),
+        "system": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def _cpu_name() -> str:
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text(errors="replace").splitlines() if path.is_file() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or "unknown")
+
+
+def _protocol(config: Mapping[str, Any] | None) -> dict[str, Any]:
+    data = (config["data"].get("init_args") or {}) if config else {}
+    precision = config["trainer"].get("precision") if config else None
+    sizes = {key: data.get(key) for key in _PREPROCESSING}
+    return {"crops": 1, "flip": False, **sizes, "precision": str(precision or "32-true")}
+
+
+def _categories(sums: EvaluationSums, names: tuple[str, ...]) -> list[dict[str, Any]]:
+    confusion, top5 = sums.confusion, sums.class_top5_hits.tolist()
+    counts, hits = confusion.sum(axis=1).tolist(), confusion.diagonal().tolist()
+    num_predicted = confusion.sum(axis=0).tolist()
+    return [
+        {
+            "category": names[label],
+            "label": label,
+            "num_images": num,
+            "num_predicted": num_predicted[label],
+            "top1": hits[label] / num if num else None,
+            "top1_interval": list(wilson(hits[label], num)),
+            "top5": top5[label] / num if num else None,
+        }
+        for label, num in enumerate(counts)
+    ]
+
+
+def _confused_pairs(
+    confusion: npt.NDArray[np.int64], names: tuple[str, ...]
+) -> list[dict[str, Any]]:
+    """Return the pairs of classes that were confused most, in both directions together."""
+    wrong = confusion.copy()
+    np.fill_diagonal(wrong, 0)
+    both = np.triu(wrong + wrong.T)
+    order = np.argsort(-both, axis=None, kind="stable")[:_NUM_PAIRS]
+    pairs = []
+    for first, second in zip(*np.unravel_index(order, both.shape), strict=True):
+        if both[first, second]:
+            pairs.append(
+                {
+                    "categories": [names[first], names[second]],
+                    "first_as_second": int(wrong[first, second]),
+                    "second_as_first": int(wrong[second, first]),
+                }
+            )
+    return pairs
+
+
+def _reliability(sums: EvaluationSums) -> list[dict[str, Any]]:
+    bins = sums.reliability
+    return [
+        {
+            "from": number / len(bins),
+            "to": (number + 1) / len(bins),
+            "num_images": int(num),
+            "mean_confidence": confidence / num if num else None,
+            "accuracy": hits / num if num else None,
+        }
+        for number, (confidence, hits, num) in enumerate(bins.tolist())
+    ]
+
+
+def _interval_of_mean(confusion: npt.NDArray[np.int64]) -> tuple[float, float]:
+    """Return the interval of the mean accuracy of the classes that occur.
+
+    Wilson's, for as many pictures as would make a plain accuracy vary as much as this mean does.
+    """
+    counts, hits = confusion.sum(axis=1), confusion.diagonal()
+    occurs = counts > 0
+    if not occurs.any():
+        return 0.0, 1.0
+    share = hits[occurs] / counts[occurs]
+    mean = float(share.mean())
+    variance = float((share * (1 - share) / counts[occurs]).sum()) / int(occurs.sum()) ** 2
+    num = mean * (1 - mean) / variance if variance else float(counts.sum())
+    return wilson(mean * num, num)
