@@ -221,10 +221,16 @@ class SceneClassifier(LightningModule):
             _score(self._logits(self.average, batch["image"]), batch, self.average_evaluation)
 
     def test_step(self, batch: Mapping[str, Any], batch_idx: int) -> dict[str, Tensor]:
-        """Add a batch to the scores and return the predictions, see `predict_step`."""
+        """Add a batch to the scores and return the predictions, see `predict_step`.
+
+        `true_probability`: `(N,)` float32, of the class of the label; of class 0 without a label.
+        """
         logits = self(batch["image"])
         _score(logits, batch, self.evaluation)
-        return _guesses(logits, logits.float().softmax(dim=1), NUM_GUESSES)
+        probabilities = logits.float().softmax(dim=1)
+        of_label = probabilities.gather(1, batch["label"].clamp(min=0)[:, None])[:, 0]
+        guesses = _guesses(logits, probabilities, NUM_GUESSES)
+        return guesses | {"true_probability": of_label}
 
     def predict_step(self, batch: Mapping[str, Any], batch_idx: int) -> dict[str, Tensor]:
         """Return what the network says of the pictures of a batch.

@@ -12,7 +12,8 @@ import torch
 from scipy import stats
 from tests.integration.stages import fit_in, run
 
-from places.reports.result_file import SCHEMA, config_hash, scores_of
+from places.reports.result_file import config_hash, scores_of
+from places.reports.result_schema import SCHEMA
 from places.reports.revision import git_revision, source_digest
 from places.training.scores import EvaluationSums
 

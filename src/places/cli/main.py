@@ -27,8 +27,12 @@ COMMANDS = {
     "verify": ("places.data.packing.verify:verify", "check shards against their manifest"),
     "config show": ("places.cli.config:show", "print a recipe with all its defaults"),
     "config diff": ("places.cli.config:diff", "compare two recipes with all their defaults"),
+    "leaderboard": (
+        "places.reports.leaderboard.command:leaderboard",
+        "show results beside each other and beside published ones",
+    ),
     "leaderboard score": (
-        "places.reports.submission_score:score",
+        "places.reports.leaderboard.submission_score:score",
         "count the errors of a submission file as the official scorer does",
     ),
     "bench loader": ("places.bench.loader:bench_loader", "measure how fast pictures come"),
@@ -123,7 +127,8 @@ def _dispatch(words: list[str]) -> int:
     if first in ("-V", "--version"):
         put(f"places {__version__}")
         return 0
-    name = first if first in COMMANDS else " ".join(words[:2])
+    pair = " ".join(words[:2])
+    name = pair if pair in COMMANDS else first
     if name not in COMMANDS:
         return _show_parts(first, words[1:])
     if name in STAGES:

@@ -15,12 +15,11 @@ import numpy.typing as npt
 import torch
 
 from places.data.shards.manifest import Manifest
+from places.reports.result_schema import FORMAT_VERSION
 from places.reports.revision import git_revision, source_digest
 from places.training.intervals import wilson
 from places.training.scores import EvaluationSums
 
-FORMAT_VERSION = 2
-SCHEMA = Path(__file__).with_name("result.schema.json")
 _PACKAGES = ("places", "torch", "torchvision", "lightning", "numpy", "Pillow", "simplejpeg")
 _NUM_PAIRS = 20
 _PREPROCESSING = ("image_size", "resize_size", "resize_mode")
@@ -63,6 +62,7 @@ def result_of(
     *,
     config: Mapping[str, Any] | None,
     checkpoint: Path | None,
+    pictures: Mapping[str, str] | None,
     training: Mapping[str, Any] | None,
     seconds: float,
     hardware: Mapping[str, Any],
@@ -74,6 +74,7 @@ def result_of(
         manifest: Manifest of the split that was scored.
         config: The resolved config of this command.
         checkpoint: The file of weights.
+        pictures: Name and SHA-256 of the file with the scores of each picture, if there is one.
         training: What the checkpoint tells of its training, see `training_of`.
         seconds: How long scoring took, in seconds.
         hardware: What it ran on.
@@ -100,6 +101,7 @@ def result_of(
             "manifest_digest": manifest.digest,
         },
         "checkpoint": weights,
+        "pictures": pictures,
         "config_hash": config_hash(config),
         "code": {"revision": git_revision(), "source_sha256": source_digest()},
         "versions": {"python": platform.python_version()} | {p: version(p) for p in _PACKAGES},

@@ -3,6 +3,7 @@
 import json
 import math
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,9 @@ from places.files import write_text
 from places.lightning_internals import data_module
 from places.processes import run_folder
 from places.reports.complete_scores import is_complete
+from places.reports.picture_scores import PictureScores, can_write
 from places.reports.result_file import hardware_of, result_of, scores_of, training_of
+from places.reports.result_schema import INSTALL_PARQUET
 
 FILE_NAME = "result.json"
 
@@ -33,10 +36,35 @@ class Results(Callback):
     """
 
     _start_s = 0.0
+    _pictures: PictureScores | None = None
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Look at the clock."""
+        """Look at the clock, and open the table of pictures."""
         self._start_s = time.monotonic()
+        data, self._pictures = data_module(trainer), None
+        is_labelled = isinstance(data, Places365) and data.manifests[data.test_split].labelled
+        if is_labelled and isinstance(pl_module, SceneClassifier) and can_write():
+            self._pictures = PictureScores(trainer)
+
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,  # noqa: ANN401  # Lightning's type; ours is the mapping that test_step returns
+        batch: Mapping[str, Any],
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Add a batch to the table of pictures."""
+        if self._pictures is not None:
+            self._pictures.add(batch, outputs, batch_idx)
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Say what there is of the table of pictures."""
+        if trainer.testing and self._pictures is not None:
+            self._pictures.leave(exception)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the file and print the table."""
@@ -46,7 +74,9 @@ class Results(Callback):
         if not isinstance(data, Places365) or not isinstance(pl_module, SceneClassifier):
             return
         manifest = data.manifests[data.test_split]
-        if not (trainer.is_global_zero and is_complete(trainer, pl_module, data.test_split)):
+        complete = is_complete(trainer, pl_module, data.test_split)
+        pictures = None if self._pictures is None else self._pictures.finish(keep=complete)
+        if not (trainer.is_global_zero and complete):
             return
         scores = scores_of(pl_module.evaluation, load_categories(), load_settings())
         show(score_table(scores, pl_module.evaluation.count, manifest))
@@ -57,6 +87,7 @@ class Results(Callback):
             manifest,
             config=yaml.safe_load(config.read_text("utf-8")) if config.is_file() else None,
             checkpoint=checkpoint,
+            pictures=pictures,
             training=training_of(read_checkpoint(checkpoint)) if checkpoint else None,
             seconds=seconds,
             hardware=hardware_of(pl_module.device, trainer.world_size),
@@ -64,6 +95,8 @@ class Results(Callback):
         text = json.dumps(_finite(result), indent=2, allow_nan=False)
         write_text(folder / FILE_NAME, f"{text}\n")
         show(f"scores: {folder / FILE_NAME}")
+        if not can_write():
+            show(f"the scores of each picture are not kept: {INSTALL_PARQUET}")
 
 
 def score_table(scores: dict[str, Any], count: int, manifest: Manifest) -> Table:

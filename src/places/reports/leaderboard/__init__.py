@@ -1,0 +1,1 @@
+"""`places leaderboard`: results beside each other and beside published ones."""
