@@ -1,19 +1,22 @@
 """`scores.parquet`: what a network said about each picture of a test, beside `result.json`."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from importlib.util import find_spec
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+import torch
 from lightning.pytorch import Trainer
+from torch import Tensor
 
 from places.files import written_whole
+from places.processes import Agreement, run_folder
 from places.reports.result_schema import PICTURES
-from places.reports.row_file import RowFile
 
-_ROWS_PER_GROUP = 65_536
+_NUM_GUESSES = 5
 
 
 def can_write() -> bool:
@@ -24,22 +27,30 @@ def can_write() -> bool:
 class PictureScores:
     """Collects the rows of a test while it runs, and writes them as a table.
 
+    They are kept in memory, about 100 bytes for each picture: an interrupted test leaves nothing.
+
     Columns: `key` (text), `label` (int16), `top1` to `top5` (int16, the guessed labels, best
-    first), `probability` (float32, of the true class, in 0..1).
+    first), `probability` (float32, of the true class, in 0..1). Rows are in the order of the split.
 
     Args:
         trainer: The trainer, on all processes.
     """
 
     def __init__(self, trainer: Trainer) -> None:
-        self._rows = RowFile(trainer, PICTURES)
+        self._path = run_folder(trainer) / PICTURES
+        self._agreement = Agreement(trainer.world_size)
+        self._rank, self._num_ranks = trainer.global_rank, trainer.world_size
+        self._keys: list[str] = []
+        self._positions: list[int] = []
+        self._batches: list[tuple[Tensor, ...]] = []
 
     def add(self, batch: Mapping[str, Any], outputs: Mapping[str, Any], batch_idx: int) -> None:
-        """Add the pictures of a batch: those that count."""
-        labels, best = batch["label"].tolist(), outputs["label"].tolist()
-        chances, counts = outputs["true_probability"].tolist(), batch["weight"].tolist()
-        rows = zip(batch["key"], labels, best, chances, counts, strict=True)
-        self._rows.write(batch_idx, [row if counted else None for *row, counted in rows])
+        """Add the pictures of a batch. Does not wait for the device."""
+        first = (batch_idx * self._num_ranks + self._rank) * len(batch["key"])
+        self._keys += batch["key"]
+        self._positions += range(first, first + len(batch["key"]))
+        guesses = (outputs["label"], outputs["true_probability"])
+        self._batches.append((batch["weight"], batch["label"], *guesses))
 
     def finish(self, *, keep: bool) -> dict[str, str] | None:
         """Write the table on the first process, and return its name and SHA-256.
@@ -49,38 +60,35 @@ class PictureScores:
         Args:
             keep: Whether there is to be a table; else the rows are forgotten.
         """
-        rows = self._rows.finish()
-        if rows is None:
+        columns = [torch.cat(parts).cpu().numpy() for parts in zip(*self._batches, strict=True)]
+        everyone = self._agreement.to_first((self._keys, self._positions, columns))
+        if not (everyone and keep):
             return None
-        if keep:
-            _write(rows, self._rows.path)
-        self._rows.remove_parts()
-        if not keep:
-            return None
-        with self._rows.path.open("rb") as file:
+        keys = [key for part, *_ in everyone for key in part]
+        order = np.argsort([position for _, part, _ in everyone for position in part])
+        parts = [part for *_, part in everyone if part]
+        _write(keys, [np.concatenate(x) for x in zip(*parts, strict=True)], order, self._path)
+        with self._path.open("rb") as file:
             return {"file": PICTURES, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 
-    def leave(self, error: BaseException) -> None:
-        """Say what there is of the table when the run ends early."""
-        self._rows.leave(error)
 
-
-def _write(rows: Iterator[list[Any]], path: Path) -> None:
-    import pyarrow as pa
+def _write(
+    keys: list[str], columns: list[npt.NDArray[Any]], order: npt.NDArray[np.intp], path: Path
+) -> None:
+    import pyarrow as pa  # an extra, and slow to import
     import pyarrow.parquet as pq
 
-    ranks = [f"top{rank}" for rank in range(1, 6)]
-    small = [(name, pa.int16()) for name in ("label", *ranks)]
-    schema = pa.schema([("key", pa.string()), *small, ("probability", pa.float32())])
-    with written_whole(path) as partial, pq.ParquetWriter(partial, schema) as writer:
-        while group := list(islice(rows, _ROWS_PER_GROUP)):
-            keys, labels, best, chances = zip(*group, strict=True)
-            guesses = [list(column) for column in zip(*best, strict=True)]
-            guesses += [[None] * len(keys)] * (len(ranks) - len(guesses))  # few classes
-            columns = [list(keys), list(labels), *guesses, list(chances)]
-            writer.write_table(
-                pa.table(
-                    [pa.array(x, f.type) for x, f in zip(columns, schema, strict=True)],
-                    schema=schema,
-                )
-            )
+    weight, label, best, probability = columns
+    order = order[weight[order] > 0]  # without unreadable and filling rows
+    guesses = np.full((len(order), _NUM_GUESSES), -1, np.int16)  # for networks of few classes
+    guesses[:, : best.shape[1]] = best[order]
+    table = pa.table(
+        {
+            "key": [keys[row] for row in order],
+            "label": label[order].astype(np.int16),
+            **{f"top{rank + 1}": guesses[:, rank].copy() for rank in range(_NUM_GUESSES)},
+            "probability": probability[order].astype(np.float32),
+        }
+    )
+    with written_whole(path) as partial:
+        pq.write_table(table, partial)

@@ -59,13 +59,6 @@ class Results(Callback):
         if self._pictures is not None:
             self._pictures.add(batch, outputs, batch_idx)
 
-    def on_exception(
-        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
-    ) -> None:
-        """Say what there is of the table of pictures."""
-        if trainer.testing and self._pictures is not None:
-            self._pictures.leave(exception)
-
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the file and print the table."""
         seconds = time.monotonic() - self._start_s

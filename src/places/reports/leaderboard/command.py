@@ -59,7 +59,8 @@ def _terminal_table(board: Board) -> Table:
     table = Table(title=board.title, title_justify="left")
     for name in COLUMNS:
         is_number = name in ("top-1", "95 % interval", "top-5")
-        table.add_column(name, justify="right" if is_number else "left", no_wrap=is_number)
+        justify: Literal["left", "right"] = "right" if is_number else "left"
+        table.add_column(name, justify=justify, no_wrap=is_number, overflow="fold")
     for row in as_rows(board):
         table.add_row(*row)
     return table

@@ -1,0 +1,191 @@
+"""`places leaderboard`, over results of real tests, and over what somebody changed in them."""
+
+import csv
+import io
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from tests.integration.stages import fit_in, run
+
+from places.cli.main import main
+from places.reports.leaderboard.entries import Entry, published_entries
+from places.reports.leaderboard.table import boards_of
+from places.training.intervals import paired_test, wilson
+
+
+@pytest.fixture(scope="module")
+def tested(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of runs: 0 a training, 1 its test, 2 the test of random weights."""
+    root = tmp_path_factory.mktemp("tested")
+    trained = fit_in(root, "--data.root", sample, "--trainer.max_epochs", 3)
+    words: tuple[object, ...] = ("--trainer.default_root_dir", root)
+    assert run("test", "--ckpt_path", trained, *words) == 0
+    words += ("--model.net", "tests.networks.Tiny", "--random_weights")
+    words += ("--data.image_size", 32, "--data.resize_size", 36)
+    assert run("test", "--data.root", sample, *words) == 0
+    return root
+
+
+def _results(tested: Path) -> list[Path]:
+    return sorted(path.parent for path in tested.rglob("result.json"))
+
+
+def _board(capsys: pytest.CaptureFixture[str], *words: object) -> dict[str, Any]:
+    assert main(["leaderboard", *map(str, words), "--format", "json"]) == 0
+    board: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return board
+
+
+def test_every_score_follows_from_the_scores_of_pictures(tested: Path) -> None:
+    for folder in _results(tested):
+        scores = json.loads((folder / "result.json").read_text())["scores"]
+        columns = pq.read_table(folder / "scores.parquet").to_pydict()
+        labels = np.array(columns["label"])
+        guesses = np.stack([columns[f"top{rank}"] for rank in range(1, 6)], axis=1)
+        hits = (guesses == labels[:, None]).cumsum(axis=1)
+        for rank in range(1, 6):
+            assert scores[f"top{rank}"] == hits[:, rank - 1].mean()
+        mean = np.mean([hits[labels == label, 0].mean() for label in np.unique(labels)])
+        assert scores["mean_class_accuracy"] == pytest.approx(mean)
+        loss = -np.log(np.array(columns["probability"], np.float64)).mean()
+        assert scores["loss"] == pytest.approx(loss, abs=1e-5)
+        assert len(set(columns["key"])) == len(labels) == 36
+
+
+def test_results_stand_in_their_own_table_beside_the_published_ones(
+    tested: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    board = _board(capsys, *_results(tested))
+    assert board["format"] == "places.leaderboard"
+    own, *published = board["tables"]
+    assert "36 drawn pictures" in own["data"]
+    assert [row["top1"] for row in own["rows"]] == sorted(
+        (row["top1"] for row in own["rows"]), reverse=True
+    )
+    assert len(own["rows"]) == 2
+    rows = [row for table in published for row in table["rows"]]
+    assert {row["name"] for row in rows} >= {"ResNet-50", "ResNet-18", "InternImage"}
+    assert all(row["source"] for row in rows)
+    protocols = {table["protocol"] for table in published}
+    assert protocols >= {"1 crop of 224 px from 256", "10 crops", "crops not said"}
+    assert len(_board(capsys, *_results(tested), "--no-published")["tables"]) == 1
+
+
+@pytest.mark.parametrize("form", ["table", "markdown", "csv", "html"])
+def test_every_form_has_every_row(
+    tested: Path, capsys: pytest.CaptureFixture[str], form: str
+) -> None:
+    assert main(["leaderboard", *map(str, _results(tested)), "--format", form]) == 0
+    out = capsys.readouterr().out
+    assert "55.93%" in out
+    assert "61.20%" in out
+    if form == "csv":
+        rows = list(csv.DictReader(io.StringIO(out)))
+        assert len(rows) == 2 + len(published_entries())
+        assert not any(cell.startswith("=") for row in rows for cell in row.values())
+    if form == "markdown":
+        assert out.count("| 61.20% |") == 1
+
+
+def _entry(name: str, num_hits: int, num: int = 1000, **more: Any) -> Entry:  # noqa: ANN401  # of any kind
+    interval = wilson(num_hits, num)
+    return Entry(name, "data", "protocol", num_hits / num, interval, None, "x.json", **more)
+
+
+def test_rows_are_grouped_by_what_can_be_told_apart() -> None:
+    hits = [("a", 700), ("b", 690), ("c", 640), ("d", 630), ("e", 500)]
+    entries = [_entry(name, num) for name, num in reversed(hits)]
+    (board,) = boards_of(entries, lambda path: {})
+    assert [(group, entry.name) for group, entry in board.rows] == [
+        (1, "a"),
+        (1, "b"),
+        (2, "c"),
+        (2, "d"),
+        (3, "e"),
+    ]
+
+
+def test_the_paired_test_tells_apart_what_intervals_do_not() -> None:
+    keys = [str(key) for key in range(1000)]
+    right = {Path("a"): dict.fromkeys(keys, True), Path("b"): dict.fromkeys(keys, True)}
+    for key in keys[:300]:
+        right[Path("a")][key] = right[Path("b")][key] = False
+    for key in keys[300:320]:
+        right[Path("b")][key] = False
+    entries = [_entry("a", 700, pictures=Path("a")), _entry("b", 680, pictures=Path("b"))]
+    (board,) = boards_of(entries, right.__getitem__)
+    assert [group for group, _ in board.rows] == [1, 2]
+    assert paired_test(20, 0) < 0.05
+    del right[Path("b")]["7"]  # other pictures cannot be paired
+    (board,) = boards_of(entries, right.__getitem__)
+    assert [group for group, _ in board.rows] == [1, 1]
+
+
+def _change(result: dict[str, Any], way: str, value: object) -> None:
+    *parts, last = way.split(".")
+    for part in parts:
+        result = result[part]
+    result[last] = value
+
+
+@pytest.mark.parametrize(
+    ("way", "value", "said"),
+    [
+        ("scores.top1", 0.99, "scores.top1"),
+        ("scores.top5", 0.99, "scores.top5"),
+        ("num_images", 37, "num_images"),
+        ("intervals.top1", [0.5, 0.9], "intervals.top1.low"),
+        ("checkpoint.sha256", "0" * 64, "another checkpoint"),
+        ("pictures.sha256", "0" * 64, "another pictures"),
+        ("config.seed_everything", 7, "another config"),
+        ("scores", None, "damaged"),
+        ("categories", [1], "damaged"),
+        ("data", {}, "damaged"),
+        ("protocol", "one crop", "damaged"),
+        ("format", "x", "no result"),
+        ("version", 1, "version 1"),
+        ("version", "\x1b[31m", "version"),
+    ],
+)
+def test_a_result_that_was_changed_is_refused_by_name(
+    tested: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    way: str,
+    value: object,
+    said: str,
+) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(_results(tested)[0], folder)
+    result = json.loads((folder / "result.json").read_text())
+    _change(result, way, value)
+    (folder / "result.json").write_text(json.dumps(result))
+    assert main(["leaderboard", str(folder)]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert str(folder / "result.json") in error
+    assert len(error.splitlines()) <= 4
+    assert "\x1b" not in error
+
+
+@pytest.mark.parametrize("text", ["", "{", "[" * 100_000, "[]", "\xff"])
+def test_what_is_no_result_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    (tmp_path / "result.json").write_text(text)
+    assert main(["leaderboard", str(tmp_path)]) == 2
+    assert main(["leaderboard", str(tmp_path / "none")]) == 2
+    assert all(len(line) < 300 for line in capsys.readouterr().err.splitlines())
+
+
+def test_published_rows_are_shares_with_a_source() -> None:
+    for entry in published_entries():
+        assert 0.4 < entry.top1 < 0.7
+        assert entry.top5 is None or entry.top1 < entry.top5 < 1
+        assert entry.source
+        assert entry.top1_interval[0] < entry.top1 < entry.top1_interval[1]
