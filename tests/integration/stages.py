@@ -86,13 +86,16 @@ def load_weights(checkpoint: Path) -> dict[str, torch.Tensor]:
 
 
 def read_metrics(*folders: Path) -> dict[tuple[int, str], str]:
-    """Return the last value of each metric at each step, over the runs that follow each other."""
+    """Return the last value of each metric at each step, over the runs that follow each other.
+
+    What tells of the clock is left out: no two runs agree in it.
+    """
     values = {}
     for folder in folders:
         path = folder / "metrics.csv"
         lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
         for row in csv.DictReader(lines):
             for name, value in row.items():
-                if value:
+                if value and not name.startswith("time/"):
                     values[int(row["step"]), name] = value
     return values

@@ -19,6 +19,7 @@ from places.reports.complete_scores import CompleteScores
 from places.reports.finite_scores import FiniteScores
 from places.reports.plots import Plots
 from places.reports.progress_bar import Bar
+from places.reports.rates import Rates
 from places.reports.results import Results
 from places.reports.skipped_samples import SkippedSamples
 from places.reports.submission import Submission
@@ -33,7 +34,7 @@ from places.resume.step_seeds import StepSeeds
 def run_callbacks() -> list[Callback]:
     """Return the callbacks of every run that have no settings."""
     checks = [Divergence(), FiniteScores(), CompleteScores(), SkippedSamples()]
-    files = [Plots(), Results(), Submission()]
+    files = [Rates(), Plots(), Results(), Submission()]
     resume = [StepSeeds(), OptimizerSettings(), KeepBest(), KnownMetrics(), EarlyStops()]
     return [*resume, *checks, *files]
 
