@@ -1,4 +1,4 @@
-"""The tables of `places predict`: what others read, what is left whenever it ends, how it goes on."""
+"""The tables of `places predict`: as others read them, whenever it ends, and going on."""
 
 import csv
 import json
@@ -21,6 +21,7 @@ from tests.networks import Tiny
 from places.categories import load_categories, load_settings
 from places.cli.main import main
 from places.data import image_files
+from places.data.streaming.picture_files import decode_with_size
 from places.reports.prediction_row import PredictionRow
 from places.reports.prediction_run import PredictionRun
 from places.reports.tables import open_table
@@ -240,11 +241,10 @@ class _Interrupted:
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the files that are decoded."""
     names: list[str] = []
-    decode = image_files.decode_with_size
 
     def decode_and_note(path: Path, *more: Any) -> Any:  # noqa: ANN401  # passed on
         names.append(path.name)
-        return decode(path, *more)
+        return decode_with_size(path, *more)
 
     monkeypatch.setattr(image_files, "decode_with_size", decode_and_note)
     return names
@@ -345,7 +345,7 @@ def test_other_pictures_are_refused_by_name(
     expected = Path("out.csv").read_bytes()
     Image.new("RGB", (40, 40)).save(photos / "2b.png")
     for change, said in [
-        (lambda: None, "number 4 is photos/3.png there, and is photos/2b.png now"),
+        (int, "number 4 is photos/3.png there, and is photos/2b.png now"),
         ((photos / "2b.png").unlink, ""),
         ((photos / "19.png").unlink, "number 21 is photos/19.png there, and is none any more"),
     ]:
