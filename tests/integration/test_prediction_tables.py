@@ -344,11 +344,12 @@ def test_other_pictures_are_refused_by_name(
     assert run("predict", *_words("out.csv")) == 1
     expected = Path("out.csv").read_bytes()
     Image.new("RGB", (40, 40)).save(photos / "2b.png")
-    for change, said in [
+    changes: list[tuple[Callable[[], object], str]] = [
         (int, "number 4 is photos/3.png there, and is photos/2b.png now"),
         ((photos / "2b.png").unlink, ""),
         ((photos / "19.png").unlink, "number 21 is photos/19.png there, and is none any more"),
-    ]:
+    ]
+    for change, said in changes:
         change()
         capsys.readouterr()
         assert run("predict", *_words("out.csv")) == (2 if said else 1)

@@ -84,8 +84,8 @@ class PredictionRun:
         if self._overwrite:
             self.table.clear()
             return 0, False
-        is_started = old is not None and not old.complete and old.made_by == self.state.made_by
-        if self.table.is_empty():
+        is_started = old is not None and not old.complete
+        if self.table.is_empty() or (is_started and next(self.table.rows(), None) is None):
             if not is_started:
                 self._check_others()
             return 0, False

@@ -17,12 +17,13 @@ from places.files import text_as_name
 from places.lightning_internals import data_module, is_trial
 from places.processes import Agreement, run_folder
 from places.reports.figures import contact_sheet, try_to_draw
+from places.reports.parquet_table import check_pyarrow
 from places.reports.prediction_row import PredictionOutput
 from places.reports.prediction_rows import Thumbnail, rows_of
 from places.reports.prediction_run import PredictionRun
 from places.reports.prediction_state import FILE_NAME, PredictionState
 from places.reports.table_formats import column_names
-from places.reports.tables import check_ending, check_pyarrow, open_table
+from places.reports.tables import check_ending, open_table
 
 SHEET_NAME = "predictions.png"
 
