@@ -85,7 +85,6 @@ class Gallery:
 
     def finish(self) -> None:
         """Write the page, and remove what was collected for it."""
-        self._file.close()
         if self._failed:
             self._file.path.unlink(missing_ok=True)
             return

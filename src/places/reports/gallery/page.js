@@ -27,8 +27,11 @@
     const [indoor, labels, probabilities, tile, grid] = fields.slice(4);
     return { ...row, error: "", indoor, labels, probabilities, tile, grid, best: labels[0], sure: probabilities[0] };
   });
-  const isIndoor = (row) => row.indoor * 2 >= UNITS;
   const answered = rows.filter((row) => !row.error);
+  const sided = answered.filter((row) => row.indoor !== null); // where the 365 categories are known
+  const isIndoor = (row) => row.indoor * 2 >= UNITS;
+
+  const sideOf = (row) => (row.error || row.indoor === null ? "" : isIndoor(row) ? "indoor" : "outdoor");
 
   // What is shown, kept in the address too, so that a reload or a link shows the same.
   const DEFAULTS = { text: "", category: "", show: "all", sort: "table", page: "1", cam: "" };
@@ -68,8 +71,8 @@
   }
   const SHOWN = {
     all: () => true,
-    indoor: (row) => !row.error && isIndoor(row),
-    outdoor: (row) => !row.error && !isIndoor(row),
+    indoor: (row) => sideOf(row) === "indoor",
+    outdoor: (row) => sideOf(row) === "outdoor",
     error: (row) => row.error !== "",
   };
   const natural = new Intl.Collator("en", { numeric: true });
@@ -224,11 +227,10 @@
   function about(row) {
     if (row.error) return element("p", { class: "why", dir: "auto" }, row.error);
     const parts = element("p");
-    if (row.indoor !== null) {
-      const indoor = isIndoor(row);
-      const share = percent(indoor ? row.indoor : UNITS - row.indoor);
-      parts.append(element("span", { class: `dot ${indoor ? "indoor" : "outdoor"}`, "aria-hidden": "true" }),
-        `${indoor ? "Indoor" : "Outdoor"} ${share}`);
+    const mine = sideOf(row);
+    if (mine) {
+      const share = percent(mine === "indoor" ? row.indoor : UNITS - row.indoor);
+      parts.append(element("span", { class: `dot ${mine}`, "aria-hidden": "true" }), `${mine === "indoor" ? "Indoor" : "Outdoor"} ${share}`);
     }
     if (row.width) parts.append(parts.childNodes.length ? "  ·  " : "", `${row.width} × ${row.height}`);
     return parts;
@@ -353,16 +355,14 @@
     document.querySelector(".overview").hidden = answered.length === 0;
   }
   function drawSplit() {
-    const known = answered.filter((row) => row.indoor !== null);
-    const numIndoor = known.filter(isIndoor).length;
-    const share = known.length ? Math.round((100 * numIndoor) / known.length) : 0;
+    const share = Math.round((100 * sided.filter(isIndoor).length) / Math.max(sided.length, 1));
     for (const [name, value] of [["indoor", share], ["outdoor", 100 - share]]) {
       const button = $(`split-${name}`);
       button.style.flexGrow = String(Math.max(value, 1));
       button.querySelector("b").textContent = `${value}%`;
       button.addEventListener("click", () => change({ show: state.show === name ? "all" : name }));
     }
-    document.querySelector(".split").hidden = known.length === 0;
+    for (const part of document.querySelectorAll(".split, .of-side")) part.hidden = sided.length === 0;
   }
   function remember(theme) {
     try {

@@ -12,7 +12,6 @@ from typing import Any
 from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from places.categories import load_categories, load_settings
 from places.console import Counter, printable, progress
@@ -179,8 +178,7 @@ def _template(context: dict[str, Any]) -> Iterator[str]:
         f"default-src 'none'; script-src '{hashes['js']}'; style-src '{hashes['css']}'; "
         "img-src data:; base-uri 'none'; form-action 'none'"
     )
-    inlined = {name: Markup(text) for name, text in parts.items()}
-    return environment.get_template("page.html").generate(**context, **inlined, policy=policy)
+    return environment.get_template("page.html").generate(**context, **parts, policy=policy)
 
 
 def _hash(text: str) -> str:

@@ -1,8 +1,6 @@
 """Records one after the other in a file that grows: those before are kept whatever happens."""
 
-import io
 import json
-import os
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -24,7 +22,7 @@ class Record(NamedTuple):
 
 
 class RecordFile:
-    """A file of records, for one process.
+    """A file of records, for one process; it is open only while it is read or written.
 
     Args:
         path: The file. It is not made before `cut`.
@@ -32,10 +30,9 @@ class RecordFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._file: io.FileIO | None = None
 
     def cut(self, num: int) -> int:
-        """Open the file and keep its first records only, as many as are whole; make it if need be.
+        """Keep the first records only, as many as are whole, and make the file if need be.
 
         Returns:
             How many are left: `num`, or fewer.
@@ -50,10 +47,8 @@ class RecordFile:
                 break
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-            self._file = io.FileIO(descriptor, "r+b")
-            self._file.truncate(end)
-            self._file.seek(end)
+            with self.path.open("ab", buffering=0) as file:
+                file.truncate(end)
         except OSError as error:
             raise storage_error(f"cannot write {self.path}", error) from error
         return num_kept
@@ -64,13 +59,11 @@ class RecordFile:
         Raises:
             StorageError: The system refuses to write.
         """
-        assert self._file is not None
-        append(self._file, b"".join(map(_packed, records)))
-
-    def close(self) -> None:
-        """Close the file; it stays."""
-        if self._file is not None:
-            self._file.close()
+        try:
+            with self.path.open("ab", buffering=0) as file:
+                append(file, b"".join(map(_packed, records)))
+        except OSError as error:
+            raise storage_error(f"cannot write {self.path}", error) from error
 
     def __iter__(self) -> Iterator[Record]:
         """Read the records from the first to the last that is whole."""
