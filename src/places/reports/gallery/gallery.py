@@ -45,7 +45,7 @@ class Gallery:
         table: Path | None = None,
         max_pictures: int = MAX_PICTURES,
     ) -> None:
-        self.path = path
+        self.page = path
         self._facts = Facts(network, checkpoint, table)
         self._max_pictures = max_pictures
         self._file = RecordFile(path.with_name(f"{path.name}.unfinished"))
@@ -90,12 +90,12 @@ class Gallery:
             return
         has_rows = self._num_new or self._num_shown or self._num_errors
         if self._num_lost and not has_rows:
-            if not self.path.exists():
-                say(f"no {self.path.name}: all was predicted before, without thumbnails")
+            if not self.page.exists():
+                say(f"no {self.page.name}: all was predicted before, without thumbnails")
             self._file.path.unlink(missing_ok=True)
             return
         try:
-            num, num_errors, num_shown = write_page(self.path, self._file, self._facts)
+            num, num_errors, num_shown = write_page(self.page, self._file, self._facts)
         except Exception as error:
             self._fail(error)
             say(f"the same command again makes it from {self._file.path}")
@@ -103,15 +103,15 @@ class Gallery:
         self._file.path.unlink(missing_ok=True)
         if num_shown < num:
             rest = f" and {num_errors:,} unreadable" if num_errors else ""
-            say(f"{self.path.name} shows {num_shown:,} of {num:,} pictures: the first{rest}")
+            say(f"{self.page.name} shows {num_shown:,} of {num:,} pictures: the first{rest}")
 
     def _fail(self, error: Exception) -> None:
         """Say once why there will be no page."""
         self._failed = True
         if isinstance(error, OSError):
-            error = storage_error(f"cannot write {self.path}", error)
+            error = storage_error(f"cannot write {self.page}", error)
         reason = str(error).partition("\n")[0] or type(error).__name__
-        say(f"{self.path.name} is not written: {reason}")
+        say(f"{self.page.name} is not written: {reason}")
 
     def _record(self, row: PredictionRow) -> Record:
         fields, data = self._fields(row), row.thumbnail

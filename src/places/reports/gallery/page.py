@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from places.categories import load_categories, load_settings
 from places.console import Counter, printable, progress
 from places.files import written_whole
@@ -158,6 +156,8 @@ def _texts(facts: Facts, folder: Path) -> dict[str, str]:
 
 
 def _template(context: dict[str, Any]) -> Iterator[str]:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # nobody else needs it
+
     environment = Environment(
         loader=FileSystemLoader(_FOLDER),
         autoescape=True,

@@ -29,11 +29,14 @@ def thumbnails(images: Tensor) -> list[bytes]:
     Returns:
         The bytes of `N` JPEGs.
     """
-    arrays = images.permute(0, 2, 3, 1).cpu().numpy()
-    return [
-        simplejpeg.encode_jpeg(_fitted(array, THUMBNAIL_SIZE), _THUMBNAIL_QUALITY, "RGB", "420")
-        for array in arrays
-    ]
+    return [thumbnail(pixels) for pixels in images.permute(0, 2, 3, 1).cpu().numpy()]
+
+
+def thumbnail(pixels: npt.NDArray[np.uint8]) -> bytes:
+    """Return a small JPEG of a picture `(H, W, 3)` uint8, at most 192 pixels high and wide."""
+    fitted = _fitted(pixels, THUMBNAIL_SIZE)
+    jpeg: bytes = simplejpeg.encode_jpeg(fitted, _THUMBNAIL_QUALITY, "RGB", "420")
+    return jpeg
 
 
 def _fitted(array: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint8]:
