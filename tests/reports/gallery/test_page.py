@@ -18,7 +18,7 @@ from tests.reports.gallery.browser import (
     started,
 )
 from tests.reports.gallery.drawn import LABELS, answer, colour_of, failure, page_of, rows
-from tests.reports.gallery.test_gallery import HOSTILE
+from tests.reports.gallery.embedded import HOSTILE
 
 from places.categories import load_categories
 from places.console import printable
