@@ -175,6 +175,11 @@ class LineTable:
             self._file.close()
 
     @property
+    def is_open(self) -> bool:
+        """Whether the file is open."""
+        return self._file is not None and not self._file.closed
+
+    @property
     def _opened(self) -> io.FileIO:
         if self._file is None:
             raise RuntimeError(f"{self.path} is not open")
@@ -259,7 +264,7 @@ class ParquetTable:
 
     def close(self) -> None:
         """Close the journal as it is, for others to write; an empty one goes."""
-        if self._journal.is_empty():
+        if self._journal.is_open and self._journal.is_empty():
             self.rows_path.unlink(missing_ok=True)
         self._journal.close()
 
