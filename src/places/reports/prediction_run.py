@@ -23,7 +23,6 @@ from places.reports.tables import Table
 
 _NUM_TOLD = 4  # of so few pictures the answers are printed
 _NUM_UNREADABLE_TOLD = 10
-_NUM_KEPT = 24  # of the first pictures the rows are kept, to draw them
 _BAR_WIDTH = 20
 
 
@@ -202,7 +201,7 @@ class PredictionRun:
         elif row.error:
             self.num_unreadable += 1
             self._unreadable.add(f"{printable(row.path)}: {printable(row.error)}")
-        if len(self.first_rows) < _NUM_KEPT:
+        if len(self.first_rows) < _NUM_TOLD:
             self.first_rows.append(row)
 
     def tell(self, *notes: str) -> None:

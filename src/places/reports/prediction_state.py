@@ -31,7 +31,7 @@ _SETTINGS = {
     "places.data.places365.Places365": (*("image_size", "resize_size", "resize_mode"),),
 }
 # Of the options of what is written.
-_FREE = ("file", "overwrite")
+_FREE = ("file", "overwrite", "gallery")
 
 
 @dataclass
