@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from places.checkpoints.atomic_io import check_description
+from places.checkpoints.whole import check_description
 from places.config.compare import ABSENT, compare
 from places.config.recipes import as_typed
 from places.config.trust import check_plain

@@ -16,7 +16,6 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_only
 
-from places.checkpoints.atomic_io import check_whole
 from places.checkpoints.choose import choose_checkpoint
 from places.checkpoints.contents import (
     CHECKPOINT_KEY,
@@ -31,6 +30,7 @@ from places.checkpoints.contents import (
 )
 from places.checkpoints.download import without_signature
 from places.checkpoints.runs import RUNS, claim_run_folder, remove_unused
+from places.checkpoints.whole import check_whole
 from places.cli.error_messages import Refused, mistake_behind, mistake_in_building
 from places.cli.main import STAGES
 from places.cli.predict_words import with_pictures
