@@ -43,9 +43,7 @@ class Description:
     categories: tuple[str, ...] | None = None
 
 
-def description_of(
-    config: Mapping[str, Any], path: Path, *, needs_net: bool = True
-) -> Description:
+def description_of(config: Mapping[str, Any], path: Path, *, needs_net: bool = True) -> Description:
     """Return what the config in a checkpoint tells.
 
     Args:
@@ -74,19 +72,19 @@ def described(told: Mapping[str, Any], path: Path) -> Description:
     Raises:
         CheckpointError: Some are not what they should be.
     """
-    crop = {
-        "image_size": _is(int, told, "image_size", CROP.image_size, path),
-        "resize_size": _is(int, told, "resize_size", CROP.resize_size, path),
-        "resize_mode": _is(str, told, "resize_mode", CROP.resize_mode, path),
-    }
     num_classes = _is(int, told, "num_classes", 365, path)
     if num_classes < 1:
         raise _wrong(path, "num_classes", num_classes)
     try:
+        crop = EvalCrop(
+            _is(int, told, "image_size", CROP.image_size, path),
+            _is(int, told, "resize_size", CROP.resize_size, path),
+            _is(str, told, "resize_mode", CROP.resize_mode, path),  # type: ignore[arg-type]  # seen to by EvalCrop
+        )
         return Description(
             net=told.get("net"),
             num_classes=num_classes,
-            crop=EvalCrop(**crop),
+            crop=crop,
             mean=_colour(told, "mean", MEAN, path),
             std=_colour(told, "std", STD, path),
             channels_last=_is(bool, told, "channels_last", True, path),
@@ -101,7 +99,7 @@ def _is(kind: type[_Kind], told: Mapping[str, Any], key: str, default: Any, path
     value = told.get(key, default)
     if type(value) is not kind:
         raise _wrong(path, key, value)
-    return value  # type: ignore[no-any-return]  # of that very type
+    return value
 
 
 def _colour(

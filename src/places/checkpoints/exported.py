@@ -1,7 +1,7 @@
-"""A network in one safetensors file with all that is needed to use it. The format, version 1:
+"""A network in one safetensors file, with all that is needed to use it.
 
-A safetensors file whose tensors are the state dict of the network, without any prefix, and whose
-metadata has under the key `places` a text: a JSON object with these keys.
+The format, version 1: a safetensors file whose tensors are the state dict of the network, without
+any prefix, and whose metadata has under the key `places` a text: a JSON object with these keys.
 
     version       1
     net           {"class_path": "places.models.ResNet", "init_args": {"depth": 18}}: the network

@@ -19,9 +19,7 @@ from places.errors import CheckpointError
 _CONTAINERS: dict[object, type] = {list: list, tuple: tuple, set: set}
 
 
-def factory_of(
-    key: str, spec: object, trusted: Collection[str], path: Path
-) -> Callable[..., Any]:
+def factory_of(key: str, spec: object, trusted: Collection[str], path: Path) -> Callable[..., Any]:
     """Return what makes the thing that a part of a stored config describes.
 
     Args:
@@ -75,7 +73,11 @@ def build(
 
 
 def _fitting(
-    key: str, value: object, annotation: Any, trusted: Collection[str], path: Path  # noqa: ANN401  # any annotation
+    key: str,
+    value: object,
+    annotation: Any,  # noqa: ANN401  # any annotation
+    trusted: Collection[str],
+    path: Path,
 ) -> Any:  # noqa: ANN401  # what fits it
     """Return a stored value as a parameter with this annotation takes it.
 

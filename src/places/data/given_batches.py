@@ -18,7 +18,9 @@ from places.data.streaming.decode import eval_crop
 from places.data.streaming.jpeg import Pixels
 from places.errors import DataError, StorageError
 
-_BATCHES_AHEAD = 3  # of files, which are decoded while the network works; of pictures in memory, one
+_BATCHES_AHEAD = (
+    3  # of files, which are decoded while the network works; of pictures in memory, one
+)
 _HELD_PER_THREAD = 2  # pictures in memory that wait to be cut, so that their number is bounded
 
 

@@ -32,9 +32,7 @@ class Given(NamedTuple):
     is_held: bool  # its pixels are in memory
 
 
-def take(
-    pictures: Iterable[Picture], max_pixels: int, min_side: int | None
-) -> Iterator[Given]:
+def take(pictures: Iterable[Picture], max_pixels: int, min_side: int | None) -> Iterator[Given]:
     """Take pictures one after the other: those that are in memory are copied.
 
     Args:
@@ -123,4 +121,6 @@ def _decode_tensor(tensor: torch.Tensor, max_pixels: int) -> Pixels:
             shape = tuple(values.shape)
             raise DataError(f"a tensor of shape {shape} is no picture of (3, height, width){more}")
         values = values.permute(1, 2, 0)
-    return decode_array((values.float() if values.dtype == torch.bfloat16 else values).numpy(), max_pixels)
+    return decode_array(
+        (values.float() if values.dtype == torch.bfloat16 else values).numpy(), max_pixels
+    )

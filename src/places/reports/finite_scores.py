@@ -8,6 +8,7 @@ from places.classifier import SceneClassifier
 from places.console import say
 from places.reports.not_finite import refusal as refusal
 
+
 class FiniteScores(Callback):
     """Ends `validate` and `test` with an error if the network gave outputs that are not finite.
 

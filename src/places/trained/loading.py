@@ -22,10 +22,13 @@ from places.checkpoints.exported import read_exported
 from places.checkpoints.runs import RUNS, find_checkpoint
 from places.checkpoints.whole import check_whole
 from places.config.build import build
+from places.config.ranges import check_range
 from places.config.trust import check_trusted
 from places.data.remote.urls import is_url
+from places.data.streaming.batches import EvalCrop
 from places.data.streaming.decode import ResizeMode
 from places.errors import CheckpointError, ConfigError, PlacesError
+from places.models.archives import is_archive, what_is_damaged
 from places.models.recognise import call_of
 from places.models.weights import load_weights, network_of_official, read_weights
 from places.trained.model import TrainedModel
@@ -36,7 +39,7 @@ _IN_PYTHON = (
     (r"--trust (\S+)", r'trust=["\1"]'),
     (r"--config RECIPE --model\.weights \S+", "net=YOUR_NETWORK"),
     (r"--model\.net CLASS --model\.weights \S+", "net=YOUR_NETWORK"),
-    (r"leave the checkpoint's settings, or start anew .*", "load it with the code that wrote it"),
+    (r"leave the checkpoint's settings, or start anew .*", "give the network that was trained"),
     (r"--model\.use_average false", "use_average=False"),
 )
 
@@ -87,11 +90,20 @@ def load(  # used as places.load
     with _told_in_python():
         check_trusted(trusted)
         text = os.fsdecode(path)
-        file = fetch_checkpoint(text, RUNS / "downloads") if is_url(text) else find_checkpoint(Path(text))
+        file = (
+            fetch_checkpoint(text, RUNS / "downloads")
+            if is_url(text)
+            else find_checkpoint(Path(text))
+        )
         net, description = _loaded(file, net, trusted, use_average)
-    asked = {"image_size": image_size, "resize_size": resize_size, "resize_mode": resize_mode}
-    crop = replace(description.crop, **{key: v for key, v in asked.items() if v is not None})
-    description = replace(description, crop=crop, mean=mean or description.mean, std=std or description.std)
+    crop = EvalCrop(
+        description.crop.image_size if image_size is None else image_size,
+        description.crop.resize_size if resize_size is None else resize_size,
+        description.crop.resize_mode if resize_mode is None else resize_mode,
+    )
+    mean, std = mean or description.mean, std or description.std
+    check_range("`std`", min(std), 0.001)
+    description = replace(description, crop=crop, mean=mean, std=std)
     return TrainedModel(net, description, device)
 
 
@@ -129,9 +141,11 @@ def _told(path: Path, needs_net: bool) -> tuple[Description, dict[str, Tensor] |
     try:
         content = read_checkpoint(path)
     except CheckpointError as error:
-        if needs_net:
-            raise _untold(path) from error
-        return Description(net=None), None
+        if not needs_net:
+            return Description(net=None), None
+        if is_archive(path) and what_is_damaged(path):
+            raise
+        raise _untold(path) from error
     check_whole(path)
     check_parts(content, path)
     description = description_of(content[CHECKPOINT_KEY]["config"], path, needs_net=needs_net)
@@ -159,8 +173,12 @@ def _fill(net: nn.Module, state: dict[str, Tensor], path: Path, use_average: boo
     """
     if use_average:
         match_average(dict(state), None, needed=True)
-    prefix = "average." if use_average else "net."
-    check_network({f"{prefix}{name}": tensor for name, tensor in net.state_dict().items()}, path, {})
+    prefixes = ("net.", "average.") if use_average else ("net.",)
+    tensors = net.state_dict()
+    check_network(
+        {f"{first}{name}": tensors[name] for first in prefixes for name in tensors}, path, {}
+    )
+    prefix = prefixes[-1]
     own = {name.removeprefix(prefix): state[name] for name in state if name.startswith(prefix)}
     net.load_state_dict(own)
 

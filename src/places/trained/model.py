@@ -17,6 +17,7 @@ from places.console import first_few
 from places.data.given_batches import Cut, batches_of
 from places.data.given_pictures import Picture, all_of
 from places.errors import ConfigError
+from places.models.inference import FEATURES, Answer, Inference
 from places.reports.not_finite import refusal
 from places.trained.results import Category, Prediction
 
@@ -52,11 +53,17 @@ class TrainedModel:
         self._memory_format = (
             torch.channels_last if description.channels_last else torch.contiguous_format
         )
-        self.net = net.eval().requires_grad_(False).to(device, memory_format=self._memory_format)
-        """The network, which returns logits."""
-        scale = [255 * torch.tensor(told)[:, None, None] for told in (description.mean, description.std)]
+        net = net.eval().requires_grad_(False).to(device)
+        net = net.to(memory_format=self._memory_format)
+        self._inference = Inference(net)
+        self.net = self._inference.net
+        """The network, with its batch norms folded; takes normalised pictures, returns logits."""
+        scale = [
+            255 * torch.tensor(told)[:, None, None] for told in (description.mean, description.std)
+        ]
         self._mean_255, self._std_255 = (tensor.to(device) for tensor in scale)
-        self._indoor = [setting == "indoor" for setting in load_settings()] if is_official else None
+        settings = torch.tensor([setting == "indoor" for setting in load_settings()], device=device)
+        self._is_indoor = settings if is_official else None
         self._lock = threading.Lock()  # for what watches the layers of the network
 
     def __repr__(self) -> str:
@@ -161,4 +168,96 @@ class TrainedModel:
             ConfigError: The network has no last linear layer.
             TypeError: See `predict`, and so on.
         """
-        raise NotImplementedError
+        rows: list[npt.NDArray[np.float32]] = []
+        unreadable: list[str] = []
+        watching = Inference(self.net, {FEATURES}, fold=False)
+        try:
+            for images, seen in self._batches(pictures, batch_size, max_pixels, exact=exact):
+                found = self._features(images, watching)[: len(seen)]
+                finite = [bool(np.isfinite(row).all()) for row in found]
+                self._refuse_not_finite("features", finite, seen)
+                found[[bool(cut.error) for cut in seen]] = np.nan
+                for number, cut in enumerate(seen, sum(map(len, rows))):
+                    if cut.error:
+                        unreadable.append(f"{cut.path or f'picture {number}'}: {cut.error}")
+                rows.append(found)
+            if not rows:  # as wide as others are
+                size = self.crop.image_size
+                images = torch.zeros(1, 3, size, size, dtype=torch.uint8)
+                rows.append(self._features(images, watching)[:0])
+        finally:
+            with self._lock:
+                watching.close()
+        if unreadable:
+            warnings.warn(
+                f"rows of NaN for unreadable pictures: {first_few(unreadable)}", stacklevel=2
+            )
+        return np.concatenate(rows)
+
+    def _batches(
+        self,
+        pictures: Picture | Iterable[Picture],
+        batch_size: int,
+        max_pixels: int,
+        *,
+        exact: bool,
+    ) -> Generator[tuple[Tensor, list[Cut]], None, None]:
+        check_range("`batch_size`", batch_size, 1)
+        check_range("`max_pixels`", max_pixels, 1)
+        return batches_of(
+            all_of(pictures),
+            self.crop,
+            batch_size=batch_size,
+            max_pixels=max_pixels,
+            exact=exact,
+            pin_memory=self.device.type == "cuda",
+        )
+
+    def _predictions(
+        self, batches: Generator[tuple[Tensor, list[Cut]], None, None], top_k: int
+    ) -> Generator[Prediction, None, None]:
+        with closing(batches):
+            for images, seen in batches:
+                logits = self._answer(images, self._inference).logits
+                if logits.shape[1] != len(self.categories):
+                    raise ConfigError(
+                        f"the network has {logits.shape[1]} classes, but there are "
+                        f"{len(self.categories)} categories",
+                        "take a network that was trained on these, or its features:  embed(...)",
+                    )
+                finite = logits.isfinite().all(dim=1).tolist()
+                self._refuse_not_finite("predictions", finite, seen)
+                yield from self._told(logits.float().softmax(dim=1), seen, top_k)
+
+    def _told(self, chances: Tensor, seen: list[Cut], top_k: int) -> Iterator[Prediction]:
+        best = chances.topk(top_k, dim=1)
+        indoor: list[float | None] = [None] * len(seen)
+        if self._is_indoor is not None:
+            indoor = (chances * self._is_indoor).sum(dim=1).clamp(max=1).tolist()
+        labels, probabilities = best.indices.tolist(), best.values.tolist()
+        for cut, *columns, inside in zip(seen, labels, probabilities, indoor, strict=False):
+            if cut.error:
+                yield Prediction(cut.path, error=cut.error)
+                continue
+            pairs = zip(*columns, strict=True)
+            categories = tuple(Category(self.categories[n], n, chance) for n, chance in pairs)
+            yield Prediction(cut.path, categories, inside, cut.width, cut.height)
+
+    def _features(self, images: Tensor, watching: Inference) -> npt.NDArray[np.float32]:
+        features = self._answer(images, watching).features
+        if features is None:
+            raise ConfigError(
+                f"the network {type(self.net).__name__} has no last linear layer, so no features"
+            )
+        return features.cpu().numpy().copy()  # of an inference tensor
+
+    def _answer(self, images: Tensor, inference: Inference) -> Answer:
+        with torch.inference_mode(), self._lock:
+            images = images.to(self.device, non_blocking=True)
+            normalised = (images - self._mean_255) / self._std_255
+            return inference(normalised.contiguous(memory_format=self._memory_format))
+
+    def _refuse_not_finite(self, what: str, finite: list[bool], seen: Sequence[Cut]) -> None:
+        bad = sum(not ok and not cut.error for ok, cut in zip(finite, seen, strict=False))
+        if bad:
+            raise refusal(what, bad, len(seen))
