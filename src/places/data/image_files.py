@@ -12,12 +12,12 @@ from places.console import FirstFew
 from places.data.loader import Loader
 from places.data.picture_sources import find_pictures
 from places.data.streaming import plan
-from places.data.streaming.batches import EvalCrop, eval_ids
+from places.data.streaming.batches import EvalCrop
 from places.data.streaming.decode import ResizeMode, eval_crop
 from places.data.streaming.jpeg import Pixels
-from places.data.streaming.picture_files import decode_file
+from places.data.streaming.picture_files import decode_with_size
 from places.data.streaming.stream import Sample, stream
-from places.data.workers import TensorsToDevice, workers_of
+from places.data.workers import TensorsToDevice, attached_trainer, workers_of
 from places.errors import DataError, StorageError
 from places.hashing import Ids
 
@@ -71,6 +71,7 @@ class ImageFiles(TensorsToDevice, LightningDataModule):
         self.num_threads = num_threads
         self.paths: list[Path] = []
         self.left_out = FirstFew()
+        self._first_step = 0
 
     def setup(self, stage: str) -> None:
         """List the pictures.
@@ -86,16 +87,27 @@ class ImageFiles(TensorsToDevice, LightningDataModule):
         warnings.filterwarnings("ignore", module=r"PIL\.")  # about metadata, which nobody uses here
         self.paths, self.left_out = find_pictures(self.images, null=self.null)
 
+    def leave_out(self, num_rows: int) -> int:
+        """Let predictions begin after pictures that were classified before.
+
+        Args:
+            num_rows: How many there are, from the first one on.
+
+        Returns:
+            How many are left out: of them as many as whole batches take.
+        """
+        batches = self._plan()
+        self._first_step = batches.num_whole(num_rows)
+        return batches.start_of(self._first_step)
+
     def predict_dataloader(self) -> Loader:
-        """Return the batches of all pictures in the order of their paths, each exactly once."""
+        """Return the batches of all pictures in their order, each exactly once; see `leave_out`."""
         workers = workers_of(self, self.num_threads)
-        plan.check_batch_size(self.batch_size, workers.num_ranks)
-        num = len(self.paths)
-        batch_size = plan.even_batch_size(num, self.batch_size, workers.num_ranks)
+        batches, first = self._plan(), self._first_step
         return Loader(
-            plan.num_eval_batches(num, batch_size),
+            len(batches) - first,
             lambda: stream(
-                eval_ids(num, batch_size, workers),
+                (batches.batch(step, workers.rank) for step in range(first, len(batches))),
                 self._open_batch,
                 image_size=self.crop.image_size,
                 num_threads=workers.num_threads,
@@ -103,17 +115,21 @@ class ImageFiles(TensorsToDevice, LightningDataModule):
             ),
         )
 
+    def _plan(self) -> plan.PredictionPlan:
+        num_ranks = attached_trainer(self).world_size
+        return plan.PredictionPlan.soon(len(self.paths), self.batch_size, num_ranks)
+
     def _open_batch(self, ids: Ids) -> Callable[[int, Pixels], Sample]:
         def load(row: int, pixels: Pixels) -> Sample:
             path = self.paths[int(ids[row])]
             try:
-                picture = decode_file(path, self.max_pixels, self.min_side)
+                picture, size = decode_with_size(path, self.max_pixels, self.min_side)
                 eval_crop(picture, pixels, self.crop.resize_size, self.crop.resize_mode)
             except StorageError:
                 raise
             except DataError as error:
                 pixels[:] = 0
                 return Sample(str(path), error=error.message)
-            return Sample(str(path))
+            return Sample(str(path), size=size)
 
         return load
