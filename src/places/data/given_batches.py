@@ -79,8 +79,8 @@ def _batch_sizes(pictures: Iterable[Picture], batch_size: int) -> Iterator[int |
     if not isinstance(pictures, Sized):
         yield from repeat(None)
     elif num := len(pictures):
-        even = plan.even_batch_size(num, batch_size, 1)
-        yield from repeat(even, plan.num_eval_batches(num, even))
+        batches = plan.PredictionPlan.soon(num, batch_size, num_ranks=1)
+        yield from (len(batches.batch(step, rank=0)) for step in range(len(batches)))
 
 
 def _ahead(
@@ -108,11 +108,10 @@ def _ahead(
 def _cut(given: Given, crop: EvalCrop) -> tuple[Pixels, Cut]:
     pixels = np.zeros((crop.image_size, crop.image_size, 3), np.uint8)
     try:
-        picture = given.decode()
+        picture, size = given.decode()
         eval_crop(picture, pixels, crop.resize_size, crop.resize_mode)
     except StorageError:
         raise
     except DataError as error:
         return np.zeros_like(pixels), Cut(given.path, error=error.message)
-    height, width = picture.shape[:2]
-    return pixels, Cut(given.path, width, height)
+    return pixels, Cut(given.path, *size)

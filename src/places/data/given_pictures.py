@@ -8,15 +8,16 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from glob import has_magic
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, NoReturn, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image
 
+from places.data.remote.urls import is_url
 from places.data.streaming.jpeg import Pixels
-from places.data.streaming.picture_files import decode_array, decode_file, decode_image
+from places.data.streaming.picture_files import decode_array, decode_image, decode_with_size
 from places.errors import DataError, StorageError
 
 Picture = str | os.PathLike[str] | Image.Image | npt.NDArray[np.generic] | torch.Tensor
@@ -28,7 +29,9 @@ class Given(NamedTuple):
     """A picture that was taken from the caller, who may change or close what it came from."""
 
     path: str | None  # as given
-    decode: Callable[[], Pixels]  # raises DataError where it cannot be read; for any thread
+    # Returns the pixels, and width and height of the whole upright picture, in any thread; or raises
+    # DataError.
+    decode: Callable[[], tuple[Pixels, tuple[int, int]]]
     is_held: bool  # its pixels are in memory
 
 
@@ -93,7 +96,9 @@ def _check_file(path: str) -> None:
 
 
 def _file(path: str, max_pixels: int, min_side: int | None) -> Given:
-    return Given(path, lambda: decode_file(Path(path), max_pixels, min_side), is_held=False)
+    if is_url(path) and not os.path.lexists(path):
+        return Given(path, partial(_raise, DataError("a URL: fetch it first")), is_held=True)
+    return Given(path, partial(decode_with_size, Path(path), max_pixels, min_side), is_held=False)
 
 
 def _held(decode: Callable[[_Held, int], Pixels], picture: _Held, max_pixels: int) -> Given:
@@ -104,10 +109,11 @@ def _held(decode: Callable[[_Held, int], Pixels], picture: _Held, max_pixels: in
         raise
     except DataError as error:
         return Given(None, partial(_raise, error), is_held=True)
-    return Given(None, lambda: pixels, is_held=True)
+    height, width = pixels.shape[:2]
+    return Given(None, lambda: (pixels, (width, height)), is_held=True)
 
 
-def _raise(error: DataError) -> Pixels:
+def _raise(error: DataError) -> NoReturn:
     raise error
 
 

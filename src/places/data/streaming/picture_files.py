@@ -221,6 +221,8 @@ def decode_image(image: Image.Image, max_pixels: int) -> Pixels:
     """
     name = Path(str(getattr(image, "filename", "") or "a picture"))
     with _told_as_errors(name):
+        if image.format == "EPS":
+            raise DataError("not a readable picture: another program would have to draw it")
         if image.width * image.height > max_pixels:
             raise _too_large(*image.size, max_pixels)
         image.load()
