@@ -1,6 +1,7 @@
 """Two small trained networks, and pictures of many kinds."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -38,9 +39,11 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     sideways = Image.Exif()
     sideways[0x0112] = 6
     transparent = picture.convert("RGBA")
-    transparent.putalpha(Image.fromarray(np.linspace(0, 255, 90 * 120).reshape(90, 120).astype("u1")))
+    transparent.putalpha(
+        Image.fromarray(np.linspace(0, 255, 90 * 120).reshape(90, 120).astype("u1"))
+    )
     gray = np.asarray(picture.convert("L")).astype(np.uint16) * 16
-    saved = {
+    saved: dict[str, tuple[Image.Image, dict[str, Any]]] = {
         "00.jpg": (picture, {}),
         "01.jpg": (picture, {"exif": sideways}),
         "02.png": (transparent, {}),

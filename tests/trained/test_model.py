@@ -23,6 +23,7 @@ from places.categories import load_categories, load_settings
 from places.classifier import SceneClassifier
 from places.errors import CheckpointError, ConfigError, DataError, StorageError
 
+
 @pytest.fixture
 def stack() -> Iterator[ExitStack]:
     """What closes files at the end of a test."""
@@ -205,7 +206,9 @@ def test_what_cannot_be_read_has_an_error_and_costs_no_other(
     ],
 )
 def test_what_is_no_picture_at_all_is_a_type_error(
-    model: places.TrainedModel, wrong: Any, said: str  # noqa: ANN401  # that is the test
+    model: places.TrainedModel,
+    wrong: Any,  # noqa: ANN401  # that is the test
+    said: str,
 ) -> None:
     for call in (model.predict, model.embed):
         with pytest.raises(TypeError, match=said):
@@ -384,7 +387,7 @@ def test_a_network_without_a_last_linear_layer_has_no_features(
 @pytest.mark.parametrize("call", ["predict", "embed"])
 def test_outputs_that_are_not_finite_are_refused(photos: list[Path], call: str) -> None:
     net = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 365))
-    net[2].weight.data[7] = torch.nan
+    net.get_parameter("2.weight").data[7] = torch.nan
     torch.save(net.state_dict(), "nan.pt")
     model = places.load("nan.pt", net=net, device="cpu")
     if call == "predict":

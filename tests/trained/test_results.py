@@ -4,7 +4,11 @@ import pytest
 
 from places import Category, Prediction
 
-BEST = (Category("beach", 48, 0.825), Category("lake/natural", 205, 0.1), Category("pond", 271, 0.0))
+BEST = (
+    Category("beach", 48, 0.825),
+    Category("lake/natural", 205, 0.1),
+    Category("pond", 271, 0.0),
+)
 
 
 def test_an_answer_is_shown_for_people() -> None:

@@ -8,6 +8,7 @@ import types
 from collections.abc import Callable, Collection, Mapping
 from collections.abc import Callable as CallableKind
 from contextlib import suppress
+from dataclasses import is_dataclass
 from enum import Enum
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,7 @@ from places.errors import CheckpointError
 _CONTAINERS: dict[object, type] = {list: list, tuple: tuple, set: set}
 
 
-def factory_of(key: str, spec: object, trusted: Collection[str], path: Path) -> Callable[..., Any]:
+def factory_of(key: str, spec: object, trusted: Collection[str], path: Path) -> partial[Any]:
     """Return what makes the thing that a part of a stored config describes.
 
     Args:
@@ -67,7 +68,7 @@ def build(
     factory = factory_of(key, spec, trusted, path)
     try:
         return factory(*first)
-    except (TypeError, ValueError, ImportError) as error:
+    except Exception as error:  # its code may do anything with arguments that are not its own
         reason = f"{type(error).__name__}: {error}".partition("\n")[0]
         raise _unusable(path, f"{key} cannot be built: {reason}") from error
 
@@ -89,6 +90,9 @@ def _fitting(
         return factory_of(key, value, trusted, path)
     if isinstance(value, Mapping) and "class_path" in value:
         return build(key, value, trusted, path)
+    if isinstance(annotation, type) and is_dataclass(annotation) and isinstance(value, Mapping):
+        name = f"{annotation.__module__}.{annotation.__qualname__}"
+        return build(key, {"class_path": name, "init_args": value}, trusted, path)
     if origin in (Union, types.UnionType):
         return _first_fitting(key, value, parts, trusted, path)
     if origin is Literal:

@@ -29,8 +29,7 @@ class Given(NamedTuple):
     """A picture that was taken from the caller, who may change or close what it came from."""
 
     path: str | None  # as given
-    # Returns the pixels, and width and height of the whole upright picture, in any thread; or raises
-    # DataError.
+    # For any thread: its pixels, and width and height of the whole upright picture; or a DataError.
     decode: Callable[[], tuple[Pixels, tuple[int, int]]]
     is_held: bool  # its pixels are in memory
 

@@ -115,7 +115,10 @@ def _loaded(
     if net is None:
         first = (description.num_classes,)
         with torch.random.fork_rng(devices=[]):  # leave the caller's random numbers alone
-            net = build("model.net", description.net, trusted, path, first)
+            built = build("model.net", description.net, trusted, path, first)
+        if not isinstance(built, nn.Module):
+            raise CheckpointError(f"{path} names as model.net what is no network")
+        net = built
     if state is not None:
         _fill(net, state, path, description.use_average if use_average is None else use_average)
     elif use_average:
@@ -194,7 +197,7 @@ def _device(asked: str | torch.device | None) -> torch.device:
         torch.empty(0, device=found)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).partition("\n")[0]
-        raise ConfigError(f"`device` {asked!s:.40} cannot be used", reason) from error
+        raise ConfigError(f"`device` {str(asked)[:40]!r} cannot be used", reason) from error
     return found
 
 
