@@ -83,6 +83,8 @@ def test_the_weights_are_read_by_a_bare_script(checkpoint: Path) -> None:
     Tiny(365).load_state_dict(own)
 
 
+# Lightning says so of each folder to which a resumed run adds checkpoints.
+@pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty")
 def test_a_notebook_trains_resumes_tests_and_predicts(sample: Path) -> None:
     def data(**options: Any) -> Places365:  # noqa: ANN401  # passed on
         return Places365(str(sample), batch_size=16, image_size=32, resize_size=36, **options)

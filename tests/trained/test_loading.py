@@ -24,6 +24,7 @@ from torch import nn
 
 import places
 from places.categories import load_categories
+from places.cli.main import main
 from places.errors import CheckpointError, ConfigError
 
 PICTURE = drawn_picture(80, 70)
@@ -383,3 +384,32 @@ def test_loading_leaves_random_numbers_alone(run_folder: Path) -> None:
     torch.manual_seed(3)
     load(run_folder)
     assert torch.equal(torch.rand(1), expected)
+
+
+@pytest.mark.parametrize("stage", ["predict", "test"])
+def test_the_command_takes_an_exported_network_too(
+    capsys: pytest.CaptureFixture[str], sample: Path, stage: str
+) -> None:
+    torch.manual_seed(0)
+    net = places.models.ResNet(365, depth=18)
+    told = {**DESCRIPTION, "num_classes": 365, "categories": list(load_categories())}
+    file = exported("net.safetensors", told, net)
+    Image.Image.save(PICTURE, "a.png")
+    words = ["a.png"] if stage == "predict" else ["--data.root", sample]
+    assert run(stage, *words, "--ckpt_path", file) == 0
+    (config,) = Path("runs").rglob("config.yaml")
+    settings = config.read_text()
+    for line in ("image_size: 32", "resize_size: 40", "resize_mode: squash", "depth: 18"):
+        assert f" {line}\n" in settings
+    if stage == "predict":
+        assert f"{load(file).predict('a.png')[0]}\n" in capsys.readouterr().out
+    assert run(stage, *words, "--ckpt_path", exported("net.safetensors", DESCRIPTION, net)) == 2
+    assert "has 3 categories of its own" in capsys.readouterr().err
+    save_file({"a": torch.ones(1)}, "net.safetensors")
+    assert run(stage, *words, "--ckpt_path", "net.safetensors") == 2
+    assert "does not say how its network is built" in capsys.readouterr().err
+    exported("net.safetensors", {**told, "net": {"class_path": "tests.networks.Tiny"}}, Tiny(365))
+    bare = [stage, *map(str, words), "--ckpt_path", "net.safetensors"]
+    assert main(bare) == 2
+    assert "if you trust tests:  --trust tests" in capsys.readouterr().err
+    assert main([*bare, "--trust", "tests", "--trainer.accelerator", "cpu"]) == 0

@@ -16,12 +16,14 @@ All but `version` and `net` may be left out, and are then as `places` has them b
 """
 
 import json
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from places.categories import load_categories
 from places.checkpoints.description import Description, described
-from places.config.trust import check_plain
+from places.config.trust import check_part, check_plain
 from places.console import printable
 from places.errors import CheckpointError
 
@@ -66,6 +68,44 @@ def read_exported(path: Path) -> Description | None:
     found = described(told, path)
     categories = _categories(told, found.num_classes, path)
     return replace(found, categories=categories)
+
+
+def flags_of_exported(path: Path, trusted: Collection[str]) -> list[str] | None:
+    """Return the flags that build the network of an exported file and prepare its pictures.
+
+    Args:
+        path: Any file.
+        trusted: Packages that the user trusts, see `check_stored`.
+
+    Returns:
+        The flags, or `None` if it is no safetensors file by its name.
+
+    Raises:
+        CheckpointError: It does not tell its network, names what it may not name, or has categories
+            of its own.
+    """
+    if path.suffix != ".safetensors":
+        return None
+    told = read_exported(path)
+    if told is None:
+        raise CheckpointError(
+            f"{path} does not say how its network is built",
+            f"use it as weights:  --config RECIPE --model.weights {path}",
+        )
+    if told.categories not in (None, load_categories()):
+        raise CheckpointError(
+            f"{path} has {len(told.categories or ())} categories of its own",
+            f'use it from Python:  places.load("{path}")',
+        )
+    check_part("model.net", told.net, trusted, path)
+    model = {name: getattr(told, name) for name in ("net", "num_classes", "mean", "std")}
+    model |= {"channels_last": told.channels_last, "weights": str(path)}
+    settings = {f"model.{name}": value for name, value in model.items()}
+    settings |= {f"data.{name}": value for name, value in vars(told.crop).items()}
+    return [
+        f"--{key}={value if isinstance(value, str) else json.dumps(value)}"
+        for key, value in settings.items()
+    ]
 
 
 def _header_of(path: Path) -> dict[str, Any]:
