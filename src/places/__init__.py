@@ -1,6 +1,6 @@
 """Train, validate, test and run scene classifiers on Places365; `places.load` for programs."""
 
-from typing import TYPE_CHECKING, Any
+TYPE_CHECKING = False  # as that of typing, which takes longer to import than all of this
 
 if TYPE_CHECKING:
     from places import data as data
@@ -15,7 +15,7 @@ __version__ = "0.1.0"
 __all__ = ["Category", "Prediction", "TrainedModel", "data", "errors", "load", "models"]
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401  # whatever is called so
+def __getattr__(name: str) -> object:
     # Imported when they are asked for, since they need torch, which takes seconds.
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -31,7 +31,8 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401  # whatever is called so
         from places.trained.model import TrainedModel
 
         return TrainedModel
-    return getattr(import_module("places.trained.results"), name)
+    found: object = getattr(import_module("places.trained.results"), name)
+    return found
 
 
 def __dir__() -> list[str]:

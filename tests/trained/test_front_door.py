@@ -1,23 +1,9 @@
-import subprocess
-import sys
-import textwrap
 from pathlib import Path
 
 import pytest
+from tests.trained.programs import alone
 
 import places
-
-
-def alone(program: str, *words: object) -> str:
-    """Run a program in a process of its own, and return what it printed."""
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program), *map(str, words)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def test_the_public_names_are_few_and_stay() -> None:

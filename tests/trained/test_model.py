@@ -2,7 +2,6 @@ import errno
 import gc
 import os
 import threading
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,6 +14,7 @@ import torch
 from PIL import Image, ImageSequence
 from tests.data.drawn import drawn_picture
 from tests.integration.stages import run
+from tests.trained.programs import alone
 from tests.trained.reference import chances_of, net_in, prepared
 from torch import nn
 
@@ -343,14 +343,28 @@ def test_several_threads_may_use_one_model(model: places.TrainedModel, photos: l
     assert found == [True] * 12
 
 
-def test_a_model_goes_on_after_a_fork(model: places.TrainedModel, photos: list[Path]) -> None:
-    expected = model.predict(photos)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # forking a process that has threads
-        process = os.fork()
-    if not process:
-        os._exit(0 if model.predict(photos) == expected else 1)
-    assert os.waitpid(process, 0)[1] == 0
+@pytest.mark.parametrize("is_loaded_before", [True, False])
+def test_a_model_goes_on_after_a_fork(
+    run_folder: Path, photos: list[Path], is_loaded_before: bool
+) -> None:
+    """Also where torch had several threads before, for which it would wait forever."""
+    program = """
+        import os, signal, sys, places, torch
+        torch.set_num_threads(2)
+        folder, is_loaded_before, *photos = sys.argv[1:]
+        model = places.load(folder, device="cpu")
+        expected = model.predict(photos)
+        if not os.fork():
+            signal.alarm(100)
+            model = model if is_loaded_before == "True" else places.load(folder, device="cpu")
+            answers = model.predict(photos)
+            same = [a.categories[0].label for a in answers] == [
+                b.categories[0].label for b in expected
+            ]
+            os._exit(0 if same and len(answers) == 4 else 3)
+        print(os.wait()[1])
+    """
+    assert alone(program, run_folder, is_loaded_before, *photos[:4]) == "0\n"
 
 
 def test_features_are_what_goes_into_the_last_layer(

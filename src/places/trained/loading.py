@@ -31,7 +31,7 @@ from places.errors import CheckpointError, ConfigError, PlacesError
 from places.models.archives import is_archive, what_is_damaged
 from places.models.recognise import call_of
 from places.models.weights import load_weights, network_of_official, read_weights
-from places.trained.model import TrainedModel
+from places.trained.model import TrainedModel, after_fork
 from places.training.weight_average import match_average
 
 # What messages say to who types a command, and what does the same here.
@@ -85,6 +85,7 @@ def load(  # used as places.load
             not tell how its network is built.
         ConfigError: An argument is not what it should be.
     """
+    after_fork()
     device = _device(device)
     trusted = {trust} if isinstance(trust, str) else {*trust}
     with _told_in_python():

@@ -1,5 +1,6 @@
 """A trained network and how pictures are prepared for it."""
 
+import os
 import threading
 import warnings
 from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -22,6 +23,7 @@ from places.reports.not_finite import refusal
 from places.trained.results import Category, Prediction
 
 MAX_PIXELS = 250_000_000
+_process = os.getpid()  # in which torch has its threads
 
 
 class TrainedModel:
@@ -33,8 +35,8 @@ class TrainedModel:
     read when it is their turn, by the thread that calls. What more than 8 bits become, and which
     side is up, is as with files, see `places.data.streaming.picture_files`.
 
-    Several threads may use one model. After a fork a model on the CPU goes on; one on a GPU does
-    not, as CUDA does not.
+    Several threads may use one model. After a fork a model on the CPU goes on, with one thread of
+    torch; one on a GPU does not, as CUDA does not.
 
     Args:
         net: The network. It becomes a part of the model: it is moved and set to evaluation.
@@ -252,6 +254,7 @@ class TrainedModel:
         return features.cpu().numpy().copy()  # of an inference tensor
 
     def _answer(self, images: Tensor, inference: Inference) -> Answer:
+        after_fork()
         with torch.inference_mode(), self._lock:
             images = images.to(self.device, non_blocking=True)
             normalised = (images - self._mean_255) / self._std_255
@@ -261,3 +264,11 @@ class TrainedModel:
         bad = sum(not ok and not cut.error for ok, cut in zip(finite, seen, strict=False))
         if bad:
             raise refusal(what, bad, len(seen))
+
+
+def after_fork() -> None:
+    """Let torch compute in a forked process, which is without the threads that torch waits for."""
+    global _process
+    if os.getpid() != _process:
+        torch.set_num_threads(1)
+        _process = os.getpid()
