@@ -59,7 +59,8 @@ class SceneClassifier(LightningModule):
         mean: Mean of the red, green and blue values of the training pictures, in 0..1.
         std: Their standard deviation, in 0..1.
         channels_last: Keep the channels last in memory, which is faster on most devices.
-        compile: Compile the network with torch.compile.
+        compile: Compile the network with torch.compile. With null, predict does so where so many
+            pictures wait that it pays, and the other stages do not.
 
     Attributes:
         num_guesses: How many of the best classes `predict_step` returns.
@@ -90,7 +91,7 @@ class SceneClassifier(LightningModule):
         mean: tuple[float, float, float] = (0.485, 0.456, 0.406),
         std: tuple[float, float, float] = (0.229, 0.224, 0.225),
         channels_last: bool = True,
-        compile: bool = False,
+        compile: bool | None = None,
     ) -> None:
         super().__init__()
         check_range("model.num_classes", num_classes, 1)
@@ -112,6 +113,7 @@ class SceneClassifier(LightningModule):
         self._decay_norms_and_biases = decay_norms_and_biases
         self._memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self._compile = compile
+        self._is_compiled = False
         self.num_guesses = NUM_GUESSES
         self.wanted: frozenset[str] = frozenset()
         self._inference: Inference | None = None
@@ -143,13 +145,17 @@ class SceneClassifier(LightningModule):
             )
 
     def configure_model(self) -> None:
-        """Set the memory format of the network and its average, and compile them if asked to."""
+        """Set the memory format of the network and its average, and compile them if asked to.
+
+        `predict` compiles a copy without batch norms, see `on_predict_start`.
+        """
+        is_due = bool(self._compile) and not self._is_compiled and not self.trainer.predicting
         for net in [self.net] if self.average is None else [self.net, self.average]:
             net.to(memory_format=self._memory_format)
-            if self._compile:
+            if is_due:
                 torch.compiler.config.recompile_limit = _RECOMPILE_LIMIT
                 net.compile(dynamic=False)
-        self._compile = False
+        self._is_compiled |= is_due
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Return the optimizer and its scheduler, which is stepped after each optimizer step."""
@@ -284,8 +290,15 @@ class SceneClassifier(LightningModule):
         return guesses | {name: value for name, value in more.items() if value is not None}
 
     def on_predict_start(self) -> None:
-        """Make the network faster, see `places.models.folded`."""
-        self._inference = Inference(self._net_to_use(), self.wanted, fold=self._owns_weights())
+        """Make the network faster, see `places.models.inference`."""
+        owns_weights = self._owns_weights()
+        self._inference = Inference(
+            self._net_to_use(),
+            self.wanted,
+            fold=owns_weights,
+            compile=self._compile if owns_weights else False,
+            num_batches=sum(self.trainer.num_predict_batches),
+        )
 
     def on_predict_end(self) -> None:
         """Leave the network as it was."""

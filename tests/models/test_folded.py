@@ -212,9 +212,9 @@ def test_numbers_that_are_not_finite_stay_so() -> None:
         assert torch.equal(folded(net)(images).isfinite(), net(images).isfinite())
 
 
-def test_a_network_without_batch_norms_is_itself() -> None:
-    net = VGG(5, depth=11, batch_norm=False).eval()
-    assert folded(net) is net
+def test_a_network_without_batch_norms_keeps_its_weights() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU())
+    assert folded(net).get_parameter("0.weight") is net.get_parameter("0.weight")
 
 
 def test_it_remembers_nothing_of_being_traced() -> None:

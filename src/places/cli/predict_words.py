@@ -40,4 +40,5 @@ def with_pictures(words: Sequence[str]) -> list[str]:
         raise ConfigError(f"pictures are given twice: {pictures[0]}, and with --data.images")
     chosen = [] if "--data" in flags else [f"--data={_DATA}"]
     texts = [name_as_text(picture) for picture in pictures]
-    return [*rest, *chosen, f"--data.images={json.dumps(texts)}"]
+    # First the class, since the options that follow are its own.
+    return [*rest[:1], *chosen, *rest[1:], f"--data.images={json.dumps(texts)}"]

@@ -23,7 +23,7 @@ _ENDINGS = frozenset(f".{name}" for name in _TYPES.split())
 _LISTS = (".txt", ".csv", ".lst", ".list")
 _ARCHIVES = (".zip", ".7z", ".rar", ".gz", ".tgz", ".bz2", ".xz", ".zst")
 # What is in the folder of each run, beside its config.
-_OF_A_RUN = ("metrics.csv", "predictions.csv", "result.json", "checkpoints")
+_OF_A_RUN = ("metrics.csv", "predictions.csv", "predictions.png", "result.json", "checkpoints")
 
 
 def find_pictures(sources: Iterable[str], *, null: bool) -> tuple[list[Path], FirstFew]:

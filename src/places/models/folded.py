@@ -34,21 +34,24 @@ def folded(net: nn.Module) -> nn.Module:
             are not changed, so neither should be trained after.
 
     Returns:
-        A copy, or the network itself if nothing can be folded.
+        A copy, which is not compiled; the network itself if it cannot be copied.
     """
-    if not any(isinstance(layer, Norm) for layer in net.modules()):
-        return net
     try:
         new = _copy(net)
-        pairs = _traced_pairs(net)
+    except Exception as error:  # a layer may hold anything, a lock for instance
+        _log.debug("%s cannot be copied: %s", type(net).__name__, error)
+        return net
+    if not any(isinstance(layer, Norm) for layer in new.modules()):
+        return new
+    try:
+        pairs = _traced_pairs(new)
     except Exception as error:  # whatever the code of a network does with what is no tensor
         _log.debug("%s cannot be traced: %s", type(net).__name__, error)
-        return _with_folded_parts(net)
+        return _with_folded_parts(new)
     for conv_name, norm_name in pairs:
         conv, norm = new.get_submodule(conv_name), new.get_submodule(norm_name)
         if (both := _foldable(conv, norm)) is not None:
-            weight, bias = _folded_weights(*both)
-            both[0].weight, both[0].bias = weight, bias
+            both[0].weight, both[0].bias = _folded_weights(*both)
             new.set_submodule(norm_name, nn.Identity())
     return new
 
@@ -85,16 +88,15 @@ def _traced_pairs(net: nn.Module) -> list[tuple[str, str]]:
 
 
 def _with_folded_parts(net: nn.Module) -> nn.Module:
-    """Return a copy of a network in which the plain `nn.Sequential` parts are faster."""
-    try:
-        new = _copy(net)
-    except Exception as error:  # a layer may hold anything, a lock for instance
-        _log.debug("%s cannot be copied: %s", type(net).__name__, error)
-        return net
-    for name, part in list(new.named_modules()):
-        if name and type(part) is nn.Sequential and not _has_hooks(part):
-            new.set_submodule(name, _FoldedSequential(part._modules))
-    return new
+    """Replace the plain `nn.Sequential` parts of a network by faster ones, and return it."""
+    for name, part in list(net.named_modules()):
+        if type(part) is nn.Sequential and not _has_hooks(part):
+            part, is_training = _FoldedSequential(part._modules), part.training
+            part.training = is_training
+            if not name:
+                return part
+            net.set_submodule(name, part)
+    return net
 
 
 class _FoldedSequential(nn.Sequential):

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from places.models.compiling import CompiledWhereItPays
 from places.models.folded import folded
 from places.models.pooled import PooledHead, Seen, Watched, pooled_head
 
@@ -34,22 +35,35 @@ class Inference:
         net: The network, in evaluation mode. Not changed, but for hooks that `close` takes away.
         wanted: What is wanted beside logits: "features", "activation", both or nothing.
         fold: Whether to fold batch norms, which changes the logits by rounding.
+        compile: Whether to compile the network; null decides, see `CompiledWhereItPays`.
+        num_batches: Batches that are to come.
     """
 
-    def __init__(self, net: nn.Module, wanted: Collection[str] = (), *, fold: bool = True) -> None:
+    def __init__(
+        self,
+        net: nn.Module,
+        wanted: Collection[str] = (),
+        *,
+        fold: bool = True,
+        compile: bool | None = False,
+        num_batches: float = 1,
+    ) -> None:
         self.net = folded(net) if fold else net
         self._wanted = wanted
-        self._is_ready = not wanted
+        self._choice = compile
+        self._num_batches = num_batches
         self._head: PooledHead | None = None
         self._watched: Watched | None = None
+        self._run: CompiledWhereItPays | None = None
 
     def __call__(self, images: Tensor) -> Answer:
         """Return what the network says of normalised pictures `(N, 3, H, W)`."""
-        if not self._is_ready:
-            self._watch(images[:1])
-        if self._watched is None or self._head is None:
-            return Answer(self.net(images))
-        seen: Seen = self._watched(images)
+        if self._run is None:
+            self._run = self._start(images[:1])
+        output = self._run(images)
+        if self._head is None:
+            return Answer(output)
+        seen: Seen = output
         features = seen.features if FEATURES in self._wanted else None
         activation = self._head.activation(seen) if ACTIVATION in self._wanted else None
         return Answer(seen.logits, None if features is None else features.float(), activation)
@@ -59,8 +73,8 @@ class Inference:
         if self._watched is not None:
             self._watched.close()
 
-    def _watch(self, image: Tensor) -> None:
-        self._is_ready = True
-        self._head = pooled_head(self.net, image)
+    def _start(self, image: Tensor) -> CompiledWhereItPays:
+        self._head = pooled_head(self.net, image) if self._wanted else None
         if self._head is not None:
             self._watched = Watched(self.net, self._head, with_maps=ACTIVATION in self._wanted)
+        return CompiledWhereItPays(self._watched or self.net, self._choice, self._num_batches)

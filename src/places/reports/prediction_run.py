@@ -23,7 +23,6 @@ from places.reports.tables import Table
 
 _NUM_TOLD = 4  # of so few pictures the answers are printed
 _NUM_UNREADABLE_TOLD = 10
-_NUM_KEPT = 24  # of the first pictures the rows are kept, to draw them
 _BAR_WIDTH = 20
 
 
@@ -84,8 +83,8 @@ class PredictionRun:
         if self._overwrite:
             self.table.clear()
             return 0, False
-        is_started = old is not None and not old.complete and old.made_by == self.state.made_by
-        if self.table.is_empty():
+        is_started = old is not None and not old.complete
+        if self.table.is_empty() or (is_started and next(self.table.rows(), None) is None):
             if not is_started:
                 self._check_others()
             return 0, False
@@ -202,7 +201,7 @@ class PredictionRun:
         elif row.error:
             self.num_unreadable += 1
             self._unreadable.add(f"{printable(row.path)}: {printable(row.error)}")
-        if len(self.first_rows) < _NUM_KEPT:
+        if len(self.first_rows) < _NUM_TOLD:
             self.first_rows.append(row)
 
     def tell(self, *notes: str) -> None:
