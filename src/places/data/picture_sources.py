@@ -41,6 +41,7 @@ _UNPACK = {  # by the ending of an archive
     ".lz4": "lz4 -dc {name} > {stem}",
 }
 _MOST_LIST_BYTES = 2**30
+_NOT_PLAIN = re.compile(r"//|/$|(^|/)\./|/\.$|^\.$")
 _MEMBER = re.compile(rf"(.+?\.tar){BETWEEN}(.+)", re.IGNORECASE | re.DOTALL)
 
 
@@ -84,6 +85,7 @@ class _Finder:
         self._fetched_bytes = 0
         self._is_one = is_one
         self._seen = set[str]()
+        self._servers = set[str]()  # of URLs that can be read
 
     def add(self, source: str) -> None:
         """Add the pictures of one source."""
@@ -108,7 +110,7 @@ class _Finder:
 
     def _add_path(self, path: str, kind: str) -> None:
         if kind == "folder":
-            for picture in pictures_in(str(Path(path)), self.left_out):
+            for picture in pictures_in(_plain(path), self.left_out):
                 if self._is_one:  # no picture is there twice
                     self.pictures.add(self._files, picture)
                 else:
@@ -117,7 +119,7 @@ class _Finder:
             self._add_tar(TarOfPictures(Path(path)))
         else:
             _check_ending(path)
-            self._add_once(self._files, str(Path(path)))
+            self._add_once(self._files, _plain(path))
 
     def _add_matches(self, pattern: str) -> None:
         matches = matches_of(pattern)
@@ -162,9 +164,8 @@ class _Finder:
     def _add_urls(self, source: str) -> None:
         for url in braces_filled(source):
             shown, path = without_credentials(url), urlsplit(url).path
-            if not _member_of_tar(url):
-                self._urls.files.open(url)  # refuses what is no storage
-                _check_ending(shown)
+            self._check_url(url)
+            _check_ending(shown)
             if path.endswith("/") or not path:
                 raise DataError(
                     f"{shown} is a folder behind a URL, whose pictures nobody tells",
@@ -188,6 +189,14 @@ class _Finder:
             self._add_tar_behind(url)
         else:
             self._add_once(self._urls, url)
+
+    def _check_url(self, url: str) -> None:
+        """Refuse what is no storage; asks for nothing, and but once for each server."""
+        server = url[: url.find("/", url.find("://") + 3) + 1]
+        if server not in self._servers or "::" in url:
+            found = _member_of_tar(url)
+            self._urls.files.open(found[0] if found else url)
+            self._servers.add(server)
 
     def _add_tar_behind(self, url: str, only: str = "") -> None:
         most_bytes = int(self._cache.size_gb * 1e9) - self._fetched_bytes
@@ -232,19 +241,23 @@ class _Finder:
             elif found := _member_of_tar(line):
                 self._add_tar(TarOfPictures(Path(found[0])), found[1])
             else:
-                self._add_once(self._files, str(Path(line)))
+                self._add_once(self._files, _plain(line))
 
     def _add_listed_url(self, url: str, is_strange: bool) -> None:
         """Add a URL of a list; `is_strange` if that list is none of this machine."""
         try:
             if is_strange and _scheme(url) == "file":
                 raise ConfigError("a list behind a URL leads to no file of this machine")
-            if not _member_of_tar(url):
-                self._urls.files.open(url)
+            self._check_url(url)
         except ConfigError as error:
             self._add_once(Nothing(error.message), without_credentials(url))
         else:
             self._add_url(url)
+
+
+def _plain(path: str) -> str:
+    """Return a path without what means nothing, as `Path` has it, which takes longer to make."""
+    return str(Path(path)) if _NOT_PLAIN.search(path) else path
 
 
 def _is_url(text: str) -> bool:
