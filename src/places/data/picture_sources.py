@@ -25,7 +25,7 @@ from places.data.tar_pictures import BETWEEN, TarOfPictures
 from places.errors import ConfigError, DataError, StorageError
 from places.files import open_regular, storage_error, text_as_name
 
-_LISTS = (".txt", ".csv", ".lst", ".list")
+LISTS = (".txt", ".csv", ".lst", ".list")
 _TAR = ".tar"
 _UNPACK = {  # by the ending of an archive
     ".zip": "unzip {name} -d FOLDER",
@@ -290,7 +290,7 @@ def _check_ending(name: str) -> None:
     last = name.rpartition("/")[2]
     stem, ending = os.path.splitext(last)  # noqa: PTH122  # of a URL, too
     ending = ending.lower()
-    if ending in _LISTS:
+    if ending in LISTS:
         raise DataError(f"{name} is no picture", f"is it a list of pictures?  type  @{name}")
     if ending in _UNPACK:
         command = _UNPACK[ending].format(name=last if is_url(name) else name, stem=stem)
