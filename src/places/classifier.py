@@ -11,7 +11,7 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
 
-from places.categories import load_categories
+from places.categories import load_categories, load_settings
 from places.config.ranges import check_range
 from places.data.image_files import ImageFiles
 from places.data.places365 import Places365
@@ -61,6 +61,7 @@ class SceneClassifier(LightningModule):
 
     mean_255: Tensor
     std_255: Tensor
+    num_guesses = NUM_GUESSES  # that `predict` gives for each picture
 
     def __init__(
         self,
@@ -217,11 +218,12 @@ class SceneClassifier(LightningModule):
         return self._guesses(logits)
 
     def predict_step(self, batch: Mapping[str, Any], batch_idx: int) -> dict[str, Tensor]:
-        """Return the five best classes, int64, and their probabilities, float32, both `(N, 5)`.
+        """Return the best classes, int64, and their probabilities, float32, both `(N, k)`.
 
+        `indoor`: `(N,)` float32: the sum of the probabilities of all indoor categories.
         `finite`: `(N,)` bool: whether no logit is NaN or infinite; else the others mean nothing.
         """
-        return self._guesses(self(batch["image"]))
+        return self._guesses(self(batch["image"]), self.num_guesses)
 
     def on_validation_epoch_start(self) -> None:
         """Reset the scores."""
@@ -247,10 +249,16 @@ class SceneClassifier(LightningModule):
         logits: Tensor = net(normalised.contiguous(memory_format=self._memory_format))
         return logits
 
-    def _guesses(self, logits: Tensor) -> dict[str, Tensor]:
-        best = logits.float().softmax(dim=1).topk(min(NUM_GUESSES, self.num_classes), dim=1)
+    def _guesses(self, logits: Tensor, num: int = NUM_GUESSES) -> dict[str, Tensor]:
+        probabilities = logits.float().softmax(dim=1)
+        best = probabilities.topk(min(num, self.num_classes), dim=1)
         finite = logits.isfinite().all(dim=1)
-        return {"label": best.indices, "probability": best.values, "finite": finite}
+        guesses = {"label": best.indices, "probability": best.values, "finite": finite}
+        settings = load_settings()
+        if self.num_classes == len(settings):
+            indoor = [label for label, setting in enumerate(settings) if setting == "indoor"]
+            guesses["indoor"] = probabilities[:, indoor].sum(dim=1)
+        return guesses
 
     def _log_scores(self, stage: str, sums: EvaluationSums) -> None:
         # torchmetrics would forget the sums of the other processes once it has computed the scores;

@@ -172,6 +172,17 @@ def _visible(character: str) -> str:
     return character.encode("unicode_escape").decode()
 
 
+def counted(num: int, noun: str, plural: str = "") -> str:
+    """Return how many there are of something, such as "1 picture" or "1,200 pictures".
+
+    Args:
+        num: How many.
+        noun: What one of them is called.
+        plural: What several are called, if not the same with an s.
+    """
+    return f"{num:,} {noun if num == 1 else plural or noun + 's'}"
+
+
 def first_few(texts: "Iterable[str]", max_shown: int = 3) -> "FirstFew":
     """Return the first few of some texts, and how many more there are."""
     few = FirstFew(max_shown)

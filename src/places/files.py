@@ -95,10 +95,13 @@ def append(file: io.FileIO, data: bytes) -> None:
     try:
         while rest:
             rest = rest[file.write(rest) :]
-    except OSError as error:
+    except BaseException as error:  # a signal too
         with contextlib.suppress(OSError):
             file.truncate(start)
-        raise storage_error(f"cannot write {file.name}", error) from error
+            file.seek(start)
+        if isinstance(error, OSError):
+            raise storage_error(f"cannot write {file.name}", error) from error
+        raise
 
 
 def keep_as(source: Path, path: Path) -> None:

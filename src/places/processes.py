@@ -43,6 +43,16 @@ class Agreement:
         torch.distributed.all_gather_object(values, value, group=self._group)
         return values
 
+    def to_first(self, value: _T) -> list[_T]:
+        """Return what each process gave, on the first process; nothing on the others."""
+        if self._group is None:
+            return [value]
+        is_first = torch.distributed.get_rank() == 0
+        num_processes = torch.distributed.get_world_size(self._group)
+        values: list[Any] | None = [None] * num_processes if is_first else None
+        torch.distributed.gather_object(value, values, dst=0, group=self._group)
+        return values or []
+
 
 def run_folder(trainer: Trainer) -> Path:
     """Return the folder of the run, the same on all processes. To be called by all of them."""

@@ -67,6 +67,7 @@ from places.endings.family import mark_children, watch
 from places.errors import CheckpointError, ConfigError, PlacesError, with_prefix
 from places.lightning_internals import happened_in_restoring, watch_processes
 from places.models.weights import flags_of_official
+from places.reports.prediction_state import PredictionState, predictions_of, unfinished_run
 from places.reports.predictions import Predictions
 from places.resume.best import DEFAULTS, BestCheckpoint
 from places.resume.points import ResumePoints
@@ -116,6 +117,7 @@ class PlacesCLI(LightningCLI):
         for recipe in self._recipes:
             refuse_secrets_in(recipe)
         self._folder: Path | None = None
+        self._made_by: PredictionState | None = None  # on the first process
         self._stage_parsers: dict[str, LightningArgumentParser] = {}
         try:
             super().__init__(
@@ -161,6 +163,8 @@ class PlacesCLI(LightningCLI):
         parser.add_lightning_class_args(BestCheckpoint, "checkpoint")
         parser.add_lightning_class_args(ResumePoints, "resume")
         parser.set_defaults({f"checkpoint.{key}": value for key, value in DEFAULTS.items()})
+        if parser.stage == "predict":
+            parser.add_lightning_class_args(Predictions, "predictions")
         parser.add_argument(
             "--trust",
             nargs="+",
@@ -181,6 +185,8 @@ class PlacesCLI(LightningCLI):
         """Parse, and again with the checkpoint's config as defaults if a checkpoint is given."""
         # Our own table of scores says more than Lightning's.
         self._stage_parsers["test"].set_defaults(verbose=False)
+        # They would all be kept in memory until the end.
+        self._stage_parsers["predict"].set_defaults(return_predictions=False)
         words = list(args) if isinstance(args, list) else []  # what __init__ gave
         # The options of the model depend on its class, which the checkpoint may have to tell.
         self.config = self._parse(parser, without_model(words))
@@ -265,7 +271,8 @@ class PlacesCLI(LightningCLI):
         except Refused as refused:
             parser = self._stage_parsers[words[0]]
             raise refused.explained(words, self._recipes, option_names(parser)) from refused
-        for key in ("trainer", "checkpoint", "resume"):  # jsonargparse takes anything for a group
+        groups = ("trainer", "checkpoint", "resume")  # jsonargparse takes anything for a group
+        for key in (*groups, "predictions") if config.subcommand == "predict" else groups:
             found = config[config.subcommand].get(key)
             if not isinstance(found, Namespace):
                 raise ConfigError(f"{key} takes settings by their names, not {found!r:.60}")
@@ -296,10 +303,22 @@ class PlacesCLI(LightningCLI):
         recipe = self._start.recipe or stage
         self.save_config_kwargs |= {"recipe": recipe, "asked": asked}
         # Only the first process makes a folder; Lightning tells the others where it is.
-        make_folder = rank_zero_only(claim_run_folder)
+        make_folder = rank_zero_only(self._make_folder)
         self._folder = make_folder(Path(config.trainer.default_root_dir), recipe) or _NEVER_MADE
         config.trainer.default_root_dir = str(self._folder)
         config.trainer.logger = run_loggers(config.trainer.logger, str(self._folder))
+
+    def _make_folder(self, root: Path, recipe: str) -> Path:
+        """Return the folder of the run: a new one, or that of predictions that go on."""
+        stage, config = str(self.subcommand), self.config[str(self.subcommand)]
+        if stage != "predict":
+            return claim_run_folder(root, recipe)
+        resolved = yaml.safe_load(self._stage_parsers[stage].dump(config, skip_unset=False))
+        weights = config.ckpt_path or config.model.init_args.get("weights")
+        self._made_by = predictions_of(resolved, Path(weights) if weights else None)
+        if config.predictions.file or config.predictions.overwrite:
+            return claim_run_folder(root, recipe)
+        return unfinished_run(root / recipe, self._made_by) or claim_run_folder(root, recipe)
 
     def instantiate_trainer(self, **kwargs: object) -> Trainer:
         """Add our plugins and our progress bar."""
@@ -317,6 +336,9 @@ class PlacesCLI(LightningCLI):
 
     def after_instantiate_classes(self) -> None:
         """Refuse a network that the checkpoint does not fit, and files like resume points."""
+        for callback in self.trainer.callbacks:  # type: ignore[attr-defined]  # declared nowhere
+            if isinstance(callback, Predictions):
+                callback.made_by = self._made_by
         for callback in self.trainer.checkpoint_callbacks:
             if isinstance(callback, ModelCheckpoint):
                 check_checkpoint(callback)

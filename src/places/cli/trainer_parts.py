@@ -18,7 +18,6 @@ from places.errors import ConfigError
 from places.reports.complete_scores import CompleteScores
 from places.reports.finite_scores import FiniteScores
 from places.reports.plots import Plots
-from places.reports.predictions import Predictions
 from places.reports.progress_bar import Bar
 from places.reports.results import Results
 from places.reports.skipped_samples import SkippedSamples
@@ -34,7 +33,7 @@ from places.resume.step_seeds import StepSeeds
 def run_callbacks() -> list[Callback]:
     """Return the callbacks of every run that have no settings."""
     checks = [Divergence(), FiniteScores(), CompleteScores(), SkippedSamples()]
-    files = [Plots(), Results(), Submission(), Predictions()]
+    files = [Plots(), Results(), Submission()]
     resume = [StepSeeds(), OptimizerSettings(), KeepBest(), KnownMetrics(), EarlyStops()]
     return [*resume, *checks, *files]
 

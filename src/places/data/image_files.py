@@ -15,13 +15,13 @@ from places.data.picture_sources import find_pictures
 from places.data.pictures import Pictures
 from places.data.remote.ahead import FetchAhead
 from places.data.streaming import plan
-from places.data.streaming.batches import EvalCrop, Workers, eval_ids
+from places.data.streaming.batches import EvalCrop, Workers
 from places.data.streaming.decode import ResizeMode, eval_crop
 from places.data.streaming.jpeg import Pixels
-from places.data.streaming.picture_files import decode_file
+from places.data.streaming.picture_files import decode_with_size
 from places.data.streaming.samples import Cache
 from places.data.streaming.stream import Batch, Sample, stream
-from places.data.workers import TensorsToDevice, workers_of
+from places.data.workers import TensorsToDevice, attached_trainer, workers_of
 from places.errors import DataError, StorageError
 from places.hashing import Ids
 
@@ -86,6 +86,7 @@ class ImageFiles(TensorsToDevice, LightningDataModule):
         self.cache = Cache(cache_folder, cache_size_gb, timeout_s)
         self.paths = Pictures()
         self.left_out = FirstFew()
+        self._first_step = 0
 
     def setup(self, stage: str) -> None:
         """List the pictures.
@@ -101,16 +102,33 @@ class ImageFiles(TensorsToDevice, LightningDataModule):
         warnings.filterwarnings("ignore", module=r"PIL\.")  # about metadata, which nobody uses here
         self.paths, self.left_out = find_pictures(self.images, null=self.null, cache=self.cache)
 
+    def leave_out(self, num_rows: int) -> int:
+        """Let predictions begin after pictures that were classified before.
+
+        Args:
+            num_rows: How many there are, from the first one on.
+
+        Returns:
+            How many are left out: of them as many as whole batches take.
+        """
+        batches = self._plan()
+        self._first_step = batches.num_whole(num_rows)
+        return batches.start_of(self._first_step)
+
     def predict_dataloader(self) -> Loader:
-        """Return the batches of all pictures in the order of their paths, each exactly once."""
+        """Return the batches of all pictures in their order, each exactly once; see `leave_out`."""
         workers = workers_of(self, self.num_threads)
-        plan.check_batch_size(self.batch_size, workers.num_ranks)
-        num = len(self.paths)
-        batch_size = plan.even_batch_size(num, self.batch_size, workers.num_ranks)
+        batches, first = self._plan(), self._first_step
         return Loader(
-            plan.num_eval_batches(num, batch_size),
-            lambda: self._batches(eval_ids(num, batch_size, workers), workers),
+            len(batches) - first,
+            lambda: self._batches(
+                (batches.batch(step, workers.rank) for step in range(first, len(batches))), workers
+            ),
         )
+
+    def _plan(self) -> plan.PredictionPlan:
+        num_ranks = attached_trainer(self).world_size
+        return plan.PredictionPlan.soon(len(self.paths), self.batch_size, num_ranks)
 
     def _batches(self, ids: Iterable[Ids], workers: Workers) -> Iterator[Batch]:
         ahead = FetchAhead(self.paths.fetch)
@@ -132,13 +150,13 @@ class ImageFiles(TensorsToDevice, LightningDataModule):
             if self.paths.is_remote(number):
                 source = partial(ahead.take, number)
             try:
-                picture = decode_file(source, self.max_pixels, self.min_side)
+                picture, size = decode_with_size(source, self.max_pixels, self.min_side)
                 eval_crop(picture, pixels, self.crop.resize_size, self.crop.resize_mode)
             except StorageError:
                 raise
             except DataError as error:
                 pixels[:] = 0
                 return Sample(path, error=error.message)
-            return Sample(path)
+            return Sample(path, size=size)
 
         return load

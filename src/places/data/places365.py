@@ -104,6 +104,7 @@ class Places365(TensorsToDevice, LightningDataModule):
         self.cache = Cache(cache_folder, cache_size_gb, timeout_s, checks)
         self.manifests: dict[str, Manifest] = {}
         self.sources: dict[str, SplitSamples] = {}
+        self._first_prediction = 0
 
     def setup(self, stage: str) -> None:
         """Open the manifests of the splits that a stage needs.
@@ -146,9 +147,24 @@ class Places365(TensorsToDevice, LightningDataModule):
         """Return the batches of `test_split`, each picture exactly once."""
         return self._eval_loader(self.test_split)
 
+    def leave_out(self, num_rows: int) -> int:
+        """Let predictions begin after pictures that were classified before.
+
+        Args:
+            num_rows: How many there are, from the first one on.
+
+        Returns:
+            How many are left out: of them as many as whole batches take.
+        """
+        num_samples = self.manifests[self.predict_split].num_samples
+        num_batches = plan.num_eval_batches(num_samples, self.batch_size)
+        is_whole = num_rows >= num_samples
+        self._first_prediction = num_batches if is_whole else num_rows // self.batch_size
+        return min(self._first_prediction * self.batch_size, num_samples)
+
     def predict_dataloader(self) -> Loader:
-        """Return the batches of `predict_split`, each picture exactly once."""
-        return self._eval_loader(self.predict_split)
+        """Return the batches of `predict_split`, each picture exactly once; see `leave_out`."""
+        return self._eval_loader(self.predict_split, first_step=self._first_prediction)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the position in the training data, which is the same on all processes."""
@@ -193,14 +209,18 @@ class Places365(TensorsToDevice, LightningDataModule):
         limits = trainer.num_sanity_val_batches if is_sanity else trainer.num_val_batches
         return int(limits[0]) if limits else None
 
-    def _eval_loader(self, split: str, limit: Callable[[], int | None] = lambda: None) -> Loader:
+    def _eval_loader(
+        self, split: str, limit: Callable[[], int | None] = lambda: None, first_step: int = 0
+    ) -> Loader:
+        num_samples = self.manifests[split].num_samples
         return Loader(
-            plan.num_eval_batches(self.manifests[split].num_samples, self.batch_size),
+            plan.num_eval_batches(num_samples, self.batch_size) - first_step,
             lambda: eval_batches(
                 self.sources[split],
                 self.eval_crop,
                 workers_of(self, self.num_threads),
                 batch_size=self.batch_size,
+                first_step=first_step,
                 num_batches=limit(),
             ),
         )

@@ -1,57 +1,100 @@
-"""predictions.csv: one row for each picture that `places predict` was given."""
+"""What `places predict` writes: a table with a row for each picture, and what else is asked for."""
 
-import csv
-import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 
 from places.categories import load_categories
-from places.classifier import NUM_GUESSES
-from places.console import printable, put, show
+from places.classifier import SceneClassifier
+from places.config.ranges import check_range
+from places.console import FirstFew
 from places.data.image_files import ImageFiles
-from places.files import write_text
-from places.lightning_internals import data_module
+from places.data.places365 import Places365
+from places.files import text_as_name
+from places.lightning_internals import data_module, is_trial
+from places.processes import Agreement, run_folder
 from places.reports.figures import contact_sheet, try_to_draw
-from places.reports.finite_scores import refusal
-from places.reports.row_file import RowFile, as_text
+from places.reports.prediction_row import PredictionOutput
+from places.reports.prediction_rows import Thumbnail, rows_of
+from places.reports.prediction_run import PredictionRun
+from places.reports.prediction_state import FILE_NAME, PredictionState
+from places.reports.table_formats import column_names
+from places.reports.tables import check_ending, check_pyarrow, open_table
 
-FILE_NAME = "predictions.csv"
-_RANKS = range(1, NUM_GUESSES + 1)
-_GUESSES = [f"{name}_{rank}" for rank in _RANKS for name in ("category", "probability")]
-_NUM_PICTURES_SHOWN = 24
-_NUM_PICTURES_TOLD = 4  # of a few the answer is printed
-_BAR_WIDTH = 20
-_NOT_FINITE = "the outputs of the network are NaN or infinite"
+SHEET_NAME = "predictions.png"
 
 
-def _bars(names: Sequence[str], probabilities: Sequence[float]) -> str:
-    width = max(map(len, names))
-    return "\n".join(
-        f"  {name:<{width}}  {value:4.0%}  {'█' * round(_BAR_WIDTH * value)}".rstrip()
-        for name, value in zip(names, probabilities, strict=True)
-    )
+@runtime_checkable
+class _Continuable(Protocol):
+    """Data of which predictions may leave out what was classified before."""
+
+    def leave_out(self, num_rows: int) -> int: ...
 
 
 class Predictions(Callback):
-    r"""Writes `predictions.csv` and a sheet of the first pictures into the folder of the run.
+    """Writes a table with a row for each picture that `places predict` is given.
 
-    Columns: `path`, then `category_1`, `probability_1` to `category_5`, `probability_5`, best
-    first, then `error`. A picture that cannot be read has its row too, with the reason in `error`,
-    and so has one for which the outputs of the network are NaN or infinite.
+    Columns: `path`, then for each of the best categories `category_1`, `index_1`, `probability_1`
+    and so on, `indoor_or_outdoor`, `indoor_probability` (the sum over all indoor categories),
+    `width`, `height` and `error`. A picture that cannot be read has its row too, with the reason in
+    `error`, and so has one for which the outputs of the network are NaN or infinite. The table
+    grows while the run goes on; the same command goes on where an interrupted one stopped.
 
-    A path or reason that a spreadsheet would take for a formula, since it begins with `=`, `+`, `-`
-    or `@`, has an apostrophe before it. What cannot be shown is written as its escape, as `\n`.
+    Args:
+        file: The table: its name ends with .csv, .jsonl or .parquet. By default predictions.csv
+            in the folder of the run.
+        top_k: Number of categories for each picture, best first.
+        overwrite: Start anew, whatever is in the files that are named.
     """
 
-    num_unreadable = 0  # after the run, on the first process
-    _rows: RowFile
+    num_unreadable = 0  # so far, on the first process
+    # What makes the table, as the command line tells it; without that no table is continued.
+    made_by: PredictionState | None = None
+    thumbnail: Thumbnail | None = None
 
-    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Open the table."""
-        self._rows = RowFile(trainer, FILE_NAME)
+    def __init__(self, file: Path | None = None, top_k: int = 5, overwrite: bool = False) -> None:
+        check_range("predictions.top_k", top_k, 1)
+        if file is not None:
+            check_ending(file)
+            if file.suffix.lower() == ".parquet":
+                check_pyarrow(file)
+        self.file = file
+        self.top_k = top_k
+        self.overwrite = overwrite
+        self._run: PredictionRun | None = None  # on the first process
+        self._num_pictures = 0
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Find out where to begin: at the first picture, or where an earlier run stopped.
+
+        Raises:
+            ConfigError: See `PredictionRun.begin`; or there are fewer categories than `top_k`.
+            CheckpointError: See `PredictionRun.tell`.
+        """
+        self._run = None
+        if stage != "predict" or is_trial(trainer):
+            return
+        if isinstance(pl_module, SceneClassifier):
+            check_range("predictions.top_k", self.top_k, 1, pl_module.num_classes)
+            pl_module.num_guesses = self.top_k
+        self._agreement = Agreement(trainer.world_size)
+        folder, data, total = run_folder(trainer), data_module(trainer), _total(trainer)
+        begun = (0, False)
+        if trainer.is_global_zero:
+            self._run = self._make_run(folder, data, total)
+            begun = self._run.begin(_paths(data))
+        num_rows, is_complete = self._agreement.largest(begun)
+        if isinstance(data, _Continuable):
+            num_left_out = data.leave_out(_num_samples(data) or 0 if is_complete else num_rows)
+            num_rows = num_rows if is_complete else num_left_out
+        if self._run is not None:
+            self._run.start(num_rows, is_complete=bool(is_complete))
+            if is_complete:  # Lightning calls no hook where there is no batch
+                self._run.finish(num_rows)
+                self._tell(data)
 
     def on_predict_batch_end(
         self,
@@ -62,70 +105,86 @@ class Predictions(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Write the rows of a batch."""
-        columns = (outputs[name].tolist() for name in ("label", "probability", "finite"))
-        rows = []
-        for key, error, labels, probabilities, is_finite in zip(
-            batch["key"], batch["error"], *columns, strict=True
-        ):
-            reason = error or ("" if is_finite else _NOT_FINITE)
-            guesses = [[], []] if reason else [labels, probabilities]
-            rows.append([key, *guesses, reason] if key else None)
-        self._rows.write(batch_idx, rows)
+        """Write the rows of a batch of all processes."""
+        if is_trial(trainer):
+            return
+        parts = self._agreement.to_first(rows_of(batch, outputs, self.thumbnail))
+        if self._run is not None:
+            self._run.add([row for part in parts for row in part])
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Merge the rows of all processes and say what came out.
+        """Finish all outputs and say what came out.
 
         Raises:
+            DataError: A row is missing.
             CheckpointError: Outputs of the network are NaN or infinite; the table has the others.
         """
-        rows = self._rows.finish()
-        if rows is not None:
-            num_not_finite, num = self._finish(rows)
-            data = data_module(trainer)
-            if isinstance(data, ImageFiles) and data.left_out.count:
-                show(f"{data.left_out.count:,} left out as no pictures: {data.left_out}")
-            if num_not_finite:
-                raise refusal("predictions", num_not_finite, num)
+        if self._run is None:
+            return
+        total = _total(trainer)
+        self._run.finish(self._run.num_rows if total is None else total)
+        names = load_categories()
+        shown = [
+            (text_as_name(row.path), f"{names[row.labels[0]]}  {row.probabilities[0]:.0%}")
+            for row in self._run.first_rows
+            if row.labels
+        ]
+        sheet = run_folder(trainer) / SHEET_NAME
+        try_to_draw(partial(contact_sheet, shown), sheet)
+        self._tell(data_module(trainer))
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
         """Say what there is of the table."""
-        if trainer.predicting and hasattr(self, "_rows"):
-            self._rows.leave(exception)
+        if trainer.predicting and self._run is not None:
+            self._run.leave(exception)
 
-    def _finish(self, rows: Iterator[list[Any]]) -> tuple[int, int]:
-        """Write the table; return how many rows are for want of finite outputs, and of all."""
-        text, names = io.StringIO(newline=""), load_categories()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["path", *_GUESSES, "error"])
-        num_rows = num_not_finite = 0
-        errors: list[str] = []
-        shown: list[tuple[str, str]] = []
-        answers: list[str] = []
-        for key, labels, probabilities, error in rows:
-            guesses: list[str] = [""] * len(_GUESSES) if error else []
-            for label, probability in zip(labels, probabilities, strict=True):
-                guesses += [names[label], f"{probability:.6f}"]
-            path, reason = printable(key), printable(error)
-            writer.writerow([as_text(path), *guesses, as_text(reason)])
-            num_rows += 1
-            if error == _NOT_FINITE:
-                num_not_finite += 1
-            elif error:
-                errors.append(f"{path}: {reason}")
-            elif len(shown) < _NUM_PICTURES_SHOWN:
-                shown.append((key, f"{names[labels[0]]}  {probabilities[0]:.0%}"))
-                named = [names[label] for label in labels]
-                answers.append(f"{path}\n{_bars(named, probabilities)}")
-        write_text(self._rows.path, text.getvalue())
-        self._rows.remove_parts()
-        self.num_unreadable = len(errors)
-        if num_rows <= _NUM_PICTURES_TOLD and answers:
-            put("\n".join(answers))
-        for line in errors:
-            show(f"unreadable: {line}")
-        show(f"{num_rows} pictures, {len(errors)} unreadable: {self._rows.path}")
-        try_to_draw(partial(contact_sheet, shown), self._rows.path.with_suffix(".png"))
-        return num_not_finite, num_rows
+    def _make_run(
+        self, folder: Path, data: LightningDataModule | None, total: int | None
+    ) -> PredictionRun:
+        file = self.file or folder / FILE_NAME
+        table = open_table(file, self.top_k)
+        state = self.made_by or PredictionState({})
+        state.columns = column_names(self.top_k)
+        if isinstance(data, Places365):
+            state.digest = data.manifests[data.predict_split].digest
+        is_known = self.made_by is not None and isinstance(data, _Continuable)
+        return PredictionRun(
+            table,
+            self._outputs(folder),
+            state,
+            total,
+            overwrite=self.overwrite or (self.file is None and self.made_by is None),
+            reuse="none" if not is_known else "all" if total is None else "rows",
+        )
+
+    def _outputs(self, folder: Path) -> list[PredictionOutput]:
+        """Return what is written beside the table; the page belongs here, too."""
+        return []
+
+    def _tell(self, data: LightningDataModule | None) -> None:
+        assert self._run is not None
+        self.num_unreadable = self._run.num_unreadable
+        left_out = data.left_out if isinstance(data, ImageFiles) else FirstFew()
+        note = f"{left_out.count:,} left out as no pictures: {left_out}"
+        self._run.tell(*([note] if left_out.count else []))
+
+
+def _total(trainer: Trainer) -> int | None:
+    """Return how many pictures there are; `None` if that is not known, or not all are wanted."""
+    limit = trainer.limit_predict_batches  # 1 is one batch
+    is_whole = limit is None or (isinstance(limit, float) and limit == 1)
+    return _num_samples(data_module(trainer)) if is_whole else None
+
+
+def _num_samples(data: LightningDataModule | None) -> int | None:
+    if isinstance(data, ImageFiles):
+        return len(data.paths)
+    if isinstance(data, Places365):
+        return data.manifests[data.predict_split].num_samples
+    return None
+
+
+def _paths(data: LightningDataModule | None) -> Iterator[str] | None:
+    return map(str, data.paths) if isinstance(data, ImageFiles) else None

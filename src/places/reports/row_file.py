@@ -14,14 +14,6 @@ from places.endings import signals
 from places.files import append, storage_error
 from places.processes import run_folder
 
-# Of these, the wide ones too, spreadsheets make a formula, which may run a program.
-_FORMULA = tuple("=+-@\t\r＝＋－＠")  # noqa: RUF001 - they are meant
-
-
-def as_text(cell: str) -> str:
-    """Return a cell of a table that no spreadsheet takes for a formula: after an apostrophe."""
-    return f"'{cell}" if cell.startswith(_FORMULA) else cell
-
 
 class RowFile:
     """Rows of a table, written while running to one hidden file per process, and merged at the end.

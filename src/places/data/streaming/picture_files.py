@@ -33,6 +33,7 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_LYING = [_UPRIGHT[orientation] for orientation in (5, 6, 7, 8)]
 MAX_FILE_BYTES = 2**31 - 2**12  # what the system reads at once
 Image.MAX_IMAGE_PIXELS = None  # the limit is that of `decode_file`; Pillow has one for all threads
 _SCALES = (1, 2, 4, 8)  # by which a JPEG can be decoded smaller
@@ -43,10 +44,15 @@ OF_THE_FILE = frozenset(
 )
 
 
-def decode_file(
+def decode_file(path: Path, max_pixels: int, min_side: int | None = None) -> Pixels:
+    """Decode a picture file to `(height, width, 3)` uint8, RGB; see `decode_with_size`."""
+    return decode_with_size(path, max_pixels, min_side)[0]
+
+
+def decode_with_size(
     path: Path | Callable[[], bytes], max_pixels: int, min_side: int | None = None
-) -> Pixels:
-    """Decode a picture file to `(height, width, 3)` uint8, RGB.
+) -> tuple[Pixels, tuple[int, int]]:
+    """Decode a picture file to `(height, width, 3)` uint8, RGB, and tell its own width and height.
 
     Transparent parts become white, and of an animation the first picture is taken.
 
@@ -56,6 +62,9 @@ def decode_file(
             quarter or an eighth of its size.
         min_side: A JPEG may be decoded at such a part of its size if its short side keeps this many
             pixels; null decodes all formats at full size.
+
+    Returns:
+        The pixels, and width and height of the whole picture, upright.
 
     Raises:
         DataError: The file is no picture, is damaged, has more than `max_pixels`, or values that no
@@ -68,11 +77,12 @@ def decode_file(
         with Image.open(io.BytesIO(bare), formats=FORMATS) as image:
             if bare is data:
                 orientation = orientation_of(_exif_of(image))
+            size = image.size
             _shrink(image, max_pixels, min_side)
             image.load()
-            return _rgb(
-                image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
-            )
+            turn = _UPRIGHT.get(orientation)
+            pixels = _rgb(image if turn is None else image.transpose(turn))
+            return pixels, size[::-1] if turn in _LYING else size
     except DataError:
         raise
     except UnidentifiedImageError as error:

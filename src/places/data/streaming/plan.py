@@ -13,6 +13,7 @@ import numpy as np
 from places.errors import ConfigError
 from places.hashing import Ids, hash_of, shuffled
 
+_SOON = 8  # pictures in the first batch of predictions
 PADDING = -1  # the id of a row that fills up a batch and must not be scored
 
 
@@ -152,6 +153,61 @@ def even_batch_size(num_samples: int, batch_size: int, num_ranks: int) -> int:
     """
     per_batch = -(-num_samples // max(1, num_eval_batches(num_samples, batch_size)))
     return max(1, -(-per_batch // num_ranks)) * num_ranks
+
+
+@dataclass(frozen=True)
+class PredictionPlan:
+    """Which rows of a table of predictions are found together, over all processes.
+
+    The first batch may be smaller than the others, so that its answers come soon.
+    """
+
+    num_samples: int
+    batch_size: int  # over all processes
+    num_ranks: int
+    num_first: int = 0  # size of the smaller batch in front; 0 for none
+
+    @classmethod
+    def soon(cls, num_samples: int, batch_size: int, num_ranks: int) -> "PredictionPlan":
+        """Return a plan whose first answers come soon, and which fills up little.
+
+        Raises:
+            ConfigError: The batch size cannot be shared equally by the processes.
+        """
+        check_batch_size(batch_size, num_ranks)
+        num_first = -(-_SOON // num_ranks) * num_ranks
+        if batch_size >= num_samples or batch_size <= num_first:
+            num_first = 0
+        even = even_batch_size(num_samples - num_first, batch_size, num_ranks)
+        return cls(num_samples, even, num_ranks, num_first)
+
+    def __len__(self) -> int:
+        """Return the number of batches."""
+        rest = num_eval_batches(self.num_samples - self.num_first, self.batch_size)
+        return rest + (self.num_first > 0)
+
+    def start_of(self, step: int) -> int:
+        """Return the number of rows before a batch, which are all rows after the last batch."""
+        if not self.num_first:
+            return min(step * self.batch_size, self.num_samples)
+        after_first = self.num_first + (step - 1) * self.batch_size
+        return min(after_first, self.num_samples) if step else 0
+
+    def num_whole(self, num_rows: int) -> int:
+        """Return how many batches the first rows of a table are, a part of one not counted."""
+        if num_rows >= self.num_samples:
+            return len(self)
+        if not self.num_first:
+            return num_rows // self.batch_size
+        return max(0, 1 + (num_rows - self.num_first) // self.batch_size)
+
+    def batch(self, step: int, rank: int) -> Ids:
+        """Return the ids of one process in a batch, `PADDING` where there are no more."""
+        size = self.num_first if self.num_first and not step else self.batch_size
+        per_rank = size // self.num_ranks
+        first = self.start_of(step) + rank * per_rank
+        ids = np.arange(first, first + per_rank, dtype=np.int64)
+        return np.where(ids < self.num_samples, ids, PADDING)
 
 
 def eval_batch(num_samples: int, batch_size: int, step: int, *, rank: int, num_ranks: int) -> Ids:

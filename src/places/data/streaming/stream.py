@@ -31,6 +31,7 @@ class Sample(NamedTuple):
     label: int = -1  # -1: unlabelled
     flip: bool = False
     error: str = ""  # why the picture could not be read; its pixels and its result mean nothing
+    size: tuple[int, int] = (0, 0)  # width and height of the picture as it is shown; 0 if unknown
 
 
 class Batch(TypedDict):
@@ -42,6 +43,7 @@ class Batch(TypedDict):
     flip: torch.Tensor  # (N,) bool: mirror the picture on the device
     key: list[str]  # N names, empty for rows that only fill up the batch
     error: list[str]  # N texts, empty for readable pictures
+    size: torch.Tensor  # (N, 2) int32, width and height of the upright picture; 0 if unknown
 
 
 LoadRow = Callable[[int, Pixels], Sample]
@@ -141,4 +143,5 @@ def _batch(images: torch.Tensor, samples: list[Sample]) -> Batch:
         flip=torch.tensor([sample.flip for sample in samples], dtype=torch.bool),
         key=[sample.key for sample in samples],
         error=[sample.error for sample in samples],
+        size=torch.tensor([sample.size for sample in samples], dtype=torch.int32).reshape(-1, 2),
     )
