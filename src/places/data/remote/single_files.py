@@ -18,7 +18,7 @@ from places.console import progress
 from places.data.remote.answers import AnswerError, Version
 from places.data.remote.cache import locked
 from places.data.remote.download import complete, fetch_file
-from places.data.remote.failures import MissingFileError, StoppedError
+from places.data.remote.failures import MissingFileError, StoppedError, TooSlowError
 from places.data.remote.urls import RemotePath, open_url
 from places.errors import DataError, StorageError
 from places.files import storage_error, write_text
@@ -64,16 +64,22 @@ class SingleFiles:
         except MissingFileError as error:
             raise DataError("not found (404)") from error
         except AnswerError as error:
-            reason = (line.strip() for line in error.hint if "the answer:" in line)
-            raise DataError("; ".join([error.message, *reason])) from error
+            raise _of_one_file(error) from error
         except StoppedError:
             raise
         except StorageError as error:
             if server in self._given and _answers(self._given[server]):
-                raise DataError(error.message) from error
+                raise _of_one_file(error) from error
             raise
         self._given[server] = remote
         return memory.getvalue()
+
+
+def _of_one_file(error: StorageError) -> DataError:
+    """Return an error that says nothing about the server, in one line with the reason."""
+    told = [line.partition(":  ")[2] for line in error.hint if ":  " in line]
+    reason = [] if isinstance(error, TooSlowError) else told[:1]
+    return DataError(": ".join([error.message, *reason]))
 
 
 def fetch_whole(url: str, folder: Path, timeout_s: float, most_bytes: int) -> Path:
