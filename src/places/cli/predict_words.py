@@ -7,13 +7,15 @@ from pathlib import Path
 
 import yaml
 
+from places.cli.error_messages import NO_PICTURES, PICTURES_HINTS
 from places.config.recipes import as_typed, find_recipes, read_keys
 from places.config.secrets import without_credentials
 from places.console import say
 from places.data.folder_pictures import is_picture
 from places.data.picture_sources import LISTS
 from places.data.remote.urls import is_url
-from places.errors import ConfigError
+from places.data.shards.manifest import NO_SHARDS
+from places.errors import ConfigError, PlacesError
 from places.files import name_as_text
 
 _DATA = "places.data.image_files.ImageFiles"
@@ -21,6 +23,9 @@ _IMAGES = ("--data.images", "--data.images+")
 # Options after which no value needs to follow.
 _ALONE = ("--help", "-h", "--random_weights", "--print_config")
 _SEVERAL = ("--trust",)  # options that take several values
+# What tells of data; a checkpoint has a config, with the shards that it was trained on.
+_OF_DATA = ("--data", "-c", "--config", "--ckpt_path")
+_HELP = ("-h", "help", "--print_config")
 _LAYERS = ("-c", "--config")  # options of which each adds to those before
 
 
@@ -45,6 +50,8 @@ def with_pictures(words: Sequence[str]) -> list[str]:
             "type all of them as words:  places predict PICTURES...",
         )
     if not (pictures or by_flag):
+        if not any(flag.startswith(_OF_DATA) or flag.endswith(_HELP) for flag, _, _ in options):
+            raise ConfigError(NO_PICTURES, *PICTURES_HINTS)
         return list(words)
     for picture in pictures:
         _refuse_signed(picture)
@@ -56,6 +63,19 @@ def with_pictures(words: Sequence[str]) -> list[str]:
         chosen = [f"--data={_DATA}"]
     texts = list(map(name_as_text, pictures)) or [t for value in by_flag for t in _texts_in(value)]
     return [words[0], *rest, *chosen, f"{_IMAGES[0]}={json.dumps(texts)}"]
+
+
+def without_pictures(words: Sequence[str], error: PlacesError) -> PlacesError:
+    """Return what to say where no pictures were given, and the data of before are not there.
+
+    Args:
+        words: The command line after `places`.
+        error: What went wrong.
+    """
+    is_given = any(flag.startswith("--data") or not flag for flag, _, _ in _options(words[1:]))
+    if words[:1] != ["predict"] or is_given or not error.message.startswith(NO_SHARDS):
+        return error
+    return ConfigError(f"{NO_PICTURES}, and {error.message}", *PICTURES_HINTS)
 
 
 def _options(words: Sequence[str]) -> Iterator[tuple[str, str, list[str]]]:
