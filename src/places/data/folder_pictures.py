@@ -37,7 +37,7 @@ def is_picture(name: str) -> bool:
 def kind_at(path: str) -> str:
     """Return what is at a path: "folder", "file" for all else, or an empty string for nothing.
 
-    What this user may not see is a file: opening it tells why.
+    It is "denied" where this user may not know; opening it tells why.
 
     Raises:
         StorageError: Not the path is to blame, but the disk or the network behind it.
@@ -48,8 +48,9 @@ def kind_at(path: str) -> str:
         return ""
     except OSError as error:
         _check_storage(path, error)
-        is_denied = isinstance(error, PermissionError)
-        return "file" if is_denied or os.path.lexists(path) else ""
+        if isinstance(error, PermissionError):
+            return "denied"
+        return "file" if os.path.lexists(path) else ""  # a link to nothing
 
 
 def pictures_in(folder: str, left_out: FirstFew) -> Iterator[str]:
@@ -106,6 +107,11 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
     except OSError as error:  # where the folder does not tell: it is asked for again to open it
         _check_storage(entry.path, error)
         return False
+
+
+def is_pattern(text: str) -> bool:
+    """Tell whether a text may stand for several names."""
+    return has_magic(text) or _BRACES.search(text) is not None
 
 
 def matches_of(pattern: str) -> list[str]:

@@ -11,6 +11,7 @@ from places.config.secrets import without_credentials
 from places.console import FirstFew
 from places.data.folder_pictures import (
     braces_filled,
+    is_pattern,
     is_picture,
     kind_at,
     matches_of,
@@ -96,7 +97,7 @@ class _Finder:
             self._add_list_at(source[1:])
         elif _is_url(source):
             self._add_urls(source)
-        elif kind := kind_at(source):
+        elif (kind := kind_at(source)) and not (kind == "denied" and is_pattern(source)):
             self._add_path(source, kind)
         elif found := _member_of_tar(source):
             self._add_tar(TarOfPictures(Path(found[0])), found[1])
@@ -133,7 +134,7 @@ class _Finder:
             is_asked = match.endswith((_TAR, ending)) if ending else match.endswith(_TAR)
             if not kind:
                 raise DataError(f"no such file: {match}", f"given as:  {pattern}")
-            if kind == "file" and not (is_asked or is_picture(match)):
+            if kind != "folder" and not (is_asked or is_picture(match)):
                 self.left_out.add(match)
             else:
                 self._add_path(match, kind)
@@ -303,7 +304,7 @@ def _check_ending(name: str) -> None:
 
 
 def _list_at(path: str) -> bytes:
-    if kind_at(path) != "file":
+    if kind_at(path) not in ("file", "denied"):
         raise DataError(f"no list of pictures at {path}", "an @ stands before the name of a list")
     try:
         with os.fdopen(open_regular(Path(path)), "rb") as file:
