@@ -295,7 +295,7 @@ def _check_ending(name: str) -> None:
         raise DataError(f"{name} is no picture", f"is it a list of pictures?  type  @{name}")
     if ending in _UNPACK:
         command = _UNPACK[ending].format(name=last if is_url(name) else name, stem=stem)
-        result = f"{stem}.tar" if ".tar" in command else stem if ">" in command else "FOLDER"
+        result = command.rpartition("> ")[2] if ">" in command else "FOLDER"
         raise DataError(
             f"{name} is no picture but an archive",
             f"unpack it:      {command}",
