@@ -79,6 +79,14 @@ def test_a_tar_gives_the_answers_of_its_files_in_its_order(
     assert _answers(rows) == _answers(expected[1:2])
 
 
+@pytest.mark.parametrize("form", ["--data.null=true", "--data.null true"])
+def test_options_of_the_pictures_may_stand_anywhere(names: list[str], form: str) -> None:
+    Path("list").write_text("\0".join(names[:2]))
+    for words in (["@list", *form.split()], [*form.split(), "@list"]):
+        status, rows = _predict(*words)
+        assert (status, _paths(rows)) == (0, names[:2])
+
+
 def test_shards_of_ours_are_named_as_webdataset_does(sample: Path) -> None:
     (shard,) = sample.glob("val-*.tar")
     with tarfile.open(shard) as tar:

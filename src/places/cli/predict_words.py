@@ -55,14 +55,15 @@ def with_pictures(words: Sequence[str]) -> list[str]:
         return list(words)
     for picture in pictures:
         _refuse_signed(picture)
-    rest = [word for flag, _, text in options if flag and flag not in _IMAGES for word in text]
-    _tell_of_recipe(rest)
-    if any(flag == "--data" or flag.startswith("--data.class_path") for flag, _, _ in options):
-        chosen = []
-    else:
-        chosen = [f"--data={_DATA}"]
+    kept = [(flag, text) for flag, _, text in options if flag and flag not in _IMAGES]
+    _tell_of_recipe([word for _, text in kept for word in text])
+    if not any(flag == "--data" or flag.startswith("--data.class_path") for flag, _ in kept):
+        # Before its options, and behind recipes whose data are others.
+        of_data = (n for n, (flag, _) in enumerate(kept) if flag.startswith("--data."))
+        kept.insert(next(of_data, len(kept)), ("--data", [f"--data={_DATA}"]))
+    rest = [word for _, text in kept for word in text]
     texts = list(map(name_as_text, pictures)) or [t for value in by_flag for t in _texts_in(value)]
-    return [words[0], *rest, *chosen, f"{_IMAGES[0]}={json.dumps(texts)}"]
+    return [words[0], *rest, f"{_IMAGES[0]}={json.dumps(texts)}"]
 
 
 def without_pictures(words: Sequence[str], error: PlacesError) -> PlacesError:
