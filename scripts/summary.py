@@ -16,7 +16,7 @@ FILES = {
     "result.json": "all scores, with versions and checksums",
     "confusion.png": "which scenes are taken for which",
     "predictions.csv": "five guesses for each picture",
-    "predictions.png": "the first pictures with the best guess",
+    "gallery.html": "the pictures with their guesses, to look at",
 }
 
 

@@ -27,7 +27,7 @@ class FailingFiles:
 
     Args:
         monkeypatch: Puts all back at the end of the test.
-        name: A part of the path.
+        name: A part of the path, or its end, with `$` after it.
         number: What the system answers: `errno.ENOSPC`, `EROFS` or `EIO`.
         num_bytes: How many bytes of a file are taken before that.
     """
@@ -90,7 +90,8 @@ class FailingFiles:
     def _is_meant(self, path: Any) -> bool:
         if isinstance(path, int):
             path = Path(f"/proc/self/fd/{path}").readlink()
-        return self.name in str(Path(os.fsdecode(path)).absolute())
+        text = str(Path(os.fsdecode(path)).absolute())
+        return text.endswith(self.name[:-1]) if self.name[-1] == "$" else self.name in text
 
 
 class _Refusing(io.FileIO):

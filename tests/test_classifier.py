@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import SGD
 
+from places.categories import load_settings
 from places.classifier import SceneClassifier
 from places.data.loader import Loader
 from places.data.streaming.stream import Batch as StreamedBatch
@@ -311,6 +312,95 @@ def test_test_and_predict_use_the_average_when_asked_to() -> None:
         guesses = _trainer().predict(model, datamodule=Batches([], [batch]))
         assert guesses is not None
         assert torch.equal(guesses[0]["label"], logits.topk(5).indices)  # type: ignore[call-overload]  # one loader
+
+
+class Watching(nn.Sequential):
+    """A network with batch norm and pooled maps, here for every step; 365 classes by default."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__(
+            nn.Conv2d(3, 6, 3, stride=2),
+            nn.BatchNorm2d(6),
+            nn.ReLU(),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            nn.Linear(6, num_classes),
+        )
+        nn.init.uniform_(self[1].running_mean, -1, 1)  # type: ignore[arg-type]  # it has one
+        nn.init.uniform_(self[1].running_var, 0.5, 2)  # type: ignore[arg-type]  # it has one
+
+
+@pytest.mark.parametrize("use_average", [False, True])
+def test_predict_returns_what_is_wanted(use_average: bool) -> None:
+    model = _model(Watching, num_classes=365, average_decay=0.9, use_average=use_average)
+    assert model.average is not None
+    with torch.no_grad():
+        for parameter in model.average.parameters():
+            parameter.add_(torch.randn_like(parameter))
+    net = copy.deepcopy(model.average if use_average else model.net).eval()
+    assert isinstance(net, nn.Sequential)
+    batches = [_batch(8, 0), _batch(5, 1)]
+    before = copy.deepcopy(model.state_dict())
+    model.num_guesses, model.wanted = 3, frozenset({"features", "activation"})
+    found = _trainer().predict(model, datamodule=Batches([], batches))
+    assert found is not None
+    for batch, answer in zip(batches, found, strict=True):
+        with torch.no_grad():
+            maps = nn.Sequential(*list(net)[:3])(_normalised(batch["image"]))
+            features = maps.mean(dim=(2, 3))
+            chances = net[5](features).softmax(dim=1)
+        best = chances.topk(3)
+        assert set(answer) == {
+            *("label", "probability", "finite", "indoor", "features", "activation")
+        }
+        got: dict[str, Tensor] = answer
+        assert torch.equal(got["label"], best.indices)
+        torch.testing.assert_close(got["probability"], best.values, rtol=1e-4, atol=1e-6)
+        is_indoor = torch.tensor([setting == "indoor" for setting in load_settings()])
+        torch.testing.assert_close(got["indoor"], chances[:, is_indoor].sum(1))
+        torch.testing.assert_close(got["features"], features, rtol=1e-4, atol=1e-5)
+        assert bool(got["finite"].all())
+        for picture, label, places in zip(maps, best.indices[:, 0], got["activation"], strict=True):
+            weights = net[5].get_parameter("weight")[label]
+            seen = (weights[:, None, None] * picture).sum(dim=0).detach()
+            seen = (seen - seen.min()) / (seen.max() - seen.min())
+            torch.testing.assert_close(places, seen, rtol=1e-3, atol=1e-4)
+    after = model.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+
+
+def test_a_step_outside_of_a_trainer_answers_alike() -> None:
+    model, batch = _model(Watching, num_classes=365), _batch(4, 0)
+    model.wanted = frozenset({"activation"})
+    (inside,) = cast(list[Any], _trainer().predict(model, datamodule=Batches([], [batch])))
+    with torch.inference_mode():
+        outside = model.eval().predict_step(batch, 0)
+    assert inside.keys() == outside.keys()
+    for name, value in inside.items():
+        torch.testing.assert_close(value, outside[name], rtol=1e-4, atol=1e-5)
+
+
+def test_without_a_wish_there_are_guesses_only() -> None:
+    model = _model(Tiny)
+    (answer,) = cast(list[Any], _trainer().predict(model, datamodule=Batches([], [_batch(4, 0)])))
+    # Six classes are not those of which it is known which are indoor.
+    assert set(answer) == {"label", "probability", "finite"}
+    assert answer["label"].shape == (4, 5)
+
+
+def test_predicting_between_trainings_sees_the_new_weights() -> None:
+    model, batch = _model(Tiny, lr=0.5), _batch(8, 0)
+    data, chances = Batches([batch], [batch]), []
+    for _ in range(2):
+        (answer,) = cast(list[Any], _trainer().predict(model, datamodule=data))
+        chances.append(answer["probability"])
+        with torch.no_grad():
+            net = copy.deepcopy(model.net).eval()
+            expected = _logits_by_hand(net, batch).softmax(dim=1).topk(5).values
+        torch.testing.assert_close(chances[-1], expected, rtol=1e-4, atol=1e-6)
+        _trainer(limit_val_batches=0).fit(model, datamodule=data)
+    assert not torch.allclose(chances[0], chances[1], atol=1e-3)
 
 
 def test_the_average_of_nothing_is_refused() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import OptimizerCallable
+from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
@@ -18,6 +19,7 @@ from places.data.places365 import Places365
 from places.errors import ConfigError
 from places.lightning_internals import data_module, log_every_n_steps
 from places.models import ResNet
+from places.models.inference import Inference
 from places.models.weights import load_weights
 from places.training.augment import Augment, Draws
 from places.training.mixing import mixed_hits, mixed_loss
@@ -26,7 +28,7 @@ from places.training.scores import EvaluationSums, TrainingSums
 from places.training.weight_average import decay_at, match_average, start_average, update_average
 
 NetCallable = Callable[[int], nn.Module]
-NUM_GUESSES = 5  # per picture, as the official test server expects
+NUM_GUESSES = 5  # per picture of the test split, as the official test server expects
 _STATE_KEY = "training"  # of checkpoints
 # torch.compile compiles again for each crop size, for training and evaluation, and for the average.
 # At torch's own limit of 8 the network would silently run uncompiled from then on.
@@ -56,12 +58,17 @@ class SceneClassifier(LightningModule):
         mean: Mean of the red, green and blue values of the training pictures, in 0..1.
         std: Their standard deviation, in 0..1.
         channels_last: Keep the channels last in memory, which is faster on most devices.
-        compile: Compile the network with torch.compile.
+        compile: Compile the network with torch.compile. With null, predict does so where so many
+            pictures wait that it pays, and the other stages do not.
+
+    Attributes:
+        num_guesses: How many of the best classes `predict_step` returns.
+        wanted: What it returns beside them: "features", "activation", both or nothing.
     """
 
     mean_255: Tensor
     std_255: Tensor
-    num_guesses = NUM_GUESSES  # that `predict` gives for each picture
+    is_indoor: Tensor
 
     def __init__(
         self,
@@ -83,7 +90,7 @@ class SceneClassifier(LightningModule):
         mean: tuple[float, float, float] = (0.485, 0.456, 0.406),
         std: tuple[float, float, float] = (0.229, 0.224, 0.225),
         channels_last: bool = True,
-        compile: bool = False,
+        compile: bool | None = None,
     ) -> None:
         super().__init__()
         check_range("model.num_classes", num_classes, 1)
@@ -105,8 +112,14 @@ class SceneClassifier(LightningModule):
         self._decay_norms_and_biases = decay_norms_and_biases
         self._memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self._compile = compile
+        self._is_compiled = False
+        self.num_guesses = NUM_GUESSES
+        self.wanted: frozenset[str] = frozenset()
+        self._inference: Inference | None = None
         self.register_buffer("mean_255", 255 * torch.tensor(mean)[:, None, None], persistent=False)
         self.register_buffer("std_255", 255 * torch.tensor(std)[:, None, None], persistent=False)
+        is_indoor = torch.tensor([setting == "indoor" for setting in load_settings()])
+        self.register_buffer("is_indoor", is_indoor, persistent=False)
         # `_log_scores` reduces the sums, not `compute`: callbacks call that on the first process
         # only, where it would wait for the others forever.
         self.evaluation = EvaluationSums(num_classes, sync_on_compute=False)
@@ -131,13 +144,17 @@ class SceneClassifier(LightningModule):
             )
 
     def configure_model(self) -> None:
-        """Set the memory format of the network and its average, and compile them if asked to."""
+        """Set the memory format of the network and its average, and compile them if asked to.
+
+        `predict` compiles a copy without batch norms, see `on_predict_start`.
+        """
+        is_due = bool(self._compile) and not self._is_compiled and not self.trainer.predicting
         for net in [self.net] if self.average is None else [self.net, self.average]:
             net.to(memory_format=self._memory_format)
-            if self._compile:
+            if is_due:
                 torch.compiler.config.recompile_limit = _RECOMPILE_LIMIT
                 net.compile(dynamic=False)
-        self._compile = False
+        self._is_compiled |= is_due
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Return the optimizer and its scheduler, which is stepped after each optimizer step."""
@@ -154,9 +171,7 @@ class SceneClassifier(LightningModule):
 
     def forward(self, image: Tensor) -> Tensor:
         """Return the logits `(N, num_classes)` of RGB pictures `(N, 3, H, W)` in 0..255."""
-        if self.use_average and self.average is not None:
-            return self._logits(self.average, image)
-        return self._logits(self.net, image)
+        return self._logits(self._net_to_use(), image)
 
     def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
         """Return the mean loss of the pictures of a batch whose weight is not 0.
@@ -215,15 +230,54 @@ class SceneClassifier(LightningModule):
         """Add a batch to the scores and return the predictions, see `predict_step`."""
         logits = self(batch["image"])
         _score(logits, batch, self.evaluation)
-        return self._guesses(logits)
+        return _guesses(logits, logits.float().softmax(dim=1), NUM_GUESSES)
 
     def predict_step(self, batch: Mapping[str, Any], batch_idx: int) -> dict[str, Tensor]:
-        """Return the best classes, int64, and their probabilities, float32, both `(N, k)`.
+        """Return what the network says of the pictures of a batch.
 
-        `indoor`: `(N,)` float32: the sum of the probabilities of all indoor categories.
-        `finite`: `(N,)` bool: whether no logit is NaN or infinite; else the others mean nothing.
+        Returns:
+            `label`: `(N, k)` int64, the `num_guesses` best classes, best first.
+            `probability`: `(N, k)` float32, theirs.
+            `finite`: `(N,)` bool: whether no logit is NaN or infinite; else the others mean
+            nothing.
+            `indoor`: `(N,)` float32, the sum of the probabilities of all indoor categories; absent
+            if the classes are not the 365 categories.
+            `features`: `(N, D)` float32, the input of the last linear layer; if wanted.
+            `activation`: `(N, h, w)` float32 in 0..1, where the best class was seen (class
+            activation map); if wanted. Absent where the network averages no maps before its last
+            linear layer, as VGG.
         """
-        return self._guesses(self(batch["image"]), self.num_guesses)
+        images = self._normalised(batch["image"])
+        if self._inference is not None:
+            answer = self._inference(images)
+        else:  # outside of a trainer
+            inference = Inference(self._net_to_use(), self.wanted, fold=False)
+            answer = inference(images)
+            inference.close()
+        probabilities = answer.logits.float().softmax(dim=1)
+        guesses = _guesses(answer.logits, probabilities, self.num_guesses)
+        if self.num_classes == len(self.is_indoor):
+            # No product of matrices, which a GPU may round to 10 bits. The sum may exceed 1 a bit.
+            guesses["indoor"] = (probabilities * self.is_indoor).sum(dim=1).clamp(max=1)
+        more = {"features": answer.features, "activation": answer.activation}
+        return guesses | {name: value for name, value in more.items() if value is not None}
+
+    def on_predict_start(self) -> None:
+        """Make the network faster, see `places.models.inference`."""
+        owns_weights = self._owns_weights()
+        self._inference = Inference(
+            self._net_to_use(),
+            self.wanted,
+            fold=owns_weights,
+            compile=self._compile if owns_weights else False,
+            num_batches=sum(self.trainer.num_predict_batches),
+        )
+
+    def on_predict_end(self) -> None:
+        """Leave the network as it was."""
+        if self._inference is not None:
+            self._inference.close()
+        self._inference = None
 
     def on_validation_epoch_start(self) -> None:
         """Reset the scores."""
@@ -244,21 +298,20 @@ class SceneClassifier(LightningModule):
         """Add up the sums of all processes and log the scores."""
         self._log_scores("test", self.evaluation)
 
-    def _logits(self, net: nn.Module, image: Tensor) -> Tensor:
-        normalised = (image - self.mean_255) / self.std_255
-        logits: Tensor = net(normalised.contiguous(memory_format=self._memory_format))
-        return logits
+    def _net_to_use(self) -> nn.Module:
+        return self.average if self.use_average and self.average is not None else self.net
 
-    def _guesses(self, logits: Tensor, num: int = NUM_GUESSES) -> dict[str, Tensor]:
-        probabilities = logits.float().softmax(dim=1)
-        best = probabilities.topk(min(num, self.num_classes), dim=1)
-        finite = logits.isfinite().all(dim=1)
-        guesses = {"label": best.indices, "probability": best.values, "finite": finite}
-        settings = load_settings()
-        if self.num_classes == len(settings):
-            indoor = [label for label, setting in enumerate(settings) if setting == "indoor"]
-            guesses["indoor"] = probabilities[:, indoor].sum(dim=1)
-        return guesses
+    def _owns_weights(self) -> bool:
+        # Other strategies cut the weights into parts, which no copy could be made of.
+        return isinstance(self.trainer.strategy, SingleDeviceStrategy | DDPStrategy)
+
+    def _normalised(self, image: Tensor) -> Tensor:
+        normalised = (image - self.mean_255) / self.std_255
+        return normalised.contiguous(memory_format=self._memory_format)
+
+    def _logits(self, net: nn.Module, image: Tensor) -> Tensor:
+        logits: Tensor = net(self._normalised(image))
+        return logits
 
     def _log_scores(self, stage: str, sums: EvaluationSums) -> None:
         # torchmetrics would forget the sums of the other processes once it has computed the scores;
@@ -271,3 +324,9 @@ class SceneClassifier(LightningModule):
 
 def _score(logits: Tensor, batch: Mapping[str, Any], sums: EvaluationSums) -> None:
     sums.update(logits, batch["label"], batch["weight"] * (batch["label"] >= 0))
+
+
+def _guesses(logits: Tensor, probabilities: Tensor, num: int) -> dict[str, Tensor]:
+    best = probabilities.topk(min(num, probabilities.shape[1]), dim=1)
+    finite = logits.isfinite().all(dim=1)
+    return {"label": best.indices, "probability": best.values, "finite": finite}

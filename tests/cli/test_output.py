@@ -14,7 +14,7 @@ from tests.integration.stages import MACHINE, run
 
 from places.cli.main import main
 from places.console import put, show
-from places.reports.row_file import as_text
+from places.reports.table_formats import as_text
 
 ROOT = Path(__file__).parents[2]
 EVIL = "\x1b]0;title\x9c\x1b[31m\u202eevil"
@@ -138,6 +138,9 @@ def test_names_of_files_reach_no_terminal_raw(
         ("\t=a", "'\t=a"),
         ("\r=a", "'\r=a"),
         ("\uff1da", "'\uff1da"),
+        ("\n=a", "'\n=a"),
+        ("'=a", "''=a"),
+        ("'a", "'a"),
         ("photos/=a", "photos/=a"),
         ("", ""),
     ],

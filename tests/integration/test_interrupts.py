@@ -89,9 +89,9 @@ def test_a_signal_ends_a_stage(
     line = f"places: {WORDS[number]}"
     if stage == "predict":
         folder = next(tmp_path.rglob("config.yaml")).parent.relative_to(tmp_path)
-        part = folder / ".predictions.csv.0"
-        line += f": no predictions.csv; 8 rows of it are in {part}"
-        assert len(part.read_text().splitlines()) == 8
+        table = folder / "predictions.csv"
+        line += f": 8 of 26 rows are in {table}; the same command goes on"
+        assert len(table.read_text().splitlines()) == 1 + 8
     lines = capsys.readouterr().err.splitlines()
     assert lines == ["places: not as in the checkpoint:", lines[1], line]
     assert not list(tmp_path.rglob("result.json"))

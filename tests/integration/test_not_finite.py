@@ -60,7 +60,7 @@ def test_predictions_say_which_pictures_have_none(
     assert run("predict", *words, "--random_weights=true", *MODEL) == 2
     error = capsys.readouterr().err
     assert "no predictions: the outputs of the network are NaN or infinite for 1 of 3" in error
-    assert "3 pictures, 0 unreadable" in error
+    assert "3 pictures, 3 rows, 0 unreadable" in error
     (file,) = tmp_path.rglob("predictions.csv")
     with file.open(encoding="utf-8", newline="") as opened:
         rows = list(csv.DictReader(opened))
@@ -71,7 +71,7 @@ def test_predictions_say_which_pictures_have_none(
         "the outputs of the network are NaN or infinite",
         "",
     ]
-    assert not list(file.parent.glob(".predictions*"))
+    assert not list(file.parent.glob(".*"))
 
 
 def test_a_training_goes_on_and_its_best_is_another(

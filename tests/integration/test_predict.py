@@ -34,14 +34,14 @@ def test_every_picture_has_its_row_whatever_it_is_called_and_whatever_it_is(
     (file,) = tmp_path.rglob("predictions.csv")
     with file.open(encoding="utf-8", newline="") as opened:
         rows = {row["path"]: row for row in csv.DictReader(opened)}
-    names = ["a.png", "bad.avif", "caf\\xe9.png", "gone.jpg", "phone.heic", "pipe.jpg"]
+    names = ["a.png", "bad.avif", "caf\uefe9.png", "gone.jpg", "phone.heic", "pipe.jpg"]
     assert list(rows) == [f"{photos}/{name}" for name in names]
     assert [bool(row["category_1"]) for row in rows.values()] == [True, False, True, *[False] * 3]
     assert [bool(row["error"]) for row in rows.values()] == [False, True, False, *[True] * 3]
     assert "not a readable picture: Failed to decode" in rows[f"{photos}/bad.avif"]["error"]
     assert rows[f"{photos}/gone.jpg"]["error"] == "a link to nothing"
     error = capsys.readouterr().err
-    assert "6 pictures, 4 unreadable" in error
+    assert "6 pictures, 6 rows, 4 unreadable" in error
     assert "4 left out as no pictures: data.h5, film.mpg, notes.txt and 1 more" in error
 
 
@@ -57,7 +57,7 @@ def test_pictures_are_plain_words(tmp_path: Path, capsys: pytest.CaptureFixture[
     (file,) = tmp_path.rglob("predictions.csv")
     with file.open(encoding="utf-8", newline="") as opened:
         rows = list(csv.DictReader(opened))
-    names = ["caf\\xe9/9.png", "caf\\xe9/10.png", "[1].jpg", "2024", "line.png"]
+    names = ["caf\uefe9/9.png", "caf\uefe9/10.png", "[1].jpg", "2024", "line.png"]
     assert [row["path"] for row in rows] == names
     assert all(row["category_1"] for row in rows)
 

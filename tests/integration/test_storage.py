@@ -79,6 +79,15 @@ def _predict(sample: Path, trained: Path, photos: Path) -> list[str]:
     return [*words, "--ckpt_path", str(trained), "--data.batch_size", "4", *MACHINE]
 
 
+def _predict_into(table: str) -> Words:
+    """Return how a table of that name is asked for."""
+
+    def words(sample: Path, trained: Path, photos: Path) -> list[str]:
+        return [*_predict(sample, trained, photos), "--predictions.file", table]
+
+    return words
+
+
 def _pack(sample: Path, trained: Path, photos: Path) -> list[str]:
     return ["pack", str(sample / "archives" / "val_256.tar"), "--root", "packed"]
 
@@ -120,8 +129,11 @@ PLACES = [
     pytest.param(_test, "result.json", id="test-result"),
     pytest.param(_submit, ".submission.txt.0", id="submission-rows"),
     pytest.param(_submit, "submission.txt.", id="submission"),
-    pytest.param(_predict, ".predictions.csv.0", id="predict-rows"),
-    pytest.param(_predict, "predictions.csv.", id="predict"),
+    pytest.param(_predict, "predictions.csv", id="predict"),
+    pytest.param(_predict, "predictions.csv.json", id="predict-state"),
+    pytest.param(_predict_into("out.jsonl"), "out.jsonl", id="predict-jsonl"),
+    pytest.param(_predict_into("out.parquet"), "out.parquet.jsonl", id="predict-journal"),
+    pytest.param(_predict_into("out.parquet"), "out.parquet.", id="predict-parquet"),
     pytest.param(_pack, "/packed", id="pack-folder"),
     pytest.param(_pack, "val-000000.tar", id="pack-shard"),
     pytest.param(_pack, "val.index.npy", id="pack-index"),
@@ -188,8 +200,8 @@ def _check_what_is_left(root: Path, lines: list[str]) -> None:
         pytest.param(_fit, "config.yaml", "runs", id="fit-config"),
         pytest.param(_test, "result.json", "runs", id="test-result"),
         pytest.param(_submit, ".submission.txt.0", "runs/fit", id="submission-rows"),
-        pytest.param(_predict, ".predictions.csv.0", "runs/fit/0", id="predict-rows"),
-        pytest.param(_predict, "predictions.csv.", "runs", id="predict"),
+        pytest.param(_predict, "predictions.csv.json", "runs", id="predict-state"),
+        pytest.param(_predict_into("new/out.parquet"), "out.parquet", "new", id="predict-parquet"),
         pytest.param(_pack, "val-000000.tar", "packed", id="pack-shard"),
         pytest.param(_pack, "val.json", "packed/.val.packing", id="pack-manifest"),
         pytest.param(_sample, "train_256", "drawn", id="sample-archive"),
@@ -239,23 +251,29 @@ def test_a_drawing_that_fails_ends_no_run(
     assert len(list(tmp_path.rglob("*.png"))) == num_others
 
 
-def test_rows_that_were_written_are_named_when_the_table_cannot_be(
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
+def test_rows_that_were_written_remain_when_a_disk_is_full_and_go_on(
+    ending: str,
     sample: Path,
     trained: Path,
     photos: Path,
-    tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    given = _predict(sample, trained, photos)
+    given = _predict_into(f"out.{ending}")(sample, trained, photos)
+    written = f"out.{ending}.jsonl" if ending == "parquet" else f"out.{ending}"
     with pytest.MonkeyPatch.context() as patch:
-        FailingFiles(patch, "predictions.csv.0", FULL, num_bytes=2000)
+        FailingFiles(patch, f"/{written}$", FULL, num_bytes=2500)
         assert main(given) == 2
-    (part,) = tmp_path.rglob(".predictions.csv.0")
-    rows = [json.loads(line) for line in part.read_text().splitlines()]
-    assert 0 < len(rows) < 20
-    assert len(rows) % 4 == 0, "a batch is written as a whole"
-    expected = f"places: no predictions.csv; {len(rows)} rows of it are in "
-    assert expected + str(part.relative_to(tmp_path)) in capsys.readouterr().err
+    rows = len(Path(written).read_text().splitlines()) - (ending == "csv")
+    assert 0 < rows < 20
+    assert rows % 4 == 0, "a batch is written as a whole"
+    error = capsys.readouterr().err
+    assert f"places: {rows} of 20 rows are in {written}; the same command goes on" in error
+    assert f"places: error: cannot write {written}: No space left on device" in error
+    assert main(given) == 0
+    whole = _predict_into(f"whole.{ending}")(sample, trained, photos)
+    assert main(whole) == 0
+    assert Path(f"out.{ending}").read_bytes() == Path(f"whole.{ending}").read_bytes()
 
 
 def test_a_table_of_metrics_outlives_a_metric_that_cannot_be_added(tmp_path: Path) -> None:

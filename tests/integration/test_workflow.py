@@ -227,7 +227,7 @@ def test_predict_writes_a_row_for_every_picture(
         shown = [float(row[f"probability_{k}"]) for k in range(1, 6)]
         assert shown == pytest.approx(best.values.tolist(), abs=1e-4)
         assert row["error"] == ""
-    assert "4 pictures, 1 unreadable" in capsys.readouterr().err
+    assert "4 pictures, 4 rows, 1 unreadable" in capsys.readouterr().err
     assert file.with_suffix(".png").is_file()
     assert not [path for path in file.parent.iterdir() if path.name.startswith(".")]
 

@@ -1,10 +1,7 @@
-from pathlib import Path
-
 import numpy as np
-from PIL import Image
 
 from places.categories import load_categories
-from places.reports.figures import confusion_figure, contact_sheet, curves_figure, save_figure
+from places.reports.figures import confusion_figure, curves_figure
 
 
 def test_curves_show_what_is_there() -> None:
@@ -37,15 +34,3 @@ def test_confusion_shows_shares_of_the_classes_that_occur() -> None:
 def test_a_full_confusion_matrix_has_no_unreadable_names() -> None:
     figure = confusion_figure(np.eye(365, dtype=np.int64), load_categories())
     assert len(figure.axes[0].get_yticklabels()) < 20
-
-
-def test_a_contact_sheet_leaves_out_what_is_no_file(tmp_path: Path) -> None:
-    assert contact_sheet([("Places365_test_00000001", "beach")]) is None
-    Image.new("L", (50, 20)).save(tmp_path / "gray.png")
-    figure = contact_sheet([(str(tmp_path / "gray.png"), "a $ sign"), ("no file", "x")])
-    assert figure is not None
-    assert [axes.get_title() for axes in figure.axes if axes.get_title()] == ["a $ sign"]
-    save_figure(figure, tmp_path / "new" / "sheet.png")
-    assert [path.name for path in (tmp_path / "new").iterdir()] == ["sheet.png"]
-    with Image.open(tmp_path / "new" / "sheet.png") as image:
-        assert image.width > 500

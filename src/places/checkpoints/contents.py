@@ -36,6 +36,7 @@ _PARTS = {
     "places.config.checkpoint": dict,
     "places.config.resume": dict,
 }
+_CLASSIFIER = "places.classifier.SceneClassifier"
 # In the progress of a loop, and of `SceneClassifier`.
 _COUNTS = ("ready", "started", "processed", "completed", "num_batches")
 _MAX_DEPTH = 20
@@ -185,6 +186,8 @@ def defaults_from(config: Mapping[str, Any], data_class: str, stage: str) -> dic
     """
     # The checkpoint's own weights replace those that its training started from.
     model = _without(config["model"], ("weights",))
+    if stage == "predict" and model["class_path"] == _CLASSIFIER:
+        model = _without(model, ("compile",))  # whether that pays depends on what is to be done
     data = _without(config["data"], _MACHINE)
     if data["class_path"] != data_class:
         kept = {key: data["init_args"][key] for key in _PREPROCESSING if key in data["init_args"]}

@@ -88,6 +88,7 @@ _NOISE = (
     r"You defined a `validation_step` but have no",  # ImageFiles says that it cannot fit
     r"torch\.distributed\.nn\.functional\.all_gather",  # lightning 2.6.6 with torch 2.14
     r"Experiment logs directory .* is not empty",  # W&B may write into it before the CSV logger
+    r"Total length of `Loader` across ranks is zero",  # all that was asked for is there already
 )
 
 

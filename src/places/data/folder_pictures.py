@@ -23,7 +23,7 @@ _TYPES = (
 )
 _ENDINGS = frozenset(f".{name}" for name in _TYPES.split())
 # What is in the folder of each run, beside its config.
-_OF_A_RUN = ("metrics.csv", "predictions.csv", "result.json", "checkpoints")
+_OF_A_RUN = ("metrics.csv", "predictions.csv", "predictions.png", "result.json", "checkpoints")
 _BRACES = re.compile(r"\{(?:(\d+)\.\.(\d+)|([^{}]*,[^{}]*))\}")
 _MOST_NAMES = 1_000_000  # that braces may stand for
 

@@ -6,15 +6,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
-from PIL import Image
 
 from places.console import say
-from places.data.streaming.picture_files import decode_file
 from places.files import written_whole
 
 _MAX_NAMED_CLASSES = 40  # more names than these cannot be read beside a matrix
-_THUMBNAIL_SIZE = 192
-_MAX_PIXELS = 250_000_000
 _PEAK = 50  # a curve that rises to as many times its least value hides the rest of it
 
 
@@ -98,31 +94,4 @@ def confusion_figure(confusion: npt.NDArray[np.int64], categories: Sequence[str]
         names = [categories[label] for label in used]
         axes.set_xticks(range(len(used)), names, rotation=90)
         axes.set_yticks(range(len(used)), names)
-    return figure
-
-
-def contact_sheet(pictures: Sequence[tuple[str, str]], num_columns: int = 6) -> Figure | None:
-    """Draw picture files in a grid, each with a line of text below.
-
-    Args:
-        pictures: Path and text of each; files that are not there (such as the keys of a shard) are
-            left out.
-        num_columns: Pictures per row.
-
-    Returns:
-        The figure, or `None` if no file is there.
-    """
-    files = [(Path(path), text) for path, text in pictures if Path(path).is_file()]
-    if not files:
-        return None
-    num_rows = -(-len(files) // num_columns)
-    figure = Figure(figsize=(2 * num_columns, 2.2 * num_rows), layout="constrained")
-    for place, axes in enumerate(figure.subplots(num_rows, num_columns, squeeze=False).flat):
-        axes.axis("off")
-        if place < len(files):
-            path, text = files[place]
-            image = Image.fromarray(decode_file(path, _MAX_PIXELS, _THUMBNAIL_SIZE))
-            image.thumbnail((_THUMBNAIL_SIZE, _THUMBNAIL_SIZE))
-            axes.imshow(image)
-            axes.set_title(text, fontsize=8, parse_math=False)
     return figure
