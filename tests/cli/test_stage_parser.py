@@ -121,7 +121,7 @@ def test_a_mistyped_key_is_refused_with_file_line_and_the_nearest(
         ("--model.net.depth=19", "  takes:        18, 34, 50, 101, 152"),
         ("--model.schedule=cosin", "  takes:        cosine, steps, constant"),
         ("--model.optimizer=SDG", "  nearest:      SGD"),
-        ("--model.net=VGG", "  nearest:      places.models.VGG"),
+        ("--model.net=VGGG", "  nearest:      places.models.VGG"),
         ("--model.net=places.models.Resnet", "  nearest:      places.models.ResNet"),
         ("--data=Places366", "  nearest:      Places365"),
         ("--trainer.callbacks+=EarlyStoping", "  nearest:      EarlyStopping"),

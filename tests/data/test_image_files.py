@@ -14,7 +14,7 @@ from places.errors import DataError, StorageError
 def find_images(images: Path) -> tuple[list[Path], FirstFew]:
     data = ImageFiles(str(images))
     data.setup("predict")
-    return data.paths, data.left_out
+    return list(map(Path, data.paths)), data.left_out
 
 
 def _picture(path: Path) -> Path:
@@ -56,7 +56,7 @@ def test_a_folder_that_cannot_be_read_is_named(
     scan = os.scandir
 
     def refuse(path: str) -> object:
-        if path.endswith("private"):
+        if path.rstrip("/").endswith("private"):
             raise PermissionError(13, "Permission denied", path)
         return scan(path)
 

@@ -108,6 +108,15 @@ def _cache(sample: Path, trained: Path, photos: Path) -> list[str]:
     return [*_test(sample, trained, photos), "--data.root", url, "--data.cache_folder", "cache"]
 
 
+def _download(sample: Path, trained: Path, photos: Path) -> list[str]:
+    url = f"{os.environ['TEST_URL']}/archives"
+    return ["download", "val_256.tar", "--root", "fetched", "--base_url", url]
+
+
+def _bench(sample: Path, trained: Path, photos: Path) -> list[str]:
+    return ["bench", "loader", os.environ["TEST_URL"], "--batch_size=8", "--num_batches=1"]
+
+
 PLACES = [
     pytest.param(_fit, "/runs/fit", id="fit-folder"),
     pytest.param(_fit, "config.yaml", id="fit-config"),
@@ -134,6 +143,9 @@ PLACES = [
     pytest.param(_index, "val.index.npy", id="index"),
     pytest.param(_index, "val.json", id="index-manifest"),
     pytest.param(_cache, "/cache", id="cache"),
+    pytest.param(_download, "/fetched", id="download-folder"),
+    pytest.param(_download, "val_256.tar.part", id="download"),
+    pytest.param(_bench, "/data/cache", id="bench-cache"),
 ]
 
 

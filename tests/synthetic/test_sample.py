@@ -1,3 +1,4 @@
+import json
 import shutil
 from pathlib import Path
 
@@ -53,6 +54,27 @@ def test_the_same_call_again_draws_and_writes_nothing(
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"drawn before: {root}/archives"
     assert all("already packed" in line for line in lines[1:])
+
+
+@pytest.mark.parametrize("name", ["seed", "num_images", "made_by", "md5"])
+@pytest.mark.parametrize("value", [None, [], "odd", True])
+def test_a_damaged_record_of_an_archive_is_refused_or_drawn_again(
+    root: Path, name: str, value: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sidecar = root / "archives" / "val_256.tar.json"
+    fields = json.loads(sidecar.read_text())
+    fields[name] = value
+    if value is None:
+        del fields[name]
+    sidecar.write_text(json.dumps(fields))
+    status = _draw(root)
+    if name in ("made_by", "md5") and value == "odd":  # may be of an older version
+        assert status == 0
+        return
+    lines = capsys.readouterr().err.splitlines()
+    assert status == 2
+    assert lines[0].startswith(f"places: error: damaged {sidecar}: ")
+    assert len(lines) == 2
 
 
 def test_a_damaged_archive_is_drawn_again_and_is_the_same(root: Path, drawn: list[str]) -> None:

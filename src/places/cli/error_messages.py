@@ -9,6 +9,11 @@ from places.cli.suggestions import locate, nearest_class, nearest_option, other_
 from places.endings.family import KILLED
 from places.errors import ConfigError, LostProcessError, PlacesError
 
+NO_PICTURES = "no pictures are given"
+PICTURES_HINTS = (
+    "type:          places predict PICTURES... --ckpt_path runs/demo/0",
+    'PICTURES are:  files, folders, "photos/*.jpg", tars, URLs, @FILE for a list of them',
+)
 _UNKNOWN_OPTION = [
     re.compile(r"unrecognized arguments: -+(?P<name>[^\s=]+)"),
     re.compile(r"Group '(?P<group>[^']+)' does not accept option '(?P<name>[^']+)'"),
@@ -133,6 +138,8 @@ def refusal(finding: Finding, annotation: object) -> Refused:
         is_recipe = finding.word.endswith((".yaml", ".yml"))
         hint = f"--config {finding.word}" if is_recipe else "--OPTION VALUE"
         return Refused(f"unexpected word {finding.word!r}", hints=[f"type:  {hint}"])
+    if not name and finding.missing == "images":  # of ImageFiles
+        return Refused(NO_PICTURES, hints=PICTURES_HINTS)
     if not name:
         return Refused(finding.lines[0], hints=finding.lines[1:3])
     if finding.denied:

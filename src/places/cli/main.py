@@ -93,7 +93,7 @@ def main(args: Sequence[str] | None = None) -> int:
         return _report(error, show_traceback)
     except OSError as error:  # that nobody expected: of the machine, and not of places
         where = f"cannot use {error.filename}" if error.filename else "the system refused"
-        return _report(storage_error(where, error), show_traceback)
+        return _report(_refused_output() or storage_error(where, error), show_traceback)
     except signals.Stopped as stopped:
         signals.say_last(signals.last_line(stopped.number))
         return 128 + stopped.number
@@ -102,6 +102,17 @@ def main(args: Sequence[str] | None = None) -> int:
         return _EXIT_INTERRUPTED
     finally:
         discard_output()
+
+
+def _refused_output() -> PlacesError | None:
+    """Return the error that stdout cannot be written, if a library was refused just now."""
+    try:
+        flush_output()
+    except PlacesError as error:
+        return error
+    except BrokenPipeError:
+        return None
+    return None
 
 
 def _report(error: PlacesError, show_traceback: bool) -> int:

@@ -18,16 +18,26 @@ from places.cli.error_messages import Refused, read_message, refusal
 from places.cli.suggestions import short_path
 from places.config.recipes import as_typed
 from places.console import put
+from places.data.image_files import ImageFiles
 from places.data.places365 import Places365
 
 # What is chosen where any subclass of the first may be.
 _DEFAULTS: dict[type, type] = {LightningModule: SceneClassifier, LightningDataModule: Places365}
-_CLASS_HELP = {"--model.help": SceneClassifier, "--data.help": Places365}
+_PREDICT = "predict"  # the stage that has other data
+_CLASS_HELP = {"--model.help": LightningModule, "--data.help": LightningDataModule}
 _MORE_HELP = """\
 Options of other classes, by the name of the class:
   --model.net.help places.models.VGG
   --model.optimizer.help AdamW
-  --data.help ImageFiles
+"""
+_MORE_DATA_HELP = "  --data.help ImageFiles\n"
+_PICTURES_HELP = """\
+PICTURES:
+  Files, folders, patterns in quotes such as "photos/*.jpg", tars such as
+  "val-{000000..000003}.tar", URLs of pictures and tars, @FILE or @URL for
+  a list of all these, - for a list on standard input.
+
+  places predict photos --ckpt_path runs/demo/0
 """
 _KNOWN_CLASSES = re.compile(r",\s+known\s+subclasses:[\w.,\s]+(?=\))")
 
@@ -77,18 +87,28 @@ class PlacesParser(LightningArgumentParser):
         for key, base in self._kinds.items():
             if base in _DEFAULTS:
                 inner = type(self)(description="", add_help=False, usage=argparse.SUPPRESS)
-                inner.add_class_arguments(_DEFAULTS[base], key)
+                inner.add_class_arguments(_default_of(self.stage, base), key)
                 parts.append(inner.format_help())
-        text = _KNOWN_CLASSES.sub("", "\n".join(parts))
-        return f"{text}\n{_MORE_HELP}" if len(parts) > 1 else text
+        # jsonargparse takes back a space with a backspace.
+        text = _KNOWN_CLASSES.sub("", "\n".join(parts)).replace(" \b", "")
+        if len(parts) == 1:
+            return text
+        if self.stage != _PREDICT:
+            return f"{text}\n{_MORE_HELP}{_MORE_DATA_HELP}"
+        chosen = f"{{'class_path': '{ImageFiles.__module__}.{ImageFiles.__name__}'}}"
+        text = re.sub(r"\{'class_path':\s+'[\w.]+\.Places365'\}", chosen, text)
+        text = re.sub(r"^usage: .*?predict ", "usage: places predict PICTURES... ", text)
+        text = text.replace("options:", f"{_PICTURES_HELP}\noptions:", 1)
+        return f"{text}\n{_MORE_HELP}"
 
     def parse_args(self, args: Sequence[str] | None = None, *rest: Any, **kwargs: Any) -> Any:  # type: ignore[override]  # noqa: ANN401  # passed on
         """Parse; without the name of a class, the help of a class is that of the default one."""
         words = list(args or [])
+        stage = words[0] if words else self.stage
         for number, word in enumerate(words):
             next_word = words[number + 1] if number + 1 < len(words) else "--"
             if word in _CLASS_HELP and next_word.startswith("--"):
-                words[number] = f"{word}={short_path(_CLASS_HELP[word])}"
+                words[number] = f"{word}={short_path(_default_of(stage, _CLASS_HELP[word]))}"
         return super().parse_args(words if args is not None else None, *rest, **kwargs)
 
     def _print_message(self, message: str, file: object = None) -> None:
@@ -113,6 +133,12 @@ class PlacesParser(LightningArgumentParser):
             return self._kinds.get(name)
         parameter = inspect.signature(kind).parameters.get(last)
         return parameter.annotation if parameter else None
+
+
+def _default_of(stage: str, base: type) -> type:
+    """Return the class that is meant where none is named; predict takes pictures."""
+    is_pictures = stage == _PREDICT and base is LightningDataModule
+    return ImageFiles if is_pictures else _DEFAULTS[base]
 
 
 def option_names(parser: ArgumentParser) -> set[str]:

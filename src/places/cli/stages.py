@@ -32,9 +32,10 @@ from places.checkpoints.download import without_signature
 from places.checkpoints.exported import flags_of_exported
 from places.checkpoints.runs import RUNS, claim_run_folder, remove_unused
 from places.checkpoints.whole import check_whole
+from places.cli.bare_names import prefer_ours
 from places.cli.error_messages import Refused, mistake_behind, mistake_in_building
 from places.cli.main import STAGES
-from places.cli.predict_words import with_pictures
+from places.cli.predict_words import with_pictures, without_pictures
 from places.cli.stage_parser import PlacesParser, option_names, own_defaults, without_model
 from places.cli.trainer_parts import (
     classes_of,
@@ -114,6 +115,7 @@ class PlacesCLI(LightningCLI):
 
     def __init__(self, words: Sequence[str]) -> None:
         deny_standard_library()
+        prefer_ours()
         refuse_typed_secrets(words)
         self._recipes, args = find_recipes(words)
         for recipe in self._recipes:
@@ -376,6 +378,7 @@ def run_stage(words: Sequence[str]) -> int:
         mistake = mistake_behind(error) or error
         if isinstance(mistake, PlacesError):
             names = {*signature(Places365).parameters, *signature(ImageFiles).parameters}
+            mistake = without_pictures(words, mistake)
             raise with_prefix(mistake, "--data.", names) from error
         raise
 

@@ -11,6 +11,9 @@ from places.data.shards.manifest import load_manifest, manifest_path, read_field
 from places.errors import DataError
 from places.synthetic.archives import ARCHIVES, archives_in
 
+# What is needed of the JSON beside an archive.
+_KINDS = {"seed": int, "num_images": int, "made_by": str, "md5": str}
+
 
 class Drawing(NamedTuple):
     """What is drawn: the seed, and how many pictures of each split."""
@@ -29,7 +32,8 @@ def check_folder(root: Path, asked: Drawing) -> bool:
     """Tell whether the wanted sample has been drawn into a folder, whole.
 
     Raises:
-        DataError: The folder holds another sample, or data that were not drawn.
+        DataError: The folder holds another sample, or data that were not drawn, or what tells of
+            the sample is damaged.
     """
     if root.is_file():
         raise DataError(f"{root} is a file", "choose a folder:  --root data/sample")
@@ -61,10 +65,16 @@ def is_packed_from(root: Path, archives: list[Path]) -> bool:
 
 def _record(archive: Path) -> dict[str, Any] | None:
     """Return the JSON beside an archive that was drawn."""
-    if synthetic_md5(archive) is None:
+    if synthetic_md5(archive) is None:  # which reads the same file, and refuses what is no JSON
         return None
-    text = archive.with_name(f"{archive.name}.json").read_text(encoding="utf-8")
-    fields: dict[str, Any] = json.loads(text)
+    sidecar = archive.with_name(f"{archive.name}.json")
+    fields: dict[str, Any] = json.loads(sidecar.read_text(encoding="utf-8"))
+    for name, kind in _KINDS.items():
+        if type(fields.get(name)) is not kind:
+            raise DataError(
+                f"damaged {sidecar}: it does not tell {name}",
+                f"remove it and its archive, and both are drawn again:  rm {archive}*",
+            )
     return fields
 
 

@@ -63,6 +63,7 @@ def download(
     Raises:
         DataError: There is no archive or set of that name.
         ConfigError: `base_url` cannot be read.
+        StorageError: The disk refuses.
     """
     names = _names_of(archive)
     folder = open_url(base_url, "`base_url`", timeout_s)
@@ -71,6 +72,8 @@ def download(
         try:
             _fetch(folder.file(name), root / name)
         except DataError as error:
+            if isinstance(error.__cause__, OSError):  # of the disk, which all of them need
+                raise
             show(f"places: error: {with_prefix(error, '--', ['timeout_s'])}")
             status = 1
     return status

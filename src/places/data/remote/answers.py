@@ -25,6 +25,10 @@ class ReplacedError(Exception):
     """The bytes that are there already do not belong to the file that is behind the URL now."""
 
 
+class AnswerError(StorageError):
+    """A server answers, but does not give this file; it may well give others."""
+
+
 class Version(NamedTuple):
     """Which file is behind a URL now, as far as the server tells."""
 
@@ -216,8 +220,8 @@ async def _follow(file: RemotePath, headers: dict[str, str]) -> Any:  # noqa: AN
     raise _unfit(file, f"the server redirects more than {MOST_REDIRECTS} times")
 
 
-def _unfit(file: RemotePath, reason: str) -> StorageError:
-    return StorageError(f"cannot read {file.shown}: {reason}", "check the address and its server")
+def _unfit(file: RemotePath, reason: str) -> AnswerError:
+    return AnswerError(f"cannot read {file.shown}: {reason}", "check the address and its server")
 
 
 async def _receive(response: Any) -> bytes:  # noqa: ANN401  # of aiohttp, imported on demand

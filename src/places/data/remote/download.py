@@ -30,7 +30,7 @@ from places.data.remote.failures import StoppedError, failure_of, reason_of, too
 from places.data.remote.patience import Patience
 from places.data.remote.urls import RemotePath
 from places.errors import DataError, StorageError
-from places.files import storage_error
+from places.files import storage_error, write_text
 
 NUM_TRIES = 8  # one after the other in which nothing new arrives
 FIRST_WAIT_S = 1.0
@@ -86,7 +86,7 @@ def fetch_file(
             start = file.seek(0, os.SEEK_END)
             for position, version in complete(remote, file, kept, is_verified=verify is not None):
                 if position == 0:
-                    record.write_text(json.dumps(version))
+                    write_text(record, json.dumps(version))
                 if position in (0, start) and version.size_bytes:
                     _check_space(part, version.size_bytes - position)
                 follow(position, version.size_bytes)

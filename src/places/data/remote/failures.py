@@ -5,7 +5,7 @@ import ssl
 
 from places.config.secrets import without_secrets
 from places.console import printable
-from places.data.remote.answers import ReplacedError, status_of
+from places.data.remote.answers import AnswerError, ReplacedError, status_of
 from places.data.remote.patience import SLOWEST_BYTES_PER_S, Patience
 from places.data.remote.urls import RemotePath
 from places.errors import DataError, StorageError
@@ -18,7 +18,7 @@ class MissingFileError(DataError):
     """There is no file behind a URL."""
 
 
-class RefusedError(StorageError):
+class RefusedError(AnswerError):
     """The server does not give a file to this user."""
 
 
@@ -53,7 +53,8 @@ def failure_of(
     may_pass = status is None or not 400 <= status < 500 or status in _PASSING_STATUSES
     if may_pass and not isinstance(error, ImportError) and num_tries < most_tries:
         return None
-    return StorageError(
+    kind = StorageError if may_pass else AnswerError
+    return kind(
         f"cannot read {shown}",
         f"after {num_tries} {'try' if num_tries == 1 else 'tries'}:  {reason}",
         "start again when the server answers: what has arrived is kept",

@@ -22,6 +22,7 @@ from places.data.remote.failures import MissingFileError
 from places.data.remote.urls import TIMEOUT_S, RemotePath, open_url
 from places.data.shards.index import SAMPLE
 from places.data.shards.manifest import (
+    NO_SHARDS,
     Manifest,
     Shard,
     index_path,
@@ -203,7 +204,7 @@ def _read_manifest(folder: RemotePath, split: str) -> tuple[Manifest, bytes]:
     except MissingFileError as error:
         archive = "train_256_places365standard.tar" if split == "train" else f"{split}_256.tar"
         raise DataError(
-            f"no shards for split {split!r} at {folder.shown}",
+            f"{NO_SHARDS} {split!r} at {folder.shown}",
             f"looked for: {remote.shown}",
             f"make them:  places pack {archive} --root FOLDER, then copy FOLDER to {folder.shown}",
         ) from error

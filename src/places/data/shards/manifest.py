@@ -14,6 +14,7 @@ from places.data.shards.fields import VERSION, checked
 from places.errors import DataError
 from places.files import read_json, storage_error, write_text
 
+NO_SHARDS = "no shards for split"  # so begins the error that there are none
 _MAX_BYTES = 16 << 20  # of a manifest; one of 65,536 shards has 14 MB
 
 
@@ -143,7 +144,7 @@ def _missing(root: Path, split: str) -> DataError:
     draw = [f"or draw:    places sample --root {root}"] if root.name == "sample" else []
     archive = "train_256_places365standard.tar" if split == "train" else f"{split}_256.tar"
     return DataError(
-        f"no shards for split {split!r} in {root}",
+        f"{NO_SHARDS} {split!r} in {root}",
         f"looked for: {path}      found: {found}",
         f"make them:  places pack {archive} --root {root}",
         *draw,

@@ -12,7 +12,14 @@ from threading import Event
 from typing import Protocol
 
 from places.data.shards.tar_links import follow_links
-from places.data.shards.tar_reader import FILES, FOLDERS, LINKS, Blocks, Member, entries_of
+from places.data.shards.tar_reader import (
+    FILES,
+    FOLDERS,
+    LINKS,
+    Blocks,
+    Member,
+    entries_of,
+)
 from places.files import open_regular
 
 RECORD_BYTES = 10240  # tars are filled up to a multiple of this
@@ -53,6 +60,8 @@ def members_of(
     digest: Digest | None = None,
     advance: Callable[[int], object] = lambda _: None,
     is_shard: bool = False,
+    window_bytes: int | None = None,
+    between: bytes | None = None,
 ) -> Iterator[Member]:
     """Yield the members of a tar that are no folders, also those of tars inside it.
 
@@ -64,6 +73,10 @@ def members_of(
         advance: Called with the number of bytes that were passed since the last call.
         is_shard: Read it as WebDataset does: tars inside are files, links have no bytes, and there
             is nothing behind its end.
+        window_bytes: How much is read at once: little where only headers are wanted; a
+            few pictures by default.
+        between: What stands between the name of a tar inside and those of its members; null leaves
+            out the name of that tar.
 
     Raises:
         DataError: The tar is damaged or cut short.
@@ -74,13 +87,13 @@ def members_of(
         os.fdopen(open_regular(path), "rb", buffering=0) as file,
     ):
         hashed = hasher.submit(hash_file, path, digest, stop) if digest else None
-        blocks = Blocks(path, file.fileno(), advance)
+        blocks = Blocks(path, file.fileno(), advance, window_bytes)
         try:
             if is_shard:
                 entries = entries_of(blocks, 0, blocks.size_bytes, is_shard=True)
                 yield from (member for kind, member, _ in entries if kind not in FOLDERS)
             else:
-                yield from _members(blocks, 0, blocks.size_bytes)
+                yield from _members(blocks, 0, blocks.size_bytes, between)
             advance(blocks.size_bytes - blocks.end)  # what is left counts as passed
             if hashed:
                 hashed.result()
@@ -88,7 +101,9 @@ def members_of(
             stop.set()
 
 
-def _members(blocks: Blocks, start: int, end: int, depth: int = 0) -> Iterator[Member]:
+def _members(
+    blocks: Blocks, start: int, end: int, between: bytes | None, depth: int = 0
+) -> Iterator[Member]:
     has_links = False
     for kind, member, _ in entries_of(blocks, start, end):
         if kind in LINKS:
@@ -97,7 +112,9 @@ def _members(blocks: Blocks, start: int, end: int, depth: int = 0) -> Iterator[M
             if depth == _MAX_DEPTH:
                 raise blocks.damaged(member.offset, f"a tar in {_MAX_DEPTH} others")
             inside = member.offset, member.offset + member.size_bytes
-            yield from _members(blocks, *inside, depth + 1)
+            prefix = b"" if between is None else member.name + between
+            for deeper in _members(blocks, *inside, between, depth + 1):
+                yield deeper._replace(name=prefix + deeper.name)
         elif kind not in FOLDERS:
             yield member
     if has_links:

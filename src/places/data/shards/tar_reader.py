@@ -70,16 +70,22 @@ class Blocks:
         path: The tar.
         file: Its descriptor.
         advance: Called with the number of bytes that were passed since the last call.
+        window_bytes: How much is read at once: little where only headers are wanted; a
+            few pictures by default.
     """
 
     def __init__(
-        self, path: Path, file: int, advance: Callable[[int], object] = lambda _: None
+        self,
+        path: Path,
+        file: int,
+        advance: Callable[[int], object] = lambda _: None,
+        window_bytes: int | None = None,
     ) -> None:
         self.path = path
         self.file = file
         self.size_bytes = os.fstat(file).st_size
         self._advance = advance
-        self._window = bytearray(_WINDOW_BYTES)
+        self._window = bytearray(window_bytes or _WINDOW_BYTES)
         self._start = self.end = 0
 
     def after_end(self, position: int, end: int, is_shard: bool, is_told: bool) -> int:

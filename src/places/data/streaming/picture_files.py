@@ -7,7 +7,7 @@ by the rules of `_in_8_bits`, or an error: never a picture that is black or whit
 import errno
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -37,11 +37,11 @@ _UPRIGHT = {
 # Where `decode_file` does not look for an orientation in XMP.
 _WITHOUT_XMP = ("TIFF", "WEBP", "AVIF")
 _LYING = [_UPRIGHT[orientation] for orientation in (5, 6, 7, 8)]
-_MAX_FILE_BYTES = 2**31
+MAX_FILE_BYTES = 2**31 - 2**12  # what the system reads at once
 Image.MAX_IMAGE_PIXELS = None  # the limit is that of `decode_file`; Pillow has one for all threads
 _SCALES = (1, 2, 4, 8)  # by which a JPEG can be decoded smaller
 # What concerns this file alone. Other errors of the system concern the storage behind it.
-_OF_THE_FILE = frozenset(
+OF_THE_FILE = frozenset(
     {errno.ENOENT, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR}
     | {errno.EISDIR, errno.EINVAL, errno.ENXIO, errno.ENODEV, errno.EOVERFLOW}
 )
@@ -53,14 +53,14 @@ def decode_file(path: Path, max_pixels: int, min_side: int | None = None) -> Pix
 
 
 def decode_with_size(
-    path: Path, max_pixels: int, min_side: int | None = None
+    path: Path | Callable[[], bytes], max_pixels: int, min_side: int | None = None
 ) -> tuple[Pixels, tuple[int, int]]:
     """Decode a picture file to `(height, width, 3)` uint8, RGB, and tell its own width and height.
 
     Transparent parts become white, and of an animation the first picture is taken.
 
     Args:
-        path: The file, of one of `FORMATS`.
+        path: The file, of one of `FORMATS`; or what returns its bytes, or raises as this does.
         max_pixels: The most pixels that are decoded. A JPEG with more is decoded at a half, a
             quarter or an eighth of its size.
         min_side: A JPEG may be decoded at such a part of its size if its short side keeps this many
@@ -75,7 +75,7 @@ def decode_with_size(
         StorageError: Not the file is to blame, but the disk, the network or a limit of the system.
     """
     with _told_as_errors(path):
-        data = _read(path)
+        data = _read(path) if isinstance(path, Path) else path()
         bare, orientation = without_metadata(data)
         with Image.open(io.BytesIO(bare), formats=FORMATS) as image:
             if bare is data:
@@ -89,7 +89,7 @@ def decode_with_size(
 
 
 @contextmanager
-def _told_as_errors(path: Path) -> Iterator[None]:
+def _told_as_errors(path: Path | Callable[[], bytes]) -> Iterator[None]:
     """Make whatever Pillow and the system raise while a picture is read an error of ours."""
     try:
         yield
@@ -106,10 +106,11 @@ def _told_as_errors(path: Path) -> Iterator[None]:
         raise DataError(f"not a readable picture: {error}") from error
 
 
-def _failed(path: Path, error: OSError) -> DataError:
-    if error.errno is not None and error.errno not in _OF_THE_FILE:
-        return storage_error(f"cannot read {path}", error)
-    if error.errno == errno.ENOENT and path.is_symlink():
+def _failed(source: Path | Callable[[], bytes], error: OSError) -> DataError:
+    path = source if isinstance(source, Path) else None
+    if error.errno is not None and error.errno not in OF_THE_FILE:
+        return storage_error(f"cannot read {path or 'a picture'}", error)
+    if error.errno == errno.ENOENT and path and os.path.islink(path):  # noqa: PTH114  # never raises
         return DataError("a link to nothing")
     return DataError(f"not a readable picture: {error.strerror or error}")
 
@@ -117,8 +118,8 @@ def _failed(path: Path, error: OSError) -> DataError:
 def _read(path: Path) -> bytes:
     with os.fdopen(open_regular(path), "rb") as file:
         size_bytes = os.fstat(file.fileno()).st_size
-        if size_bytes > _MAX_FILE_BYTES:
-            raise DataError(f"a file of {size_bytes:,} bytes; {_MAX_FILE_BYTES:,} are allowed")
+        if size_bytes > MAX_FILE_BYTES:
+            raise DataError(f"a file of {size_bytes:,} bytes; {MAX_FILE_BYTES:,} are allowed")
         return file.read()
 
 
