@@ -40,6 +40,11 @@ def _changed(content: dict[str, Any], change: Change) -> Path:
     return Path("x.ckpt")
 
 
+def _momentum(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    momentum: dict[str, Any] = checkpoint["optimizer_states"][0]["state"][0]
+    return momentum
+
+
 def _model(content: dict[str, Any]) -> dict[str, Any]:
     model: dict[str, Any] = content["places"]["config"]["model"]["init_args"]
     return model
@@ -136,6 +141,10 @@ def test_nothing_that_a_checkpoint_names_runs_or_leads_elsewhere(
         lambda c: c["loops"]["fit_loop"]["epoch_progress"]["total"].update(completed="x"),
         lambda c: c.update(optimizer_states=[{}]),
         lambda c: c.update(optimizer_states=3),
+        lambda c: _momentum(c).update(momentum_buffer=3),
+        lambda c: _momentum(c).update(momentum_buffer="x"),
+        lambda c: _momentum(c).update(momentum_buffer=torch.ones(2, 2)),
+        lambda c: c["optimizer_states"][0]["state"].update({0: 3}),
         lambda c: c.update(lr_schedulers=[3]),
         lambda c: c.update(callbacks=3),
         lambda c: c.update(callbacks=dict.fromkeys(c["callbacks"], 3)),
