@@ -9,6 +9,7 @@ from jsonargparse import Namespace
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, SaveConfigCallback
 from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.trainer.states import TrainerFn
 
 from places.categories import load_categories
 from places.checkpoints.contents import CHECKPOINT_KEY, FORMAT_VERSION
@@ -45,7 +46,9 @@ class RunRecord(SaveConfigCallback):
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Write the file, say where the run is, and let Weights & Biases show the config too."""
-        text = self.parser.dump(self.config, skip_unset=False)
+        text = f"# places {TrainerFn(stage).value}\n" + self.parser.dump(
+            self.config, skip_unset=False
+        )
         write_text(Path(trainer.default_root_dir) / self.config_filename, text)
         if stage == "fit":
             say(f"this run is {trainer.default_root_dir}")
