@@ -69,7 +69,10 @@ class CompiledWhereItPays:
 
     def _pays(self, images: Tensor) -> bool:
         if self._choice:  # not for the first batch, which may be smaller, if others are to come
-            return self._num_seen > 1 or self._num_left <= 0
+            is_due = self._num_seen > 1 or self._num_left <= 0
+            if is_due:
+                say("compiling the network")
+            return is_due
         if len(self._eager_s) < _NUM_TIMED:
             return False
         batch_s = min(self._eager_s)
@@ -91,8 +94,8 @@ class CompiledWhereItPays:
         """Compile, and return what the compiled network returns; `None` if it cannot be used."""
         start_s = time.perf_counter()
         try:
-            with _silence():
-                compiled = torch.compile(self._net, dynamic=False, options={"freezing": True})
+            with _silence(), _frozen_weights():
+                compiled = torch.compile(self._net, dynamic=False)
                 output = compiled(images)
         except Exception as error:  # no C++ compiler, or a network beyond the compiler
             reason = printable(str(error).strip().partition("\n")[0])[:200]
@@ -138,6 +141,19 @@ def _difference(eager: Any, compiled: Any, num: int) -> float | None:  # noqa: A
     if torch.allclose(before, after, rtol=0, atol=tolerance, equal_nan=True):
         return None
     return float((before - after).abs().nan_to_num(1.0).max())
+
+
+@contextmanager
+def _frozen_weights() -> Iterator[None]:
+    """Let the compiler take weights for constants, which saves most of what it saves on a CPU.
+
+    `torch.compile` has an option of that name, but looks at this setting, too, when it reads the
+    network, and then takes weights for inputs.
+    """
+    from torch._inductor import config  # takes a second, and is only needed here
+
+    with config.patch(freezing=True):
+        yield
 
 
 @contextmanager
