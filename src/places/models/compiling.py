@@ -19,8 +19,8 @@ _COMPILE_S, _COMPILE_S_PER_LAYER = 3.0, 0.12
 _NUM_TIMED = 2  # batches before the decision, and after it
 _SLOWER = 1.05  # from here on a compiled network is given up
 _NUM_COMPARED = 4  # pictures
-_AGREE = {torch.float32: 1e-4, torch.float64: 1e-4}  # of probabilities; of 16 bits:
-_AGREE_16_BITS = 0.02
+# How far their probabilities may be off, by the kind of the logits, and for any other kind.
+_AGREE, _AGREE_16_BITS = {torch.float32: 1e-4, torch.float64: 1e-4}, 0.02
 _LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
@@ -135,9 +135,8 @@ class CompiledWhereItPays:
 def _difference(eager: Any, compiled: Any, num: int) -> float | None:  # noqa: ANN401  # of a network
     """Return by how much probabilities differ at most, or `None` if they agree."""
     logits = [x if isinstance(x, Tensor) else x[0] for x in (eager, compiled)]
-    kind = logits[0].dtype
     before, after = (x[:num].float().softmax(dim=1) for x in logits)
-    tolerance = _AGREE.get(kind, _AGREE_16_BITS)
+    tolerance = _AGREE.get(logits[0].dtype, _AGREE_16_BITS)
     if torch.allclose(before, after, rtol=0, atol=tolerance, equal_nan=True):
         return None
     return float((before - after).abs().nan_to_num(1.0).max())
