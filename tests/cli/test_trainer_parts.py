@@ -8,7 +8,8 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from places.checkpoints.atomic_io import AtomicCheckpointIO
 from places.cli.trainer_parts import run_loggers, run_plugins, with_bar
-from places.reports.progress_bar import Bar, PredictionBar
+from places.reports.progress_bar import Bar
+from places.reports.rate_bar import RateBar
 
 
 @pytest.fixture
@@ -73,7 +74,7 @@ def test_our_bar_is_shown_unless_none_or_another_is_wanted() -> None:
         return [type(callback) for callback in with_bar(asked, stage)]
 
     other = Callback()
-    assert kinds(None, stage="predict") == [PredictionBar]
+    assert kinds(None, stage="predict") == [RateBar]
     assert kinds(None) == kinds([], is_enabled=True) == [Bar]
     assert kinds(other) == kinds([other]) == [Callback, Bar]
     assert kinds([other, TQDMProgressBar()]) == [Callback, TQDMProgressBar]

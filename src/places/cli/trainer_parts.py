@@ -18,7 +18,8 @@ from places.errors import ConfigError
 from places.reports.complete_scores import CompleteScores
 from places.reports.finite_scores import FiniteScores
 from places.reports.plots import Plots
-from places.reports.progress_bar import Bar, PredictionBar
+from places.reports.progress_bar import Bar
+from places.reports.rate_bar import RateBar
 from places.reports.rates import Rates
 from places.reports.results import Results
 from places.reports.skipped_samples import SkippedSamples
@@ -51,7 +52,7 @@ def with_bar(asked: Namespace, stage: str) -> list[Callback]:
     has_bar = any(isinstance(callback, ProgressBar) for callback in callbacks)
     if has_bar or asked.enable_progress_bar is False or asked.barebones:
         return callbacks
-    return [*callbacks, PredictionBar() if stage == "predict" else Bar()]
+    return [*callbacks, RateBar() if stage == "predict" else Bar()]
 
 
 def classes_of(asked: object) -> list[type]:

@@ -19,8 +19,8 @@ _COMPILE_S, _COMPILE_S_PER_LAYER = 3.0, 0.12
 _NUM_TIMED = 2  # batches before the decision, and after it
 _SLOWER = 1.05  # from here on a compiled network is given up
 _NUM_COMPARED = 4  # pictures
-_AGREE = {torch.float32: 1e-4, torch.float64: 1e-4}  # of probabilities; of 16 bits:
-_AGREE_16_BITS = 0.02
+# How far their probabilities may be off, by the kind of the logits, and for any other kind.
+_AGREE, _AGREE_16_BITS = {torch.float32: 1e-4, torch.float64: 1e-4}, 0.02
 _LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
@@ -69,7 +69,10 @@ class CompiledWhereItPays:
 
     def _pays(self, images: Tensor) -> bool:
         if self._choice:  # not for the first batch, which may be smaller, if others are to come
-            return self._num_seen > 1 or self._num_left <= 0
+            is_due = self._num_seen > 1 or self._num_left <= 0
+            if is_due:
+                say("compiling the network")
+            return is_due
         if len(self._eager_s) < _NUM_TIMED:
             return False
         batch_s = min(self._eager_s)
@@ -91,8 +94,8 @@ class CompiledWhereItPays:
         """Compile, and return what the compiled network returns; `None` if it cannot be used."""
         start_s = time.perf_counter()
         try:
-            with _silence():
-                compiled = torch.compile(self._net, dynamic=False, options={"freezing": True})
+            with _silence(), _frozen_weights():
+                compiled = torch.compile(self._net, dynamic=False)
                 output = compiled(images)
         except Exception as error:  # no C++ compiler, or a network beyond the compiler
             reason = printable(str(error).strip().partition("\n")[0])[:200]
@@ -132,12 +135,24 @@ class CompiledWhereItPays:
 def _difference(eager: Any, compiled: Any, num: int) -> float | None:  # noqa: ANN401  # of a network
     """Return by how much probabilities differ at most, or `None` if they agree."""
     logits = [x if isinstance(x, Tensor) else x[0] for x in (eager, compiled)]
-    kind = logits[0].dtype
     before, after = (x[:num].float().softmax(dim=1) for x in logits)
-    tolerance = _AGREE.get(kind, _AGREE_16_BITS)
+    tolerance = _AGREE.get(logits[0].dtype, _AGREE_16_BITS)
     if torch.allclose(before, after, rtol=0, atol=tolerance, equal_nan=True):
         return None
     return float((before - after).abs().nan_to_num(1.0).max())
+
+
+@contextmanager
+def _frozen_weights() -> Iterator[None]:
+    """Let the compiler take weights for constants, which saves most of what it saves on a CPU.
+
+    `torch.compile` has an option of that name, but looks at this setting, too, when it reads the
+    network, and then takes weights for inputs.
+    """
+    from torch._inductor import config  # takes a second, and is only needed here
+
+    with config.patch(freezing=True):
+        yield
 
 
 @contextmanager
