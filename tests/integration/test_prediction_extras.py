@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import nn
 from tests.integration.stages import run
 from tests.integration.test_prediction_tables import (
     TINY,
@@ -20,6 +19,7 @@ from tests.integration.test_prediction_tables import (
     read_table,
 )
 from tests.networks import Tiny
+from torch import nn
 
 from places.cli.main import main
 
