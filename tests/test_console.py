@@ -1,5 +1,6 @@
 import io
 import logging
+import re
 import sys
 import time
 
@@ -45,8 +46,11 @@ def test_pictures_are_counted_one_by_one(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("TERM", "xterm")
     with progress("drawing", 40, "pictures") as counter:
         counter.advance(10)
+        time.sleep(0.02)
+        counter.advance(10)
     assert "drawing" in terminal.getvalue()
     assert "40" in terminal.getvalue()
+    assert re.search(r"\d pictures/s", terminal.getvalue())
 
 
 def test_the_first_few_and_how_many_more() -> None:
