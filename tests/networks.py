@@ -26,6 +26,13 @@ class Tiny(nn.Sequential):
         )
 
 
+class Convolutional(nn.Sequential):
+    """A network whose last layer is a convolution."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__(nn.Conv2d(3, num_classes, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
 class Dropping(nn.Sequential):
     """A network whose training depends on random numbers that nobody saves."""
 

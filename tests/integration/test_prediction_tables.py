@@ -5,6 +5,9 @@ import json
 import os
 import random
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +18,7 @@ import polars as pl
 import pytest
 import torch
 from PIL import Image
-from tests.integration.stages import fit_in, run, run_apart
+from tests.integration.stages import fit_in, options_of, run, run_apart
 from tests.networks import Tiny
 
 from places.categories import load_categories, load_settings
@@ -31,10 +34,11 @@ TINY = [
     *("--data.resize_size", "36"),
 ]
 FORMATS = ["csv", "jsonl", "parquet"]
+ROOTS = [Path(__file__).parents[2], Path(__file__).parents[2] / "src"]
 HOW = "the same command goes on"
 
 
-def _draw(folder: Path, num: int) -> Path:
+def draw_pictures(folder: Path, num: int) -> Path:
     """Make small pictures that a network tells apart."""
     folder.mkdir(parents=True, exist_ok=True)
     noise = np.random.default_rng(0)
@@ -47,7 +51,7 @@ def _draw(folder: Path, num: int) -> Path:
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
     """21 pictures, of which one cannot be read."""
-    folder = _draw(tmp_path / "photos", 20)
+    folder = draw_pictures(tmp_path / "photos", 20)
     (folder / "5b.png").write_bytes(b"no picture")
     return folder
 
@@ -56,12 +60,12 @@ def _words(table: str | Path, *more: object) -> list[object]:
     return ["photos", *TINY, "--data.batch_size", 4, "--predictions.file", table, *more]
 
 
-def _read(path: Path) -> list[dict[str, str]]:
+def read_table(path: Path) -> list[dict[str, str]]:
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file, strict=True))
 
 
-def _error(capsys: pytest.CaptureFixture[str]) -> str:
+def error_of(capsys: pytest.CaptureFixture[str]) -> str:
     """Return the error that was said, which has at most four lines."""
     error = capsys.readouterr().err.partition("places: error: ")[2]
     assert 0 < len(error.splitlines()) <= 4, error
@@ -91,7 +95,7 @@ def _meant(cell: str) -> str:
 
 def test_csv_is_read_alike_by_everybody(strange: list[str]) -> None:
     assert main(["predict", ".", *TINY, "--predictions.file", "out.csv"]) == 0
-    rows = _read(Path("out.csv"))
+    rows = read_table(Path("out.csv"))
     paths = [row["path"] for row in rows]
     assert sorted(map(_meant, paths)) == sorted(strange)
     assert not [path for path in paths if path.startswith(tuple("=+-@\t\r"))]
@@ -126,7 +130,7 @@ def test_all_formats_say_the_same(strange: list[str], tmp_path: Path) -> None:
     Path("bad.png").write_bytes(b"")
     for ending in FORMATS:
         assert main(["predict", ".", *TINY, "--predictions.file", f"{ending}/out.{ending}"]) == 1
-    rows = _read(Path("csv/out.csv"))
+    rows = read_table(Path("csv/out.csv"))
     lines = Path("jsonl/out.jsonl").read_text(encoding="utf-8").split("\n")[:-1]
     objects = [json.loads(line, parse_constant=pytest.fail) for line in lines]
     frame = pl.read_parquet("parquet/out.parquet")
@@ -162,7 +166,7 @@ def test_rows_hold_what_the_network_says(top_k: int) -> None:
     Image.fromarray(pixels).save("b.jpg", exif=exif)
     words = ["a.png", "b.jpg", *TINY, "--predictions.top_k", str(top_k)]
     assert main(["predict", *words, "--predictions.file", "out.csv"]) == 0
-    first, second = _read(Path("out.csv"))
+    first, second = read_table(Path("out.csv"))
     torch.manual_seed(0)
     net = Tiny(365).eval()
     crop = torch.from_numpy(pixels[2:34, 16:48].copy()).permute(2, 0, 1) / 255
@@ -188,7 +192,7 @@ def test_rows_hold_what_the_network_says(top_k: int) -> None:
 def test_a_large_jpeg_is_told_with_its_own_size() -> None:
     Image.new("RGB", (1600, 1200), "red").save("a.jpg")
     assert main(["predict", "a.jpg", *TINY, "--predictions.file", "out.csv"]) == 0
-    (row,) = _read(Path("out.csv"))
+    (row,) = read_table(Path("out.csv"))
     assert (row["width"], row["height"]) == ("1600", "1200")
 
 
@@ -207,34 +211,30 @@ def test_mistakes_are_answered(
     words: list[str], said: str, photos: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["predict", "photos", *TINY, *words]) == 2
-    assert said in _error(capsys)
+    assert said in error_of(capsys)
     assert not list(Path().rglob("out*"))
 
 
-class _Interrupted:
-    """Has a run interrupted when it adds its batches.
+def interrupt(monkeypatch: pytest.MonkeyPatch, batch: int, is_before: bool = False) -> None:
+    """Have a run interrupted when it adds a batch.
 
     Args:
         monkeypatch: Puts all back.
         batch: Number of the batch, from 0.
         is_before: Whether before the batch is written, else after.
     """
+    add, num = PredictionRun.add, 0
 
-    def __init__(
-        self, monkeypatch: pytest.MonkeyPatch, batch: int, is_before: bool = False
-    ) -> None:
-        add, num = PredictionRun.add, 0
+    def add_and_die(predictions: PredictionRun, rows: Sequence[PredictionRow]) -> None:
+        nonlocal num
+        num += 1
+        if num == batch + 1 and is_before:
+            os.kill(os.getpid(), signal.SIGINT)
+        add(predictions, rows)
+        if num == batch + 1:
+            os.kill(os.getpid(), signal.SIGINT)
 
-        def add_and_die(predictions: PredictionRun, rows: Sequence[PredictionRow]) -> None:
-            nonlocal num
-            num += 1
-            if num == batch + 1 and is_before:
-                os.kill(os.getpid(), signal.SIGINT)
-            add(predictions, rows)
-            if num == batch + 1:
-                os.kill(os.getpid(), signal.SIGINT)
-
-        monkeypatch.setattr(PredictionRun, "add", add_and_die)
+    monkeypatch.setattr(PredictionRun, "add", add_and_die)
 
 
 @pytest.fixture
@@ -264,7 +264,7 @@ def test_the_same_command_goes_on(
     table = Path(f"out.{ending}")
     capsys.readouterr()
     with pytest.MonkeyPatch.context() as patch:
-        _Interrupted(patch, batch)
+        interrupt(patch, batch)
         assert run("predict", *_words(table)) == 130
     num = min(4 * batch + 4, 21)
     rows_file = f"{table}.jsonl" if ending == "parquet" else table
@@ -294,10 +294,10 @@ def test_a_signal_before_a_batch_is_written_loses_only_that(
     photos: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        _Interrupted(patch, 2, is_before=True)
+        interrupt(patch, 2, is_before=True)
         assert run("predict", *_words("out.csv")) == 130
     assert f"interrupted: 8 of 21 rows are in out.csv; {HOW}" in capsys.readouterr().err
-    assert len(_read(Path("out.csv"))) == 8
+    assert len(read_table(Path("out.csv"))) == 8
 
 
 @pytest.mark.parametrize("ending", FORMATS)
@@ -329,7 +329,7 @@ def test_new_pictures_at_the_end_are_added(
         assert run("predict", *_words(table)) == 1
     else:
         with pytest.MonkeyPatch.context() as patch:
-            _Interrupted(patch, 2)
+            interrupt(patch, 2)
             run("predict", *_words(table))
     for name in ("97.png", "98.png", "99.png"):
         Image.new("RGB", (40, 40), "green").save(photos / name)
@@ -344,20 +344,21 @@ def test_other_pictures_are_refused_by_name(
     assert run("predict", *_words("out.csv")) == 1
     expected = Path("out.csv").read_bytes()
     Image.new("RGB", (40, 40)).save(photos / "2b.png")
-    for change, said in [
+    changes: list[tuple[Callable[[], object], str]] = [
         (int, "number 4 is photos/3.png there, and is photos/2b.png now"),
         ((photos / "2b.png").unlink, ""),
         ((photos / "19.png").unlink, "number 21 is photos/19.png there, and is none any more"),
-    ]:
+    ]
+    for change, said in changes:
         change()
         capsys.readouterr()
         assert run("predict", *_words("out.csv")) == (2 if said else 1)
         if said:
-            assert said in (error := _error(capsys))
+            assert said in (error := error_of(capsys))
             assert "--predictions.overwrite true" in error
         assert Path("out.csv").read_bytes() == expected
     assert run("predict", *_words("out.csv", "--predictions.overwrite", "true")) == 1
-    assert len(_read(Path("out.csv"))) == 20
+    assert len(read_table(Path("out.csv"))) == 20
 
 
 @pytest.mark.parametrize("ending", FORMATS)
@@ -379,12 +380,12 @@ def test_other_settings_are_refused_by_name(
 ) -> None:
     table = Path(f"out.{ending}")
     with pytest.MonkeyPatch.context() as patch:
-        _Interrupted(patch, 1)
+        interrupt(patch, 1)
         run("predict", *_words(table))
     before = {path: path.read_bytes() for path in Path().glob("out.*")}
     capsys.readouterr()
     assert run("predict", *_words(table, words)) == 2
-    error = _error(capsys)
+    error = error_of(capsys)
     assert f"{table} was made with {said}" in error
     assert "--predictions.overwrite true" in error
     assert {path: path.read_bytes() for path in Path().glob("out.*")} == before
@@ -398,12 +399,12 @@ def test_other_settings_are_refused_by_name(
 def test_what_changes_no_answer_may_change(photos: Path) -> None:
     assert run("predict", *_words("whole.csv")) == 1
     with pytest.MonkeyPatch.context() as patch:
-        _Interrupted(patch, 2)
+        interrupt(patch, 2)
         run("predict", *_words("out.csv"))
     others = ["--data.batch_size=5", "--data.num_threads=3", "--model.channels_last=false"]
     assert run("predict", *_words("out.csv", *others)) == 1
-    rows = [(row["path"], row["category_1"]) for row in _read(Path("out.csv"))]
-    assert rows == [(row["path"], row["category_1"]) for row in _read(Path("whole.csv"))]
+    rows = [(row["path"], row["category_1"]) for row in read_table(Path("out.csv"))]
+    assert rows == [(row["path"], row["category_1"]) for row in read_table(Path("whole.csv"))]
 
 
 def test_other_weights_are_refused_and_the_same_elsewhere_are_not(
@@ -416,25 +417,25 @@ def test_other_weights_are_refused_and_the_same_elsewhere_are_not(
     moved.write_bytes(best.read_bytes())
     words = ["photos", "--data.batch_size", 4, "--predictions.file", "out.csv"]
     with pytest.MonkeyPatch.context() as patch:
-        _Interrupted(patch, 1)
+        interrupt(patch, 1)
         assert run("predict", *words, "--ckpt_path", best) == 130
     capsys.readouterr()
     assert run("predict", *words, "--ckpt_path", last) == 2
-    assert f"out.csv was made with the weights of {best} (" in (error := _error(capsys))
+    assert f"out.csv was made with the weights of {best} (" in (error := error_of(capsys))
     assert f", not {last} (" in error
     assert run("predict", *words, "--ckpt_path", moved) == 1
-    assert len(_read(Path("out.csv"))) == 21
+    assert len(read_table(Path("out.csv"))) == 21
 
 
 def test_files_of_others_are_left_alone(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("mine.csv").write_text("dear,diary\n")
     assert run("predict", *_words("mine.csv")) == 2
-    assert "mine.csv is there, and was not made by places predict" in _error(capsys)
+    assert "mine.csv is there, and was not made by places predict" in error_of(capsys)
     Path("mine.csv.json").write_text('{"version": 1, "about": "me"}')
     assert run("predict", *_words("mine.csv")) == 2
     assert Path("mine.csv").read_text() == "dear,diary\n"
     assert run("predict", *_words("mine.csv", "--predictions.overwrite", "true")) == 1
-    assert len(_read(Path("mine.csv"))) == 21
+    assert len(read_table(Path("mine.csv"))) == 21
 
 
 def test_two_at_once_do_not_write_one_table(
@@ -443,7 +444,7 @@ def test_two_at_once_do_not_write_one_table(
     other = open_table(Path("out.csv"), 5)
     other.open()
     assert run("predict", *_words("out.csv")) == 2
-    assert "another places predict writes out.csv now" in _error(capsys)
+    assert "another places predict writes out.csv now" in error_of(capsys)
     other.close()
     assert run("predict", *_words("out.csv")) == 1
 
@@ -458,11 +459,11 @@ def test_without_a_name_the_unfinished_table_goes_on_in_its_folder(
     assert run("predict", *_default()) == 1
     expected = Path("runs/predict/0/predictions.csv").read_bytes()
     with pytest.MonkeyPatch.context() as patch:
-        _Interrupted(patch, 1)
+        interrupt(patch, 1)
         assert run("predict", *_default()) == 130
     assert "8 of 21 rows are in runs/predict/1/predictions.csv" in capsys.readouterr().err
     # Another folder of pictures, other settings, and a table that somebody writes: a new number.
-    others = _draw(Path("others"), 3)
+    others = draw_pictures(Path("others"), 3)
     assert run("predict", others, *TINY) == 0
     Path("runs/predict/2").rename("runs/two")
     assert run("predict", *_default("--data.resize_size", 40)) == 1
@@ -481,25 +482,25 @@ def test_without_a_name_the_unfinished_table_goes_on_in_its_folder(
 
 def test_overwrite_without_a_name_takes_a_new_number(photos: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        _Interrupted(patch, 1)
+        interrupt(patch, 1)
         assert run("predict", *_default()) == 130
     assert run("predict", *_default("--predictions.overwrite", "true")) == 1
-    assert len(_read(Path("runs/predict/0/predictions.csv"))) == 8
-    assert len(_read(Path("runs/predict/1/predictions.csv"))) == 21
+    assert len(read_table(Path("runs/predict/0/predictions.csv"))) == 8
+    assert len(read_table(Path("runs/predict/1/predictions.csv"))) == 21
 
 
 def test_predictions_of_shards_go_on_too(sample: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--data.root", sample, *TINY, "--data.batch_size", 4, "--predictions.file"]
     assert run("predict", *words, "whole.csv") == 0
     with pytest.MonkeyPatch.context() as patch:
-        _Interrupted(patch, 2)
+        interrupt(patch, 2)
         assert run("predict", *words, "out.csv") == 130
     assert "12 of 26 rows" in capsys.readouterr().err
     assert run("predict", *words, "out.csv") == 0
     assert "going on with out.csv after 12 rows" in capsys.readouterr().err
     assert Path("out.csv").read_bytes() == Path("whole.csv").read_bytes()
     assert run("predict", *words, "out.csv", "--data.predict_split", "val") == 2
-    assert "out.csv was made with other pictures" in _error(capsys)
+    assert "out.csv was made with other pictures" in error_of(capsys)
 
 
 def test_a_limit_is_no_end(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -508,7 +509,7 @@ def test_a_limit_is_no_end(photos: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert "8 pictures, 8 rows, 1 unreadable: out.csv" in capsys.readouterr().err
     assert run("predict", *_words("out.csv", *limit)) == 1
     assert "out.csv is complete already" in capsys.readouterr().err
-    assert len(_read(Path("out.csv"))) == 8
+    assert len(read_table(Path("out.csv"))) == 8
 
 
 def test_a_trial_writes_nothing(photos: Path) -> None:
@@ -529,7 +530,7 @@ def test_if_nothing_is_readable_nothing_is_well(capsys: pytest.CaptureFixture[st
     lines = capsys.readouterr().err.splitlines()
     assert lines[-1] == "15 pictures, 15 rows, 15 unreadable: out.csv"
     assert lines[-2] == "and 5 more unreadable: see the column `error`"
-    assert [row["category_1"] for row in _read(Path("out.csv"))] == [""] * 15
+    assert [row["category_1"] for row in read_table(Path("out.csv"))] == [""] * 15
 
 
 @pytest.mark.parametrize("ending", FORMATS)
@@ -542,7 +543,7 @@ def test_answers_that_are_no_numbers_are_told_again(
     words += ["--predictions.file", f"out.{ending}"]
     for _ in range(2):
         assert main(["predict", *words]) == 2
-        assert "NaN or infinite for 1 of 3 pictures" in _error(capsys)
+        assert "NaN or infinite for 1 of 3 pictures" in error_of(capsys)
     assert b"NaN," not in Path(f"out.{ending}").read_bytes()
 
 
@@ -570,12 +571,10 @@ def test_killed_at_any_moment_it_ends_as_if_nothing_had_been(
     seed = random.SystemRandom().randrange(10**6)
     print(f"seed {seed}")
     chance = random.Random(seed)
-    _draw(tmp_path / "photos", 150)
+    draw_pictures(tmp_path / "photos", 150)
     Path("photos/77b.png").write_bytes(b"no picture")
-    words = ["--trainer.devices", num_processes]
-    if num_processes > 1:
-        words += ["--trainer.strategy", "ddp_find_unused_parameters_false"]
-    assert run_apart("predict", _words(f"whole.{ending}", *words)) == 1
+    start = run_apart if num_processes == 1 else _run_on_two
+    assert start("predict", _words(f"whole.{ending}")) == 1
     table = Path(f"out.{ending}")
     growing = Path(f"{table}.jsonl") if ending == "parquet" else table
 
@@ -584,7 +583,25 @@ def test_killed_at_any_moment_it_ends_as_if_nothing_had_been(
 
     size_bytes = Path(f"whole.{ending}").stat().st_size * (3 if ending == "parquet" else 1)
     for num_bytes in sorted(chance.randrange(size_bytes) for _ in range(4)):
-        status = run_apart("predict", _words(table, *words), is_time(num_bytes))
+        status = start("predict", _words(table), is_time(num_bytes))
         assert status in (-signal.SIGKILL, 1)
-    assert run_apart("predict", _words(table, *words)) == 1
+    assert start("predict", _words(table)) == 1
     assert table.read_bytes() == Path(f"whole.{ending}").read_bytes()
+
+
+def _run_on_two(
+    stage: str, words: Sequence[object], is_time_to_die: Callable[[], bool] = lambda: False
+) -> int | None:
+    """Run a stage on two processes, of which the first starts the other; see `run_apart`."""
+    ddp = ["--trainer.devices", "2", "--trainer.strategy", "ddp_find_unused_parameters_false"]
+    command = [sys.executable, "-m", "places", stage, *options_of(stage), *map(str, words), *ddp]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment["PYTHONPATH"] = os.pathsep.join(
+        [*map(str, ROOTS), os.environ.get("PYTHONPATH", "")]
+    )
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+    while process.poll() is None and not is_time_to_die():
+        time.sleep(0.002)
+    if process.poll() is None:
+        process.kill()
+    return process.wait(120)

@@ -6,11 +6,13 @@ import pyarrow.parquet
 import pytest
 
 from places.errors import ConfigError
-from places.reports import tables
+from places.reports import parquet_table
+from places.reports.line_file import is_locked
+from places.reports.parquet_table import ParquetTable
 from places.reports.prediction_row import PredictionRow
-from places.reports.tables import ParquetTable, Table, check_ending, is_locked, open_table
+from places.reports.tables import ENDINGS, Table, check_ending, open_table
 
-NAMES = [f"out{ending}" for ending in tables.ENDINGS]
+NAMES = [f"out{ending}" for ending in ENDINGS]
 ROWS = [
     PredictionRow("a, \"b\"\n'c'\r.jpg", (1, 2), (0.75, 0.125), 0.875, 640, 480),
     PredictionRow("caf\udce9/\N{SNOWMAN}.jpg", error='no "picture", a\\x1b'),
@@ -113,7 +115,7 @@ def test_a_table_is_written_by_one_process(name: str, tmp_path: Path) -> None:
 def test_parquet_is_valid_at_any_moment_and_in_groups(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tables, "_ROWS_PER_GROUP", 10)
+    monkeypatch.setattr(parquet_table, "_ROWS_PER_GROUP", 10)
     path = tmp_path / "out.parquet"
     table = _begun(path)
     table.start(0)

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from places.errors import ConfigError, DataError
+from places.errors import DataError
 from places.files import append, storage_error, sync
 from places.reports.prediction_row import PredictionRow
 from places.reports.prediction_state import ANEW
@@ -116,14 +116,6 @@ class Embeddings:
 
     def _unfit(self, reason: str) -> DataError:
         return DataError(f"cannot go on with {self.path}: {reason}", ANEW)
-
-
-def no_features(net: str) -> ConfigError:
-    """Return how to report a network that has no features to write."""
-    return ConfigError(
-        f"predictions.embeddings needs a network with a linear head, and {net} has none",
-        "leave --predictions.embeddings out",
-    )
 
 
 def _mapped(path: Path) -> npt.NDArray[np.generic] | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 from places.categories import load_categories
 from places.console import FirstFew, counted, printable, put, say, show
@@ -24,6 +24,13 @@ from places.reports.tables import Table
 _NUM_TOLD = 4  # of so few pictures the answers are printed
 _NUM_UNREADABLE_TOLD = 10
 _BAR_WIDTH = 20
+
+
+@runtime_checkable
+class _Closing(Protocol):
+    """An output with an open file."""
+
+    def close(self) -> None: ...
 
 
 class PredictionRun:
@@ -83,8 +90,8 @@ class PredictionRun:
         if self._overwrite:
             self.table.clear()
             return 0, False
-        is_started = old is not None and not old.complete and old.made_by == self.state.made_by
-        if self.table.is_empty():
+        is_started = old is not None and not old.complete
+        if self.table.is_empty() or (is_started and next(self.table.rows(), None) is None):
             if not is_started:
                 self._check_others()
             return 0, False
@@ -165,7 +172,9 @@ class PredictionRun:
 
     def leave(self, error: BaseException) -> None:
         """Say what there is when the run ends early; with signals `advise` does."""
-        self.table.close()
+        for output in (*self._others, self.table):
+            if isinstance(output, _Closing):
+                output.close()
         if self._has_begun and not self.state.complete and not isinstance(error, signals.Stopped):
             say(self._what_is_there())
 

@@ -14,7 +14,7 @@ from places.config.recipes import as_typed, flatten
 from places.console import counted, printable
 from places.errors import ConfigError
 from places.files import read_json, storage_error, write_text
-from places.reports.tables import is_locked
+from places.reports.line_file import is_locked
 
 FILE_NAME = "predictions.csv"  # of the table, if nothing else is asked for
 OTHER_FILE = "name another file:  --predictions.file FILE"

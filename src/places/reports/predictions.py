@@ -11,16 +11,20 @@ from places.config.ranges import check_range
 from places.console import FirstFew
 from places.data.image_files import ImageFiles
 from places.data.places365 import Places365
+from places.errors import ConfigError
 from places.lightning_internals import data_module, is_trial
 from places.processes import Agreement, run_folder
+from places.reports.embeddings import Embeddings, Precision
 from places.reports.gallery import Gallery, thumbnail
 from places.reports.gallery.beside import gallery_beside
+from places.reports.parquet_table import check_pyarrow
 from places.reports.prediction_row import PredictionOutput
 from places.reports.prediction_rows import rows_of
 from places.reports.prediction_run import PredictionRun
 from places.reports.prediction_state import FILE_NAME, PredictionState
+from places.reports.sorted_folders import SortedFolders, Way, check_apart
 from places.reports.table_formats import column_names
-from places.reports.tables import check_ending, check_pyarrow, open_table
+from places.reports.tables import check_ending, open_table
 
 
 @runtime_checkable
@@ -44,6 +48,15 @@ class Predictions(Callback):
             in the folder of the run.
         top_k: Number of categories for each picture, best first.
         overwrite: Start anew, whatever is in the files that are named.
+        embeddings: Write the features of each picture, the input of the last layer of the network,
+            into this .npy file: a row for each row of the table, NaN where there is no answer.
+            numpy.load(FILE, mmap_mode="r") reads it without loading it.
+        embeddings_dtype: Type of these numbers.
+        sort_into: Sort the picture files into this folder, with a folder for each category, and a
+            list of them in sorted.jsonl. Nothing is replaced: of several files with one name the
+            second becomes "NAME (2)".
+        by: Sort by links, which take no room: hard links, or symbolic ones where the file system
+            has no others; or by copies.
         gallery: Make a page to look at beside the table, in one file that needs no network:
             gallery.html, or FILE.gallery.html beside a table that was asked for as FILE. It shows
             the first 10,000 pictures and all that could not be read.
@@ -58,6 +71,10 @@ class Predictions(Callback):
         file: Path | None = None,
         top_k: int = 5,
         overwrite: bool = False,
+        embeddings: Path | None = None,
+        embeddings_dtype: Precision = "float32",
+        sort_into: Path | None = None,
+        by: Way = "link",
         gallery: bool = True,
     ) -> None:
         check_range("predictions.top_k", top_k, 1)
@@ -69,6 +86,16 @@ class Predictions(Callback):
         self.top_k = top_k
         self.overwrite = overwrite
         self._run: PredictionRun | None = None  # on the first process
+        if embeddings is not None and embeddings.suffix != ".npy":
+            raise ConfigError(
+                f"predictions.embeddings must end with .npy, not {embeddings.name!r}",
+                f"type:  --predictions.embeddings {embeddings.with_suffix('.npy')}",
+            )
+        self.sort_into = sort_into
+        self.by: Way = by
+        self.embeddings = embeddings
+        self.embeddings_dtype: Precision = embeddings_dtype
+        self._features: Embeddings | None = None  # on the first process
         self.gallery = gallery
         self._page: Gallery | None = None  # on the first process
 
@@ -83,12 +110,11 @@ class Predictions(Callback):
         if stage != "predict" or is_trial(trainer):
             return
         if isinstance(pl_module, SceneClassifier):
-            check_range("predictions.top_k", self.top_k, 1, pl_module.num_classes)
-            pl_module.num_guesses = self.top_k
-            if self.gallery:
-                pl_module.wanted |= {"activation"}
-        self._agreement = Agreement(trainer.world_size)
+            self._ask(pl_module)
         folder, data, total = run_folder(trainer), data_module(trainer), _total(trainer)
+        if self.sort_into:
+            check_apart(self.sort_into, data.images if isinstance(data, ImageFiles) else None)
+        self._agreement = Agreement(trainer.world_size)
         begun = (0, False)
         if trainer.is_global_zero:
             self._run = self._make_run(folder, data, total)
@@ -118,6 +144,8 @@ class Predictions(Callback):
         # The other processes do not know when the page has enough.
         is_shown = self.gallery if self._page is None else self._page.wants_pictures
         rows = rows_of(batch, outputs, thumbnail if is_shown else None)
+        if self.embeddings:
+            self._expect_features(pl_module, outputs)
         parts = self._agreement.to_first(rows)
         if self._run is not None:
             self._run.add([row for part in parts for row in part])
@@ -142,6 +170,15 @@ class Predictions(Callback):
         if trainer.predicting and self._run is not None:
             self._run.leave(exception)
 
+    def _ask(self, model: SceneClassifier) -> None:
+        """Tell the model what is wanted of it."""
+        check_range("predictions.top_k", self.top_k, 1, model.num_classes)
+        model.num_guesses = self.top_k
+        if self.gallery:
+            model.wanted |= {"activation"}
+        if self.embeddings:
+            model.wanted |= {"features"}
+
     def _make_run(
         self, folder: Path, data: LightningDataModule | None, total: int | None
     ) -> PredictionRun:
@@ -164,7 +201,24 @@ class Predictions(Callback):
     def _outputs(self, table: Path, state: PredictionState) -> list[PredictionOutput]:
         """Return what is written beside the table."""
         self._page = gallery_beside(table, state.made_by, FILE_NAME) if self.gallery else None
-        return [self._page] if self._page else []
+        outputs: list[PredictionOutput] = [self._page] if self._page else []
+        if self.embeddings:
+            self._features = Embeddings(self.embeddings, self.embeddings_dtype)
+            outputs.append(self._features)
+        if self.sort_into:
+            outputs.append(SortedFolders(self.sort_into, self.by))
+        return outputs
+
+    def _expect_features(self, pl_module: LightningModule, outputs: Mapping[str, Any]) -> None:
+        """Refuse a network without features, and tell the file how many there are."""
+        if "features" not in outputs:
+            net = type(getattr(pl_module, "net", pl_module)).__name__
+            raise ConfigError(
+                f"predictions.embeddings needs a network with a linear head, and {net} has none",
+                "leave out:  --predictions.embeddings",
+            )
+        if self._features is not None:
+            self._features.num_features = outputs["features"].shape[1]
 
     def _tell(self, data: LightningDataModule | None) -> None:
         assert self._run is not None
