@@ -11,7 +11,8 @@ import pytest
 import torch
 from tests.integration.stages import FORKS
 
-from places.checkpoints.atomic_io import AtomicCheckpointIO, check_whole, remove_strays
+from places.checkpoints.atomic_io import AtomicCheckpointIO, remove_strays
+from places.checkpoints.whole import check_whole
 from places.errors import CheckpointError, StorageError
 
 

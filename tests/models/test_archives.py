@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from places.checkpoints.atomic_io import check_whole
+from places.checkpoints.whole import check_whole
 from places.cli.main import main
 from places.errors import CheckpointError
 from places.models.archives import what_is_damaged

@@ -1,9 +1,8 @@
-"""Files of checkpoints: written whole or not at all, and checked before they are trusted."""
+"""Files of checkpoints: written whole or not at all."""
 
 import contextlib
 import socket
 import time
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,7 @@ import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from places.endings.family import is_alive
-from places.errors import CheckpointError
 from places.files import written_whole
-from places.models.archives import what_is_damaged
 
 # A temporary file of another machine is only known to be left over when nobody wrote to it lately.
 _STRAY_AGE_S = 3600.0
@@ -65,29 +62,3 @@ def remove_strays(folder: Path) -> None:
                 is_left_over = time.time() - path.stat().st_mtime > _STRAY_AGE_S
             if is_left_over:
                 path.unlink()
-
-
-def check_whole(path: Path) -> None:
-    """Read a checkpoint to its end and compare the checksums and sizes in it.
-
-    Raises:
-        CheckpointError: A part of the file is damaged.
-    """
-    damaged = what_is_damaged(path)
-    if damaged is not None:
-        raise CheckpointError(f"cannot read checkpoint {path}", damaged)
-
-
-def check_description(path: Path) -> None:
-    """Compare the checksum of what a checkpoint says about its tensors; those are not read.
-
-    Torch does not look at checksums.
-
-    Raises:
-        BadZipFile: It is damaged, or one of many other errors.
-    """
-    if zipfile.is_zipfile(path):  # what PyTorch wrote until 2020 is none
-        with zipfile.ZipFile(path) as archive:
-            for name in archive.namelist():
-                if name.endswith(".pkl"):
-                    archive.read(name)

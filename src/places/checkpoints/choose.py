@@ -5,10 +5,11 @@ from pathlib import Path
 
 from lightning.pytorch.utilities import rank_zero_only
 
-from places.checkpoints.atomic_io import check_whole, remove_strays
+from places.checkpoints.atomic_io import remove_strays
 from places.checkpoints.contents import read_checkpoint
 from places.checkpoints.download import fetch_checkpoint
 from places.checkpoints.runs import find_checkpoint, is_resume_point
+from places.checkpoints.whole import check_whole
 from places.console import say
 from places.data.remote.urls import is_url
 from places.errors import CheckpointError

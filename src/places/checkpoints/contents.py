@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from places.checkpoints.atomic_io import check_description
+from places.checkpoints.whole import check_description
 from places.config.compare import ABSENT, compare
 from places.config.recipes import as_typed
 from places.config.trust import check_plain
@@ -74,11 +74,16 @@ _OPTIMIZER = (
 )
 
 
+class ForeignCheckpointError(CheckpointError):
+    """A checkpoint was not written by `places`, so it does not say how its network is built."""
+
+
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """Return the content of a checkpoint of `places`; weights are read when they are used.
 
     Raises:
-        CheckpointError: The file is damaged, or was not written by `places`.
+        CheckpointError: The file is damaged.
+        ForeignCheckpointError: It was not written by `places`.
     """
     try:
         check_description(path)
@@ -87,7 +92,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         first_line = str(error).partition("\n")[0] or type(error).__name__
         raise CheckpointError(f"cannot read checkpoint {path}", first_line) from error
     if not isinstance(checkpoint, dict) or CHECKPOINT_KEY not in checkpoint:
-        raise CheckpointError(
+        raise ForeignCheckpointError(
             f"{path} was not written by places, so it does not say how its network is built",
             f"use it as weights:  --config RECIPE --model.weights {path}",
         )

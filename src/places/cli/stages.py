@@ -16,7 +16,6 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_only
 
-from places.checkpoints.atomic_io import check_whole
 from places.checkpoints.choose import choose_checkpoint
 from places.checkpoints.contents import (
     CHECKPOINT_KEY,
@@ -30,7 +29,9 @@ from places.checkpoints.contents import (
     read_checkpoint,
 )
 from places.checkpoints.download import without_signature
+from places.checkpoints.exported import flags_of_exported
 from places.checkpoints.runs import RUNS, claim_run_folder, remove_unused
+from places.checkpoints.whole import check_whole
 from places.cli.error_messages import Refused, mistake_behind, mistake_in_building
 from places.cli.main import STAGES
 from places.cli.predict_words import with_pictures
@@ -200,7 +201,7 @@ class PlacesCLI(LightningCLI):
         timeout_s = self.config[stage].get("data.init_args.timeout_s")
         checkpoint = choose_checkpoint(asked, Path(root), recipe, timeout_s)
         defaults: dict[str, Any] = {}
-        if checkpoint is not None and stage != "fit" and (flags := flags_of_official(checkpoint)):
+        if stage != "fit" and (flags := self._flags_in(checkpoint, words)):
             words, checkpoint = [stage, *flags, *words[1:]], None
         if checkpoint is not None:
             stored_recipe, defaults = self._take_over(checkpoint, stage, words)
@@ -223,6 +224,13 @@ class PlacesCLI(LightningCLI):
         check_range("seed_everything", int(self.config[stage].seed_everything), 0, 2**32 - 1)
         # Lightning would build what the file names; it is told of it in the next hook.
         self.config[stage].ckpt_path = None
+
+    def _flags_in(self, checkpoint: Path | None, words: Sequence[str]) -> list[str] | None:
+        """Return the flags that stand for a file with a network that is no checkpoint of ours."""
+        if checkpoint is None:
+            return None
+        trusted = {*self.config[words[0]].trust, *named_packages(words, self._recipes)}
+        return flags_of_official(checkpoint) or flags_of_exported(checkpoint, trusted)
 
     def _take_over(
         self, checkpoint: Path, stage: str, words: Sequence[str]

@@ -17,8 +17,6 @@ from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import yaml
-from jsonargparse import set_parsing_settings
-from lightning.pytorch import LightningDataModule
 from torch import nn
 from torch.optim import Optimizer
 
@@ -29,7 +27,6 @@ from places.errors import CheckpointError, ConfigError
 # that compile or fetch what they are given.
 _OURS = ("places", "torch.nn", "torch.optim", "torchvision")
 
-_KINDS = (nn.Module, Optimizer, LightningDataModule)
 # Whose values are what they look like. Where anything else is expected, a text is a name to import.
 _PLAIN_TYPES = (str, int, float, bool, type(None), Path)
 _MAX_VALUES = 10_000  # one config has about a hundred
@@ -44,6 +41,8 @@ def deny_standard_library() -> None:
 
     Neither by its own name nor by that of a package that happens to import it.
     """
+    from jsonargparse import set_parsing_settings  # not needed from Python
+
     set_parsing_settings(
         import_path_denylist=sorted(_NEVER - {"jsonargparse"}),
         instantiate_subclass_spec_in_any=False,
@@ -118,6 +117,26 @@ def check_stored(config: Mapping[str, Any], trusted: Collection[str], path: Path
     check = functools.partial(_check_name, trusted=trusted, path=path)
     for key in ("model", "data"):
         _check_value(key, config[key], object, check)
+
+
+def check_part(key: str, spec: object, trusted: Collection[str], path: Path) -> Any:  # noqa: ANN401  # anything
+    """Refuse a part of a stored config that names anything it may not name, as `check_stored`.
+
+    Args:
+        key: What it is called in the config, for messages.
+        spec: A class path with its arguments, or the class path alone.
+        trusted: See `check_stored`.
+        path: The checkpoint, for messages.
+
+    Returns:
+        The class, or the function that is trusted by name.
+
+    Raises:
+        CheckpointError: It does, or it names nothing.
+    """
+    check = functools.partial(_check_name, trusted=trusted, path=path)
+    _check_value(key, spec, object, check)
+    return check(key, spec.get("class_path") if isinstance(spec, Mapping) else spec)
 
 
 def check_plain(value: object, path: Path) -> None:
@@ -205,12 +224,22 @@ def _check_name(key: str, name: object, trusted: Collection[str], path: Path) ->
     is_class = issubclass(type(found), type)
     if is_class and any(_is_in(found.__module__, package) for package in packages):
         is_option = is_dataclass(found) and not where.startswith("torch")
-        if is_option or issubclass(found, _KINDS):
+        if is_option or issubclass(found, _kinds()):
             return found
     raise CheckpointError(
         f"{path} names {shown} as {key}, which is no network, optimizer or the like",
         f"if you trust it, by its full name:  --trust {shown}",
     )
+
+
+def _kinds() -> tuple[type, ...]:
+    """Return what a class that a checkpoint names may derive from.
+
+    There are data modules only where Lightning is imported already: from Python it is not needed.
+    """
+    lightning = sys.modules.get("lightning.pytorch")
+    modules = () if lightning is None else (lightning.LightningDataModule,)
+    return (nn.Module, Optimizer, *modules)
 
 
 def _is_in(name: str, package: str) -> bool:

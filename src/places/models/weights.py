@@ -4,7 +4,9 @@ import importlib
 import re
 import reprlib
 import warnings
+from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -39,7 +41,7 @@ def load_weights(net: nn.Module, path: Path, *, replace_head: bool = False) -> N
             `net` in name, kind or shape.
     """
     own = net.state_dict()
-    weights = _find_weights(_read(path), path, own)
+    weights = read_weights(path, own)
     head = _find_head(net)
     head_keys = {key for key in own if head is not None and key.startswith(f"{head}.")}
     if replace_head:
@@ -55,8 +57,40 @@ def load_weights(net: nn.Module, path: Path, *, replace_head: bool = False) -> N
     net.load_state_dict(weights)
 
 
+def read_weights(path: Path, names: Collection[str] = ()) -> dict[str, Tensor]:
+    """Return the tensors in a file, under the names that a network uses.
+
+    Args:
+        path: See `load_weights`.
+        names: Those of the network; what only wraps it may be a part of one.
+
+    Raises:
+        CheckpointError: The file is missing, damaged or unreadable, or holds something else.
+    """
+    return _find_weights(_read(path), path, names)
+
+
 def flags_of_official(path: Path) -> list[str] | None:
     """Return the flags that build the network of an official file and load it, e.g. of CSAIL.
+
+    Args:
+        path: Any file.
+
+    Returns:
+        The flags, or `None` if the file is of another kind.
+
+    Raises:
+        CheckpointError: See `network_of_official`.
+    """
+    spec = network_of_official(path)
+    if spec is None:
+        return None
+    arguments = [f"--model.net.{name}={str(v).lower()}" for name, v in spec["init_args"].items()]
+    return [f"--model.net={spec['class_path']}", *arguments, f"--model.weights={path}"]
+
+
+def network_of_official(path: Path) -> dict[str, Any] | None:
+    """Return the network of an official file: its class path and its arguments.
 
     Such files are called `resnet18_places365.pth.tar` and the like, and hold `arch`, the name of
     the network as in torchvision, beside its `state_dict`.
@@ -65,7 +99,7 @@ def flags_of_official(path: Path) -> list[str] | None:
         path: Any file.
 
     Returns:
-        The flags, or `None` if the file is of another kind.
+        `class_path` and `init_args`, or `None` if the file is of another kind.
 
     Raises:
         CheckpointError: The file is damaged, or its network is none of `places.models`.
@@ -82,11 +116,11 @@ def flags_of_official(path: Path) -> list[str] | None:
             f"{path} holds a network {_shown(arch)!r}, which is none of places.models",
             f"name its class:  --model.net CLASS --model.weights {path}",
         )
-    flags = [f"--model.net.depth={known['depth']}", f"--model.weights={path}"]
+    arguments: dict[str, Any] = {"depth": int(known["depth"])}
     if known["name"] == "resnet":
-        return ["--model.net=places.models.ResNet", *flags]
-    norm = "true" if known["norm"] else "false"
-    return ["--model.net=places.models.VGG", f"--model.net.batch_norm={norm}", *flags]
+        return {"class_path": "places.models.ResNet", "init_args": arguments}
+    arguments["batch_norm"] = known["norm"] is not None
+    return {"class_path": "places.models.VGG", "init_args": arguments}
 
 
 def _read(path: Path) -> object:
@@ -147,7 +181,7 @@ def _read_safetensors(path: Path) -> object:
         raise _unreadable(path, error) from error
 
 
-def _find_weights(loaded: object, path: Path, own: dict[str, Tensor]) -> dict[str, Tensor]:
+def _find_weights(loaded: object, path: Path, own: Collection[str]) -> dict[str, Tensor]:
     """Return the tensors of a loaded file under the names that the network uses."""
     found = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else loaded
     if not isinstance(found, dict) or not found:

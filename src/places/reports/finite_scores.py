@@ -6,12 +6,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 
 from places.classifier import SceneClassifier
 from places.console import say
-from places.errors import CheckpointError
-
-_CAUSES = (
-    "the training diverged or the file is damaged:  take another checkpoint,  --ckpt_path FILE",
-    "or the numbers are too large for the precision:  --trainer.precision 32-true",
-)
+from places.reports.not_finite import refusal as refusal
 
 
 class FiniteScores(Callback):
@@ -48,21 +43,6 @@ class FiniteScores(Callback):
         num_not_finite, num = _count(trainer, pl_module)
         if num_not_finite:
             raise refusal("scores", num_not_finite, num)
-
-
-def refusal(what: str, num_not_finite: int, num: int) -> CheckpointError:
-    """Return the error that says for how many pictures the outputs are not finite.
-
-    Args:
-        what: What there is not because of it.
-        num_not_finite: Number of pictures.
-        num: Number of all pictures.
-    """
-    return CheckpointError(
-        f"no {what}: the outputs of the network are NaN or infinite for {num_not_finite:,} of "
-        f"{num:,} pictures",
-        *_CAUSES,
-    )
 
 
 def _count(trainer: Trainer, pl_module: LightningModule) -> tuple[int, int]:

@@ -1,0 +1,137 @@
+"""A network in one safetensors file, with all that is needed to use it.
+
+The format, version 1: a safetensors file whose tensors are the state dict of the network, without
+any prefix, and whose metadata has under the key `places` a text: a JSON object with these keys.
+
+    version       1
+    net           {"class_path": "places.models.ResNet", "init_args": {"depth": 18}}: the network
+                  but for its first argument, the number of classes
+    num_classes   365
+    mean, std     three numbers each, for pictures in 0..1
+    image_size, resize_size, resize_mode    how a picture is cut, as in `Places365`
+    channels_last whether the channels are last in memory
+    categories    the names of the classes in the order of their labels
+
+All but `version` and `net` may be left out, and are then as `places` has them by default.
+"""
+
+import json
+from collections.abc import Collection
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from places.categories import load_categories
+from places.checkpoints.description import Description, described
+from places.config.trust import check_part, check_plain
+from places.console import printable
+from places.errors import CheckpointError
+
+METADATA_KEY = "places"
+EXPORT_VERSION = 1
+_MAX_HEADER_BYTES = 100_000_000  # as safetensors itself allows
+_MAX_TEXT = 2**20  # characters of our part of it
+_KEYS = frozenset(
+    {"version", "net", "num_classes", "mean", "std", "image_size", "resize_size", "resize_mode"}
+    | {"channels_last", "categories"}
+)
+_MAX_NAME = 200  # characters of a category
+
+
+def read_exported(path: Path) -> Description | None:
+    """Return what a safetensors file says about its network; `None` if it says nothing.
+
+    Nothing in it is believed yet: what `net` names is still to be checked, see `check_part`.
+
+    Raises:
+        CheckpointError: It is no safetensors file, or what it says is not of this format.
+    """
+    header = _header_of(path)
+    metadata = header.get("__metadata__")
+    text = metadata.get(METADATA_KEY) if isinstance(metadata, dict) else None
+    if text is None:
+        return None
+    try:
+        if not isinstance(text, str) or len(text) > _MAX_TEXT:
+            raise ValueError("no text, or a very long one")
+        told = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise _wrong(path, f"no JSON in it: {error}") from error
+    if not isinstance(told, dict) or told.get("version") != EXPORT_VERSION:
+        version = told.get("version") if isinstance(told, dict) else None
+        raise _wrong(path, f"version {version!r:.40}, this program reads {EXPORT_VERSION}")
+    check_plain(told, path)
+    if unknown := sorted(told.keys() - _KEYS):
+        raise _wrong(path, f"unknown: {printable(unknown[0])[:60]}")
+    if "net" not in told:
+        raise _wrong(path, "it names no network")
+    found = described(told, path)
+    categories = _categories(told, found.num_classes, path)
+    return replace(found, categories=categories)
+
+
+def flags_of_exported(path: Path, trusted: Collection[str]) -> list[str] | None:
+    """Return the flags that build the network of an exported file and prepare its pictures.
+
+    Args:
+        path: Any file.
+        trusted: Packages that the user trusts, see `check_stored`.
+
+    Returns:
+        The flags, or `None` if it is no safetensors file by its name.
+
+    Raises:
+        CheckpointError: It does not tell its network, names what it may not name, or has categories
+            of its own.
+    """
+    if path.suffix != ".safetensors":
+        return None
+    told = read_exported(path)
+    if told is None:
+        raise CheckpointError(
+            f"{path} does not say how its network is built",
+            f"use it as weights:  --config RECIPE --model.weights {path}",
+        )
+    if told.categories not in (None, load_categories()):
+        raise CheckpointError(
+            f"{path} has {len(told.categories or ())} categories of its own",
+            f'use it from Python:  places.load("{path}")',
+        )
+    check_part("model.net", told.net, trusted, path)
+    model = {name: getattr(told, name) for name in ("net", "num_classes", "mean", "std")}
+    model |= {"channels_last": told.channels_last, "weights": str(path)}
+    settings = {f"model.{name}": value for name, value in model.items()}
+    settings |= {f"data.{name}": value for name, value in vars(told.crop).items()}
+    return [
+        f"--{key}={value if isinstance(value, str) else json.dumps(value)}"
+        for key, value in settings.items()
+    ]
+
+
+def _header_of(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            size_bytes = int.from_bytes(file.read(8), "little")
+            if not 2 <= size_bytes <= min(_MAX_HEADER_BYTES, path.stat().st_size - 8):
+                raise ValueError("its header is longer than the file, or absent")
+            header = json.loads(file.read(size_bytes))
+    except (OSError, ValueError, RecursionError) as error:
+        reason = printable(str(error))[:100]
+        raise CheckpointError(f"{path} is no safetensors file", reason) from error
+    if not isinstance(header, dict):
+        raise CheckpointError(f"{path} is no safetensors file", "its header is no table")
+    return header
+
+
+def _categories(told: dict[str, Any], num_classes: int, path: Path) -> tuple[str, ...] | None:
+    names = told.get("categories")
+    if names is None:
+        return None
+    is_list = isinstance(names, list) and len(names) == num_classes
+    if not is_list or not all(isinstance(name, str) and len(name) <= _MAX_NAME for name in names):
+        raise _wrong(path, f"categories must be {num_classes} names")
+    return tuple(names)
+
+
+def _wrong(path: Path, reason: str) -> CheckpointError:
+    return CheckpointError(f"what {path} says about its network cannot be used: {reason}")
