@@ -57,6 +57,13 @@ def orientation_of(exif: bytes) -> int:
     return 1
 
 
+def orientation_in_xmp(xmp: object) -> int:
+    """Return the orientation that XMP tells, text or bytes, 1 to 8; 1 where it tells none."""
+    data = xmp.encode(errors="replace") if isinstance(xmp, str) else xmp
+    found = _XMP_ORIENTATION.search(data) if isinstance(data, bytes) else None
+    return int(found[1]) if found else 1
+
+
 def _entries(tiff: bytes, order: str) -> Iterator[int]:
     """Yield where the entries of the first directory begin, as far as they are there."""
     (start,) = struct.unpack_from(f"{order}I", tiff.ljust(8, b"\0"), 4)

@@ -7,6 +7,8 @@ by the rules of `_in_8_bits`, or an error: never a picture that is black or whit
 import errno
 import io
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,7 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from places.data.streaming.jpeg import Pixels
-from places.data.streaming.metadata import orientation_of, without_metadata
+from places.data.streaming.metadata import orientation_in_xmp, orientation_of, without_metadata
 from places.errors import DataError
 from places.files import open_regular, storage_error
 
@@ -32,6 +34,8 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+# Where `decode_file` does not look for an orientation in XMP.
+_WITHOUT_XMP = ("TIFF", "WEBP", "AVIF")
 _LYING = [_UPRIGHT[orientation] for orientation in (5, 6, 7, 8)]
 _MAX_FILE_BYTES = 2**31
 Image.MAX_IMAGE_PIXELS = None  # the limit is that of `decode_file`; Pillow has one for all threads
@@ -70,7 +74,7 @@ def decode_with_size(
             rule covers.
         StorageError: Not the file is to blame, but the disk, the network or a limit of the system.
     """
-    try:
+    with _told_as_errors(path):
         data = _read(path)
         bare, orientation = without_metadata(data)
         with Image.open(io.BytesIO(bare), formats=FORMATS) as image:
@@ -82,6 +86,13 @@ def decode_with_size(
             turn = _UPRIGHT.get(orientation)
             pixels = _rgb(image if turn is None else image.transpose(turn))
             return pixels, size[::-1] if turn in _LYING else size
+
+
+@contextmanager
+def _told_as_errors(path: Path) -> Iterator[None]:
+    """Make whatever Pillow and the system raise while a picture is read an error of ours."""
+    try:
+        yield
     except DataError:
         raise
     except UnidentifiedImageError as error:
@@ -129,14 +140,29 @@ def _shrink(image: Image.Image, max_pixels: int, min_side: int | None) -> None:
     sizes = {s: (width // (1 if whole else s)) * (height // (1 if whole else s)) for s in scales}
     fitting = [scale for scale in scales if sizes[scale] <= max_pixels]
     if not fitting:
-        raise DataError(
-            f"picture of {width:,} x {height:,} pixels; at most {max_pixels:,} are allowed"
-        )
+        raise _too_large(width, height, max_pixels)
     least = fitting[0]
     if min_side is not None:
         least = max([s for s in fitting if min(width, height) // s >= min_side], default=least)
     if least > 1:
         image.draft(image.mode, (width // least, height // least))
+
+
+def _too_large(width: int, height: int, max_pixels: int) -> DataError:
+    return DataError(
+        f"picture of {width:,} x {height:,} pixels; at most {max_pixels:,} are allowed"
+    )
+
+
+def _orientation_of(image: Image.Image) -> int:
+    """Return the orientation of an image that somebody opened, once it is read.
+
+    Pillow turns a TIFF itself when it reads it.
+    """
+    orientation = orientation_of(_exif_of(image))
+    if orientation != 1 or image.format in _WITHOUT_XMP:
+        return orientation
+    return orientation_in_xmp(image.info.get("xmp") or image.info.get("XML:com.adobe.xmp"))
 
 
 def _rgb(image: Image.Image) -> Pixels:
@@ -177,3 +203,56 @@ def _in_8_bits(values: npt.NDArray[np.generic]) -> Pixels:
             f"values of {values.dtype.name} from {low:g} to {high:g}: which is white is not known"
         )
     return np.round(wide * (255 / white)).astype(np.uint8)
+
+
+def decode_image(image: Image.Image, max_pixels: int) -> Pixels:
+    """Decode an image of Pillow as `decode_file` does a file; the image stays as it is.
+
+    It may be opened and not read yet; then it is read now, by the calling thread. What turns it
+    upright is what it says of itself, as `PIL.ImageOps.exif_transpose` has it.
+
+    Args:
+        image: Of any mode.
+        max_pixels: The most pixels that are decoded.
+
+    Raises:
+        DataError: As `decode_file`.
+        StorageError: As `decode_file`.
+    """
+    name = Path(str(getattr(image, "filename", "") or "a picture"))
+    with _told_as_errors(name):
+        if image.format == "EPS":
+            raise DataError("not a readable picture: another program would have to draw it")
+        if image.width * image.height > max_pixels:
+            raise _too_large(*image.size, max_pixels)
+        image.load()
+        turn = _UPRIGHT.get(_orientation_of(image))
+        return _rgb(image if turn is None else image.transpose(turn))
+
+
+def decode_array(values: npt.NDArray[np.generic], max_pixels: int) -> Pixels:
+    """Return an array of numbers as pixels, by the same rules as a file's; it stays as it is.
+
+    Args:
+        values: `(H, W)` gray, `(H, W, 1)` gray, `(H, W, 2)` gray and alpha, `(H, W, 3)` RGB or
+            `(H, W, 4)` RGBA; uint8 as they are, bool as black and white, others see `_in_8_bits`.
+        max_pixels: The most pixels that are taken.
+
+    Raises:
+        DataError: Of another shape, or with values that no rule covers.
+    """
+    shape = values.shape
+    if values.ndim == 2:
+        values = values[:, :, None]
+    if values.ndim != 3 or values.shape[2] not in (1, 2, 3, 4) or values.size == 0:
+        is_first = len(shape) == 3 and shape[0] in (1, 3, 4)
+        more = ": are its colours first? transpose(1, 2, 0) puts them last" if is_first else ""
+        raise DataError(f"an array of shape {shape} is no picture of (height, width, 3){more}")
+    height, width = values.shape[:2]
+    if width * height > max_pixels:
+        raise _too_large(width, height, max_pixels)
+    if values.dtype == np.bool_:
+        values = values.astype(np.uint8) * np.uint8(255)
+    pixels = values if values.dtype == np.uint8 else _in_8_bits(values)
+    mode = ("L", "LA", "RGB", "RGBA")[pixels.shape[2] - 1]
+    return _rgb(Image.frombytes(mode, (width, height), np.ascontiguousarray(pixels).tobytes()))
