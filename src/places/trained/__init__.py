@@ -1,0 +1,1 @@
+"""Trained networks for programs: `places.load`, and what it answers."""
