@@ -1,8 +1,8 @@
 """SceneClassifier, the LightningModule: a network with its training, validation and prediction."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from lightning.pytorch import LightningModule
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
 
 from places.categories import load_categories, load_settings
+from places.checkpoints.stored_arguments import stored_arguments
 from places.config.ranges import check_range
 from places.data.image_files import ImageFiles
 from places.data.places365 import Places365
@@ -216,9 +217,35 @@ class SceneClassifier(LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore them, and make the average in the checkpoint match this module."""
         match_average(checkpoint["state_dict"], self.average, needed=self.use_average)
-        if state := checkpoint.get(_STATE_KEY):
+        if (state := checkpoint.get(_STATE_KEY)) and self._has_trainer():
             self._num_train_batches = state["num_batches"]
             self._train_sums.restore(state["sums"], self.global_rank, self.trainer.world_size)
+
+    @classmethod
+    def load_from_checkpoint(
+        cls,
+        checkpoint_path: Any,  # noqa: ANN401  # Lightning's type
+        *args: Any,  # noqa: ANN401  # passed on
+        trust: Collection[str] = (),
+        **kwargs: Any,  # noqa: ANN401  # passed on
+    ) -> Self:
+        """Return the model in a checkpoint, as `places` configured it; see Lightning.
+
+        Args:
+            checkpoint_path: The file.
+            *args: As Lightning takes them.
+            trust: Packages whose networks and optimizers it may name, see `places.load`.
+            **kwargs: As Lightning takes them: also arguments of this class, in place of those that
+                the checkpoint tells.
+
+        Raises:
+            CheckpointError: The checkpoint is damaged, or names what it may not name.
+        """
+        if isinstance(checkpoint_path, str | Path) and Path(checkpoint_path).is_file():
+            path = Path(checkpoint_path)
+            kwargs = {**stored_arguments(cls, path, {*trust}, kwargs.keys()), **kwargs}
+        loaded: Self = super().load_from_checkpoint(checkpoint_path, *args, **kwargs)
+        return loaded
 
     def validation_step(self, batch: Mapping[str, Any], batch_idx: int) -> None:
         """Add a batch to the scores of the network, and to those of its average."""
@@ -297,6 +324,12 @@ class SceneClassifier(LightningModule):
     def on_test_epoch_end(self) -> None:
         """Add up the sums of all processes and log the scores."""
         self._log_scores("test", self.evaluation)
+
+    def _has_trainer(self) -> bool:
+        try:
+            return self.trainer is not None
+        except RuntimeError:  # what Lightning says of none
+            return False
 
     def _net_to_use(self) -> nn.Module:
         return self.average if self.use_average and self.average is not None else self.net
