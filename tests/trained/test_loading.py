@@ -137,6 +137,8 @@ def test_an_argument_wins_over_the_checkpoint(run_folder: Path) -> None:
     for wrong in ({"image_size": 41}, {"image_size": 0}, {"resize_mode": "x"}, {"std": (0, 1, 1)}):
         with pytest.raises(ConfigError, match=f"`{next(iter(wrong))}`"):
             load(run_folder, **wrong)
+    with pytest.raises(ConfigError, match="`mean` must be three numbers, not 2"):
+        load(run_folder, mean=(1, 2))
     with pytest.raises(ConfigError, match="`device` 'nowhere' cannot be used"):
         places.load(run_folder, device="nowhere")
 
@@ -220,6 +222,9 @@ def test_an_exported_network_brings_all_it_needs() -> None:
         assert by_label[label].name == name
         assert by_label[label].probability == pytest.approx(float(chances[label]), abs=1e-5)
     assert answer.indoor is None  # nobody knows
+    told = {**DESCRIPTION, "num_classes": 365, "categories": list(load_categories())}
+    official = load(exported("net.safetensors", told, places.models.ResNet(365, depth=18)))
+    assert official.predict(PICTURE)[0].indoor is not None
     shortest = {"version": 1, "net": "places.models.ResNet"}
     model = load(exported("net.safetensors", shortest, places.models.ResNet(365)))
     assert (model.crop.image_size, model.categories) == (224, load_categories())

@@ -387,6 +387,16 @@ def test_features_are_what_goes_into_the_last_layer(
     assert not any(layer._forward_hooks for layer in model.net.modules())
 
 
+@pytest.mark.filterwarnings("ignore:rows of NaN")
+def test_features_equal_those_of_the_command_to_the_last_bit(
+    run_folder: Path, model: places.TrainedModel, photos: list[Path], tmp_path: Path
+) -> None:
+    file = tmp_path / "features.npy"
+    words = ["--ckpt_path", run_folder, "--predictions.embeddings", file]
+    assert run("predict", photos[0].parent, *words) == 1
+    assert np.array_equal(np.load(file), model.embed(photos), equal_nan=True)
+
+
 def test_a_network_without_a_last_linear_layer_has_no_features(
     photos: list[Path], run_folder: Path
 ) -> None:

@@ -68,7 +68,7 @@ def batches_of(
             if not rows:
                 return
             shape = (num_rows or len(rows), crop.image_size, crop.image_size, 3)
-            images = torch.zeros(shape, dtype=torch.uint8, pin_memory=pin_memory)
+            images = torch.zeros(shape, dtype=torch.uint8, device="cpu", pin_memory=pin_memory)
             for row, (pixels, _) in zip(images.numpy(), rows, strict=False):
                 row[:] = pixels
             yield images.permute(0, 3, 1, 2), [what for _, what in rows]
@@ -76,11 +76,10 @@ def batches_of(
 
 def _batch_sizes(pictures: Iterable[Picture], batch_size: int) -> Iterator[int | None]:
     """Yield how many rows each batch has; `None` for as many as there are."""
-    if not isinstance(pictures, Sized):
-        yield from repeat(None)
-    elif num := len(pictures):
+    if isinstance(pictures, Sized) and (num := len(pictures)):
         batches = plan.PredictionPlan.soon(num, batch_size, num_ranks=1)
         yield from (len(batches.batch(step, rank=0)) for step in range(len(batches)))
+    yield from repeat(None)  # until there are no more, whatever the length said
 
 
 def _ahead(

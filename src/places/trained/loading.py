@@ -102,9 +102,12 @@ def load(  # used as places.load
         description.crop.resize_size if resize_size is None else resize_size,
         description.crop.resize_mode if resize_mode is None else resize_mode,
     )
-    mean, std = mean or description.mean, std or description.std
-    check_range("`std`", min(std), 0.001)
-    description = replace(description, crop=crop, mean=mean, std=std)
+    colours = mean or description.mean, std or description.std
+    for name, values in zip(("`mean`", "`std`"), colours, strict=True):
+        if len(values) != 3:
+            raise ConfigError(f"{name} must be three numbers, not {len(values)}")
+    check_range("`std`", min(colours[1]), 0.001)
+    description = replace(description, crop=crop, mean=colours[0], std=colours[1])
     return TrainedModel(net, description, device)
 
 

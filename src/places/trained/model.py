@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from places.categories import load_categories, load_settings
 from places.checkpoints.description import Description
 from places.config.ranges import check_range
-from places.console import first_few
+from places.console import first_few, printable
 from places.data.given_batches import Cut, batches_of
 from places.data.given_pictures import Picture, all_of
 from places.errors import ConfigError
@@ -45,7 +45,6 @@ class TrainedModel:
     """
 
     def __init__(self, net: nn.Module, description: Description, device: torch.device) -> None:
-        is_official = description.categories is None
         self.categories: tuple[str, ...] = description.categories or load_categories()
         """The names of the categories, in the order of their labels."""
         self.crop = description.crop
@@ -60,12 +59,14 @@ class TrainedModel:
         self._inference = Inference(net)
         self.net = self._inference.net
         """The network, with its batch norms folded; takes normalised pictures, returns logits."""
+        # Of 32 bits and computed on the CPU, whatever the caller's defaults of torch are.
         scale = [
-            255 * torch.tensor(told)[:, None, None] for told in (description.mean, description.std)
+            255 * torch.tensor(told, dtype=torch.float32, device="cpu")[:, None, None]
+            for told in (description.mean, description.std)
         ]
         self._mean_255, self._std_255 = (tensor.to(device) for tensor in scale)
         settings = torch.tensor([setting == "indoor" for setting in load_settings()], device=device)
-        self._is_indoor = settings if is_official else None
+        self._is_indoor = settings if self.categories == load_categories() else None
         self._lock = threading.Lock()  # for what watches the layers of the network
 
     def __repr__(self) -> str:
@@ -173,21 +174,24 @@ class TrainedModel:
         rows: list[npt.NDArray[np.float32]] = []
         unreadable: list[str] = []
         watching = Inference(self.net, {FEATURES}, fold=False)
+        batches = self._batches(pictures, batch_size, max_pixels, exact=exact)
         try:
-            for images, seen in self._batches(pictures, batch_size, max_pixels, exact=exact):
+            for images, seen in batches:
                 found = self._features(images, watching)[: len(seen)]
                 finite = [bool(np.isfinite(row).all()) for row in found]
                 self._refuse_not_finite("features", finite, seen)
                 found[[bool(cut.error) for cut in seen]] = np.nan
                 for number, cut in enumerate(seen, sum(map(len, rows))):
                     if cut.error:
-                        unreadable.append(f"{cut.path or f'picture {number}'}: {cut.error}")
+                        name = f"picture {number}" if cut.path is None else cut.path
+                        unreadable.append(printable(f"{name}: {cut.error}"))
                 rows.append(found)
             if not rows:  # as wide as others are
                 size = self.crop.image_size
-                images = torch.zeros(1, 3, size, size, dtype=torch.uint8)
+                images = torch.zeros(1, 3, size, size, dtype=torch.uint8, device="cpu")
                 rows.append(self._features(images, watching)[:0])
         finally:
+            batches.close()
             with self._lock:
                 watching.close()
         if unreadable:
