@@ -164,8 +164,8 @@ class _Finder:
 
     def _add_urls(self, source: str) -> None:
         for url in braces_filled(source):
-            shown, path = without_credentials(url), urlsplit(url).path
             self._check_url(url)
+            shown, path = without_credentials(url), urlsplit(url).path
             _check_ending(shown)
             if path.endswith("/") or not path:
                 raise DataError(
@@ -193,6 +193,10 @@ class _Finder:
 
     def _check_url(self, url: str) -> None:
         """Refuse what is no storage; asks for nothing, and but once for each server."""
+        try:
+            urlsplit(url)
+        except ValueError as error:
+            raise ConfigError(f"{without_credentials(url)} is no URL: {error}") from error
         server = url[: url.find("/", url.find("://") + 3) + 1]
         if server not in self._servers or "::" in url:
             found = _member_of_tar(url)
@@ -236,7 +240,7 @@ class _Finder:
             )
         for line in _lines_of(data, self._null):
             if url or _is_url(line):
-                self._add_listed_url(urljoin(url, line), is_strange=bool(url))
+                self._add_listed_url(_joined(url, line), is_strange=bool(url))
             elif line.lower().endswith(_TAR) and kind_at(line) == "file":
                 self._add_tar(TarOfPictures(Path(line)))
             elif found := _member_of_tar(line):
@@ -266,6 +270,14 @@ def _is_url(text: str) -> bool:
         return False
     found = _member_of_tar(text)
     return found is None or is_url(found[0])
+
+
+def _joined(base: str, line: str) -> str:
+    """Return what a line of a list means behind the URL of the list."""
+    try:
+        return urljoin(base, line)
+    except ValueError:  # no URL, which is told where it is to be read
+        return line
 
 
 def _scheme(url: str) -> str:

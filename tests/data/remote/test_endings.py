@@ -142,17 +142,14 @@ def test_slow_servers_end_a_command_with_status_2(
         words = ["download", "val_256.tar", "--base_url", server.url, "--timeout_s", "1"]
         assert main(words) == 1
         assert "  more patience:  --timeout_s 5" in capsys.readouterr().err
-        predict = [
-            "--data",
-            "ImageFiles",
-            "--data.images",
-            tmp_path,
-            "--ckpt_path",
-            f"{server.url}/a.ckpt",
-        ]
+        words = ["--ckpt_path", f"{server.url}/a.ckpt"]
+        pictures = ["--data=ImageFiles", "--data.images", tmp_path, "--data.timeout_s", 1]
+        assert run("predict", *pictures, *words) == 2
+        assert "  more patience:  --data.timeout_s 5" in capsys.readouterr().err
+        others = "--data=lightning.pytorch.demos.boring_classes.BoringDataModule"
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(places.checkpoints.download, "TIMEOUT_S", 1.0)
-            assert run("predict", *predict) == 2
+            assert run("test", others, *words) == 2
         error = capsys.readouterr().err
         assert "timeout_s" not in error
         assert "by other means" in error
