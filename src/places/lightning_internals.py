@@ -11,6 +11,7 @@ from pathlib import Path
 from subprocess import Popen
 from typing import Any
 
+import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import LightningDataModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
@@ -18,6 +19,7 @@ from lightning.pytorch.profilers import Profiler
 from lightning.pytorch.strategies.launchers import subprocess_script
 from torch import Tensor
 
+_OPTIMIZERS = str(Path(torch.optim.__file__).parent)
 _RESTORING = "checkpoint_connector.py"
 
 
@@ -202,11 +204,15 @@ def filenames_of(callback: ModelCheckpoint) -> list[str]:
 
 
 def happened_in_restoring(error: BaseException) -> bool:
-    """Tell whether an error came up while Lightning gave a run its state of a checkpoint back.
+    """Tell whether an error came up while a run took up the state in its checkpoint.
 
-    There is no hook around that. Other than by the functions that were running one cannot tell an
-    unfit state from a mistake in the training.
+    Lightning gives it back; there is no hook around that. Optimizers take theirs unseen, and fail
+    in their next step. Other than by the functions that were running one cannot tell an unfit state
+    from a mistake in the training.
     """
     frames = [frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__)]
     names = [code.co_name for code in frames if code.co_filename.endswith(_RESTORING)]
-    return any("restore" in name for name in names)
+    if any("restore" in name for name in names):
+        return True
+    is_of_memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    return not is_of_memory and bool(frames) and frames[-1].co_filename.startswith(_OPTIMIZERS)

@@ -40,6 +40,11 @@ def _changed(content: dict[str, Any], change: Change) -> Path:
     return Path("x.ckpt")
 
 
+def _momentum(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    momentum: dict[str, Any] = checkpoint["optimizer_states"][0]["state"][0]
+    return momentum
+
+
 def _model(content: dict[str, Any]) -> dict[str, Any]:
     model: dict[str, Any] = content["places"]["config"]["model"]["init_args"]
     return model
@@ -117,6 +122,14 @@ def test_nothing_that_a_checkpoint_names_runs_or_leads_elsewhere(
         lambda c: _config(c)["trainer"].update(max_epochs=[[[]]]),
         lambda c: _config(c)["resume"].update(gone=1),
         lambda c: _config(c)["checkpoint"].update(gone=1),
+        lambda c: _config(c)["checkpoint"].update({"": 1}),
+        lambda c: _config(c)["checkpoint"].update({"a..b": 1}),
+        lambda c: _config(c)["resume"].update({"a b": 1}),
+        lambda c: _model(c).update({"": 1}),
+        lambda c: _config(c)["data"]["init_args"].update({"a.": 1}),
+        lambda c: _model(c)["net"]["init_args"].update({"": 1}),
+        lambda c: _model(c)["net"]["init_args"].update({"a b": 1}),
+        lambda c: _model(c)["optimizer"]["init_args"].update({"a..b": 1}),
         lambda c: _model(c).update(gone=1),
         lambda c: _model(c).update(net={"class_path": "tests.networks.Gone"}),
         lambda c: _model(c).update(net={"class_path": "tests.gone.Net"}),
@@ -128,6 +141,10 @@ def test_nothing_that_a_checkpoint_names_runs_or_leads_elsewhere(
         lambda c: c["loops"]["fit_loop"]["epoch_progress"]["total"].update(completed="x"),
         lambda c: c.update(optimizer_states=[{}]),
         lambda c: c.update(optimizer_states=3),
+        lambda c: _momentum(c).update(momentum_buffer=3),
+        lambda c: _momentum(c).update(momentum_buffer="x"),
+        lambda c: _momentum(c).update(momentum_buffer=torch.ones(2, 2)),
+        lambda c: c["optimizer_states"][0]["state"].update({0: 3}),
         lambda c: c.update(lr_schedulers=[3]),
         lambda c: c.update(callbacks=3),
         lambda c: c.update(callbacks=dict.fromkeys(c["callbacks"], 3)),

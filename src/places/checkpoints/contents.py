@@ -146,8 +146,14 @@ def _are_counts(progress: Mapping[Any, Any], depth: int = 0) -> bool:
 
 
 def _check_names(record: Mapping[str, Any], path: Path) -> None:
-    """Refuse names of folders and files that lead elsewhere."""
-    file_name = str(record["config"]["checkpoint"].get("filename") or "best")
+    """Refuse names of folders and files that lead elsewhere, and settings without a name."""
+    config = record["config"]
+    parts = [config["model"]["init_args"], config["data"]["init_args"], config["checkpoint"]]
+    for part in (*parts, config["resume"]):
+        for name in part:
+            if not name.isidentifier():
+                raise _foreign(path, f"{printable(name)[:60]!r} is no name of a setting")
+    file_name = str(config["checkpoint"].get("filename") or "best")
     for name in (record["recipe"] or "fit", re.sub(r"\{.*?\}", "x", file_name)):
         if not is_plain_name(name):
             raise _foreign(path, f"{printable(name)[:60]!r} would lead out of the folder of a run")

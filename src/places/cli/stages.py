@@ -119,6 +119,7 @@ class PlacesCLI(LightningCLI):
             refuse_secrets_in(recipe)
         self._folder: Path | None = None
         self._made_by: PredictionState | None = None  # on the first process
+        self._start = _Start("", None, None, {})
         self._stage_parsers: dict[str, LightningArgumentParser] = {}
         try:
             super().__init__(
@@ -148,7 +149,8 @@ class PlacesCLI(LightningCLI):
             )
         except BaseException as error:
             remove_unused(self._folder)  # a run that failed before it began takes no number
-            if isinstance(error, PlacesError) or not happened_in_restoring(error):
+            is_told = isinstance(error, PlacesError) or self._start.checkpoint is None
+            if is_told or not happened_in_restoring(error):
                 raise
             raise CheckpointError(
                 f"cannot go on from {self._start.checkpoint}: what it says of its run is damaged",
@@ -323,8 +325,9 @@ class PlacesCLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: object) -> Trainer:
         """Add our plugins and our progress bar."""
-        asked = self.config_init[str(self.subcommand)].trainer
-        parts = {"plugins": run_plugins(asked.plugins), "callbacks": with_bar(asked)}
+        stage = str(self.subcommand)
+        asked = self.config_init[stage].trainer
+        parts = {"plugins": run_plugins(asked.plugins), "callbacks": with_bar(asked, stage)}
         return super().instantiate_trainer(**parts, **kwargs)
 
     def instantiate_classes(self) -> None:

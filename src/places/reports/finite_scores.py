@@ -5,7 +5,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 
 from places.classifier import SceneClassifier
-from places.console import say
+from places.console import counted, say
 from places.errors import CheckpointError
 
 _CAUSES = (
@@ -36,7 +36,7 @@ class FiniteScores(Callback):
         pl_module.log("val/not_finite", float(num_not_finite))
         say(
             f"validation after step {trainer.global_step}: the outputs of the network are NaN or "
-            f"infinite for {num_not_finite:,} of {num:,} pictures, so it has no scores"
+            f"infinite for {num_not_finite:,} of {counted(num, 'picture')}, so it has no scores"
         )
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -60,7 +60,7 @@ def refusal(what: str, num_not_finite: int, num: int) -> CheckpointError:
     """
     return CheckpointError(
         f"no {what}: the outputs of the network are NaN or infinite for {num_not_finite:,} of "
-        f"{num:,} pictures",
+        f"{counted(num, 'picture')}",
         *_CAUSES,
     )
 

@@ -3,7 +3,13 @@ from typing import Literal
 
 import pytest
 
-from places.data.shards.tar_headers import read_key, read_size_bytes
+from places.data.shards.tar_headers import (
+    header_of,
+    is_header,
+    read_key,
+    read_name,
+    read_size_bytes,
+)
 from places.errors import DataError
 
 
@@ -43,3 +49,14 @@ def test_a_damaged_size_is_refused() -> None:
     header[124:128] = b"nine"
     with pytest.raises(DataError, match="its size is no number"):
         read_size_bytes(bytes(header))
+
+
+@pytest.mark.parametrize("num_bytes", range(512))
+def test_a_part_of_a_header_is_none(num_bytes: int) -> None:
+    part = header_of(b"a/" + bytes(120 * [97]) + b"/b.jpg", 7)[:num_bytes]
+    assert not is_header(part)
+    with pytest.raises(DataError):
+        read_key(part)
+    with pytest.raises(DataError):
+        read_size_bytes(part)
+    read_name(part)  # whatever there is of it

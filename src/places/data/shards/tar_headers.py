@@ -34,6 +34,8 @@ def read_key(blocks: bytes) -> str:
         DataError: The last block is no tar header.
     """
     header = blocks[-BLOCK_BYTES:]
+    if len(header) < BLOCK_BYTES:
+        raise DataError("no tar header where the index says that one is")
     # The checksum takes longer than the word, and only the oldest tars do without the word.
     if header[257:262] != b"ustar" and not is_header(header):
         raise DataError("no tar header where the index says that one is")
@@ -90,7 +92,7 @@ def read_name(header: bytes) -> bytes:
     """Return a member's name from the 512 bytes of its tar header."""
     name = until_zero(header[:100])
     # GNU tar keeps other things in the place of the prefix; its magic ends with a space.
-    if header[257:263] == b"ustar\0" and header[345]:
+    if header[257:263] == b"ustar\0" and header[345:346] > b"\0":
         return until_zero(header[345:500]) + b"/" + name
     return name
 
@@ -99,8 +101,10 @@ def read_size_bytes(header: bytes) -> int:
     """Return a member's size from its tar header.
 
     Raises:
-        DataError: It is no number, or a negative one.
+        DataError: It is no number, or a negative one, or the header is cut off.
     """
+    if len(header) < BLOCK_BYTES:
+        raise DataError("damaged tar header: it is cut off")
     field = header[124:136]
     if field[0] & 0x80:  # larger than 8 GiB: a binary number, whose sign is the next bit
         if not field[0] & 0x40:
@@ -157,7 +161,9 @@ def split_name(name: bytes) -> tuple[bytes, bytes]:
 
 
 def is_header(block: bytes) -> bool:
-    """Tell whether a block is a tar header, by its checksum."""
+    """Tell whether a block is a tar header, by its checksum; a part of one is none."""
+    if len(block) < BLOCK_BYTES:
+        return False
     field = block[148:156]
     try:
         checksum = int(field.strip(b" \0"), 8)
