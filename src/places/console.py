@@ -221,11 +221,25 @@ class Counter:
     Without a bar it writes a line of text every ten seconds.
     """
 
-    def __init__(self, title: str, total: int, unit: str, bar: "Progress | None" = None) -> None:
-        self._title, self._total, self._unit, self._done = title, total, unit, 0
+    def __init__(
+        self,
+        title: str,
+        total: int,
+        unit: str,
+        bar: "Progress | None" = None,
+        s_per_line: float | None = None,
+    ) -> None:
+        self._title, self._note, self._total, self._unit, self._done = title, "", total, unit, 0
         self._start_s = self._line_s = time.monotonic()
+        self._s_per_line = _S_PER_LINE if s_per_line is None else s_per_line
         self._bar = bar
-        self._task = bar.add_task(title, total=total) if bar else None
+        self._task = bar.add_task(title, total=total, note="") if bar else None
+
+    def describe(self, title: str, note: str = "") -> None:
+        """Change the words in front, and those behind."""
+        self._title, self._note = title, note
+        if self._bar and self._task is not None:
+            self._bar.update(self._task, description=printable(title), note=printable(note))
 
     def expect(self, num: int) -> None:
         """Add to what there is to do."""
@@ -238,7 +252,7 @@ class Counter:
         self._done += num
         if self._bar and self._task is not None:
             self._bar.advance(self._task, num)
-        elif time.monotonic() - self._line_s > _S_PER_LINE:
+        elif time.monotonic() - self._line_s > self._s_per_line:
             self._line_s = time.monotonic()
             show(self._line())
 
@@ -248,7 +262,8 @@ class Counter:
         in_mb = self._unit == "bytes"
         rate = f"{per_s / 1e6:,.0f} MB/s" if in_mb else f"{per_s:,.1f} {self._unit}/s"
         part = self._done / max(self._total, 1)
-        return f"{self._title}: {part:.0%}, {rate}, {left_s:,.0f} s left"
+        line = f"{self._title}: {part:.0%}, {rate}, {left_s:,.0f} s left"
+        return f"{line}, {self._note}" if self._note else line
 
 
 def _rate_column(unit: str) -> "ProgressColumn":
@@ -266,7 +281,9 @@ def _rate_column(unit: str) -> "ProgressColumn":
 
 
 @contextmanager
-def progress(title: str, total: int, unit: str = "bytes") -> "Iterator[Counter]":
+def progress(
+    title: str, total: int, unit: str = "bytes", s_per_line: float | None = None
+) -> "Iterator[Counter]":
     """Show how far a long piece of work has come, with its rate and the time left.
 
     On a terminal that is a bar, which goes away at the end; else a line every ten seconds.
@@ -275,9 +292,10 @@ def progress(title: str, total: int, unit: str = "bytes") -> "Iterator[Counter]"
         title: What is being done, shown in front.
         total: How much there is to do; more can be added with `Counter.expect`.
         unit: What is counted: "bytes", or "pictures" and the like.
+        s_per_line: Time between two lines, in seconds, if not ten.
     """
     if not sys.stderr.isatty():
-        yield Counter(title, total, unit)
+        yield Counter(title, total, unit, s_per_line=s_per_line)
         return
     # Takes longer to import than a help text to print.
     from rich import progress as rich
@@ -286,14 +304,16 @@ def progress(title: str, total: int, unit: str = "bytes") -> "Iterator[Counter]"
     columns = (
         (rich.DownloadColumn(), rich.TransferSpeedColumn())
         if unit == "bytes"
-        else (rich.MofNCompleteColumn(), rich.TextColumn(unit), _rate_column(unit))
+        else (rich.MofNCompleteColumn(), _rate_column(unit))
     )
     with rich.Progress(
         rich.TextColumn("{task.description}"),
-        rich.BarColumn(),
+        rich.BarColumn(bar_width=None),
         *columns,
         rich.TimeRemainingColumn(),
+        rich.TextColumn("{task.fields[note]}"),
         console=Console(stderr=True),
         transient=True,
+        expand=True,
     ) as bar:
         yield Counter(printable(title), total, unit, bar)

@@ -1,13 +1,14 @@
+import io
+import re
+import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from tests.integration.stages import run
-from tests.networks import Tiny
 
-from places.classifier import SceneClassifier
-from places.reports.progress_bar import Bar
+from places import console
+from places.reports import progress_bar
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def test_steps_between_two_logs_read_no_number(
     sample: Path, tmp_path: Path, reads: list[str]
 ) -> None:
     counts = []
-    for num_steps in (2, 12):
+    for num_steps in (4, 12):  # the first log of all has no rate yet, were it after one step
         reads.clear()
         words = ["--data.root", sample, "--data.batch_size", 8, "--trainer.max_epochs", 2]
         words += ["--trainer.limit_train_batches", num_steps, "--model.average_decay", 0.9]
@@ -44,14 +45,92 @@ def test_steps_between_two_logs_read_no_number(
     assert counts[0] == counts[1] > 0
 
 
-def test_the_bar_shows_what_was_logged_last() -> None:
-    class TrainerStub:
-        training, loggers, progress_bar_metrics = True, (), {"val/top1": 0.5}
+LINE = re.compile(
+    r"epoch (\d) of 2: (\d+)%, [\d,.]+ pictures/s, [\d,]+ s left(?:, (.+))?"
+)
 
-    trainer: Any = TrainerStub()
-    module = SceneClassifier(Tiny)
-    assert Bar().get_metrics(trainer, module) == {"val/top1": 0.5}
-    module.train_means = {"train/loss": 2.0}
-    assert Bar().get_metrics(trainer, module) == {"val/top1": 0.5, "train/loss": 2.0}
-    trainer.training = False
-    assert Bar().get_metrics(trainer, module) == {"val/top1": 0.5}
+
+def test_without_a_terminal_a_training_shows_lines(
+    sample: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress_bar, "_S_PER_LINE", 0.0)
+    words = ["--data.root", sample, "--trainer.max_epochs", 2, "--trainer.log_every_n_steps", 1]
+    assert run("fit", *words, "--trainer.enable_progress_bar", "true") == 0
+    lines = [x for x in capsys.readouterr().err.splitlines() if x.startswith("epoch ")]
+    found = [LINE.fullmatch(line) for line in lines]
+    assert all(found), lines
+    shown = [match.groups() for match in found if match]
+    assert [epoch for epoch, *_ in shown] == ["1"] * 6 + ["2"] * 6
+    assert [int(percent) for _, percent, _ in shown] == [
+        8,
+        17,
+        25,
+        33,
+        42,
+        50,
+        58,
+        67,
+        75,
+        83,
+        92,
+        100,
+    ]
+    notes = [note or "" for *_, note in shown]
+    assert all(re.fullmatch(r"loss \d+\.\d{3}", note) for note in notes[1:6])
+    assert all(re.fullmatch(r"loss \d+\.\d{3}, top-1 \d+\.\d%", note) for note in notes[7:])
+
+
+@pytest.mark.parametrize(
+    ("words", "first"),
+    [
+        (("--trainer.max_steps", 3, "--trainer.max_epochs", -1), "epoch 1: 33%"),
+        (("--trainer.max_steps", 9, "--trainer.max_epochs", 2), "epoch 1 of 2: 11%"),
+        (("--trainer.max_epochs", 1, "--trainer.accumulate_grad_batches", 2), "epoch 1 of 1: 17%"),
+    ],
+)
+def test_what_is_left_is_known_from_epochs_or_steps(
+    sample: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: tuple[object, ...],
+    first: str,
+) -> None:
+    monkeypatch.setattr(progress_bar, "_S_PER_LINE", 0.0)
+    assert run("fit", "--data.root", sample, *words, "--trainer.enable_progress_bar", "true") == 0
+    lines = [x for x in capsys.readouterr().err.splitlines() if x.startswith("epoch ")]
+    assert lines[0].startswith(first)
+    assert ": 100%" in lines[-1]
+
+
+@pytest.mark.parametrize("stage", ["validate", "test"])
+def test_an_evaluation_shows_lines(
+    sample: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    stage: str,
+) -> None:
+    monkeypatch.setattr(console, "_S_PER_LINE", 0.0)
+    words = ["--data.root", sample, "--random_weights", "--trainer.enable_progress_bar", "true"]
+    assert run(stage, *words, "--data.image_size", 32, "--model.net", "tests.networks.Tiny") == 0
+    lines = [x for x in capsys.readouterr().err.splitlines() if x.startswith(f"{stage}: ")]
+    assert lines[-1].startswith(f"{stage}: 100%")
+
+
+def test_on_a_terminal_a_training_shows_a_bar_that_goes_away(
+    sample: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    words = ["--data.root", sample, "--trainer.max_epochs", 2]
+    assert run("fit", *words, "--trainer.enable_progress_bar", "true") == 0
+    shown = terminal.getvalue()
+    assert "epoch 1 of 2" in shown
+    assert "epoch 2 of 2" in shown
+    assert "192/192" in shown
+    assert "validating" in shown

@@ -135,6 +135,7 @@ class PlacesCLI(LightningCLI):
                 trainer_defaults={
                     "callbacks": run_callbacks(),
                     "default_root_dir": str(RUNS),
+                    "enable_model_summary": False,  # `Bar` tells of the network in a line
                     "num_sanity_val_steps": 0,
                     "use_distributed_sampler": False,
                 },
@@ -337,7 +338,7 @@ class PlacesCLI(LightningCLI):
         """Add our plugins and our progress bar."""
         stage = str(self.subcommand)
         asked = self.config_init[stage].trainer
-        parts = {"plugins": run_plugins(asked.plugins), "callbacks": with_bar(asked, stage)}
+        parts = {"plugins": run_plugins(asked.plugins), "callbacks": with_bar(asked)}
         return super().instantiate_trainer(**parts, **kwargs)
 
     def instantiate_classes(self) -> None:
