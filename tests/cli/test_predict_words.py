@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from places.cli.predict_words import with_pictures
 from places.errors import ConfigError
@@ -76,6 +77,20 @@ def test_an_option_with_several_values_ends_at_a_picture(
             break
         values.append(word)
     assert values == trusted
+
+
+def test_every_name_arrives_as_it_was_typed() -> None:
+    names = [
+        "\N{CAMERA}.jpg",
+        "a\x85b\u2028c\x7f\x1b.jpg",
+        "\\ud83d\\ude00",
+        "a: [b",
+        '"',
+        "'",
+        "\ufeff",
+    ]
+    value = with_pictures(["predict", *names])[-1].removeprefix("--data.images=")
+    assert json.loads(value) == yaml.safe_load(value) == names
 
 
 def test_two_dashes_end_the_options() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -63,7 +64,13 @@ def with_pictures(words: Sequence[str]) -> list[str]:
         kept.insert(next(of_data, len(kept)), ("--data", [f"--data={_DATA}"]))
     rest = [word for _, text in kept for word in text]
     texts = list(map(name_as_text, pictures)) or [t for value in by_flag for t in _texts_in(value)]
-    return [words[0], *rest, f"{_IMAGES[0]}={json.dumps(texts)}"]
+    return [words[0], *rest, f"{_IMAGES[0]}={_in_yaml(texts)}"]
+
+
+def _in_yaml(texts: list[str]) -> str:
+    """Return texts as JSON that is YAML, too: there a character is no pair of halves."""
+    halves = r"\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}"
+    return re.sub(halves, lambda pair: str(json.loads(f'"{pair[0]}"')), json.dumps(texts))
 
 
 def without_pictures(words: Sequence[str], error: PlacesError) -> PlacesError:
