@@ -1,11 +1,12 @@
 import io
 import logging
+import re
 import sys
 import time
 
 import pytest
 
-from places.console import FirstFew, printable, progress, show, show_warnings
+from places.console import FirstFew, counted, printable, progress, show, show_warnings
 
 
 class Terminal(io.StringIO):
@@ -45,8 +46,11 @@ def test_pictures_are_counted_one_by_one(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("TERM", "xterm")
     with progress("drawing", 40, "pictures") as counter:
         counter.advance(10)
+        time.sleep(0.02)
+        counter.advance(10)
     assert "drawing" in terminal.getvalue()
     assert "40" in terminal.getvalue()
+    assert re.search(r"\d pictures/s", terminal.getvalue())
 
 
 def test_the_first_few_and_how_many_more() -> None:
@@ -87,3 +91,17 @@ def test_text_from_outside_is_made_printable(text: str, shown: str) -> None:
 def test_nothing_but_lines_of_text_reaches_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     show("places: error: no \x1b]0;x\x07 here\n  look:  \udcff")
     assert capsys.readouterr().err == "places: error: no \\x1b]0;x\\x07 here\n  look:  \\xff\n"
+
+
+@pytest.mark.parametrize(
+    ("num", "words", "shown"),
+    [
+        (0, ("picture",), "0 pictures"),
+        (1, ("picture",), "1 picture"),
+        (1200, ("row",), "1,200 rows"),
+        (1, ("class", "classes"), "1 class"),
+        (2, ("class", "classes"), "2 classes"),
+    ],
+)
+def test_one_is_not_called_as_several(num: int, words: tuple[str, ...], shown: str) -> None:
+    assert counted(num, *words) == shown

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,19 @@ def test_requirements_pin_each_package_once_and_nothing_but_releases() -> None:
     lines = [line for line in text.splitlines() if line and not line.startswith("#")]
     assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.]+", line) for line in lines)
     assert len(pins()) == len(lines)
+
+
+def test_the_wheel_holds_all_files_of_the_package(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel"]
+    subprocess.run([*command, "--directory", tmp_path], cwd=ROOT, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        packed = {name for name in archive.namelist() if name.startswith("places/")}
+    source = ROOT / "src"
+    files = [path for path in (source / "places").rglob("*") if path.is_file()]
+    there = {str(path.relative_to(source)) for path in files if "__pycache__" not in path.parts}
+    assert {name for name in packed if not name.startswith("places/configs/")} == there
+    assert {"places/reports/gallery/page.html", "places/configs/demo.yaml"} <= packed
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="needs make")

@@ -15,6 +15,7 @@ from torch.optim import SGD, Optimizer
 from places.categories import load_categories, load_settings
 from places.checkpoints.stored_arguments import stored_arguments
 from places.config.ranges import check_range
+from places.console import counted
 from places.data.image_files import ImageFiles
 from places.data.places365 import Places365
 from places.errors import ConfigError
@@ -140,7 +141,8 @@ class SceneClassifier(LightningModule):
         num_categories = len(load_categories())
         if isinstance(data, Places365 | ImageFiles) and self.num_classes != num_categories:
             raise ConfigError(
-                f"the network has {self.num_classes} classes, the data have {num_categories}",
+                f"the network has {counted(self.num_classes, 'class', 'classes')}, "
+                f"the data have {num_categories}",
                 f"type:  --model.num_classes {num_categories}, or leave it out",
             )
 

@@ -17,7 +17,7 @@ from places.errors import StorageError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from rich.progress import Progress
+    from rich.progress import Progress, ProgressColumn
 
 _S_PER_LINE = 10.0
 
@@ -251,6 +251,20 @@ class Counter:
         return f"{self._title}: {part:.0%}, {rate}, {left_s:,.0f} s left"
 
 
+def _rate_column(unit: str) -> "ProgressColumn":
+    from rich.progress import ProgressColumn, Task
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        """How many are done in a second."""
+
+        def render(self, task: Task) -> Text:
+            """Return the text, empty as long as nobody knows."""
+            return Text(f"{task.speed:,.1f} {unit}/s" if task.speed else "")
+
+    return Rate()
+
+
 @contextmanager
 def progress(title: str, total: int, unit: str = "bytes") -> "Iterator[Counter]":
     """Show how far a long piece of work has come, with its rate and the time left.
@@ -272,7 +286,7 @@ def progress(title: str, total: int, unit: str = "bytes") -> "Iterator[Counter]"
     columns = (
         (rich.DownloadColumn(), rich.TransferSpeedColumn())
         if unit == "bytes"
-        else (rich.MofNCompleteColumn(), rich.TextColumn(unit))
+        else (rich.MofNCompleteColumn(), rich.TextColumn(unit), _rate_column(unit))
     )
     with rich.Progress(
         rich.TextColumn("{task.description}"),

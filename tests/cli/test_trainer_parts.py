@@ -9,6 +9,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from places.checkpoints.atomic_io import AtomicCheckpointIO
 from places.cli.trainer_parts import run_loggers, run_plugins, with_bar
 from places.reports.progress_bar import Bar
+from places.reports.rate_bar import RateBar
 
 
 @pytest.fixture
@@ -62,14 +63,18 @@ def test_the_table_of_metrics_comes_first() -> None:
 
 def test_our_bar_is_shown_unless_none_or_another_is_wanted() -> None:
     def kinds(
-        callbacks: object, is_enabled: bool | None = None, barebones: bool = False
+        callbacks: object,
+        is_enabled: bool | None = None,
+        barebones: bool = False,
+        stage: str = "fit",
     ) -> list[type]:
         asked = Namespace(  # type: ignore[no-untyped-call]  # jsonargparse leaves it untyped
             callbacks=callbacks, enable_progress_bar=is_enabled, barebones=barebones
         )
-        return [type(callback) for callback in with_bar(asked)]
+        return [type(callback) for callback in with_bar(asked, stage)]
 
     other = Callback()
+    assert kinds(None, stage="predict") == [RateBar]
     assert kinds(None) == kinds([], is_enabled=True) == [Bar]
     assert kinds(other) == kinds([other]) == [Callback, Bar]
     assert kinds([other, TQDMProgressBar()]) == [Callback, TQDMProgressBar]

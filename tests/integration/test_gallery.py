@@ -82,7 +82,7 @@ def maps_by_hand(weights: Path, crops: Sequence[npt.NDArray[np.uint8]]) -> torch
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     normalised = (images - mean[:, None, None]) / std[:, None, None]
     with torch.no_grad():
-        maps = net[:6](normalised)
+        maps = torch.nn.Sequential(*list(net)[:6])(normalised)
         best = net(normalised).argmax(dim=1)
         places = torch.stack(
             [

@@ -100,3 +100,28 @@ def test_without_a_compiler_predict_says_so_and_goes_on(tmp_path: Path) -> None:
     assert "the network runs without the compiler, which failed: " in result.stderr
     assert len(_rows(tmp_path)) == 3
     assert "Traceback" not in result.stderr
+
+
+def test_large_jpegs_are_decoded_smaller_unless_they_are_to_be_exact(tmp_path: Path) -> None:
+    Path("photos").mkdir()
+    for number in range(3):
+        drawn_picture(1600, 1200, seed=number).save(f"photos/{number}.jpg", quality=92)
+    torch.manual_seed(0)
+    net = torchvision.models.resnet18(num_classes=365)
+    torch.save(net.state_dict(), "weights.pt")
+    words = ["--model.weights", "weights.pt", "--model.net.depth", 18, *SMALL]
+    tables = []
+    for name, choice in (("fast", []), ("exact", ["--data.exact", "true"])):
+        root = tmp_path / name
+        more = ["--trainer.default_root_dir", root, *choice]
+        data = ["--data", "ImageFiles", "--data.images", "photos"]
+        assert run("predict", *data, *words, *more) == 0
+        tables.append(_rows(root))
+    fast, exact = tables
+    with torch.inference_mode():
+        chances = net.eval()(torch.stack([_pixels(row["path"]) for row in exact])).softmax(1)
+    for row, near, values in zip(exact, fast, chances.topk(5).values, strict=True):
+        shown = [float(row[f"probability_{rank}"]) for rank in range(1, 6)]
+        assert shown == pytest.approx(values.tolist(), abs=1e-5)
+        assert row["category_1"] == near["category_1"]
+        assert shown[0] == pytest.approx(float(near["probability_1"]), abs=0.01)

@@ -563,10 +563,12 @@ def test_the_first_rows_come_before_a_whole_batch(photos: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("ending", FORMATS)
-@pytest.mark.parametrize("num_processes", [1, 2])
+@pytest.mark.parametrize(
+    ("ending", "num_processes", "num_deaths"),
+    [("csv", 1, 4), ("jsonl", 1, 4), ("parquet", 1, 4), ("csv", 2, 2), ("parquet", 2, 2)],
+)
 def test_killed_at_any_moment_it_ends_as_if_nothing_had_been(
-    ending: str, num_processes: int, tmp_path: Path
+    ending: str, num_processes: int, num_deaths: int, tmp_path: Path
 ) -> None:
     seed = random.SystemRandom().randrange(10**6)
     print(f"seed {seed}")
@@ -582,7 +584,7 @@ def test_killed_at_any_moment_it_ends_as_if_nothing_had_been(
         return lambda: growing.is_file() and growing.stat().st_size >= num_bytes
 
     size_bytes = Path(f"whole.{ending}").stat().st_size * (3 if ending == "parquet" else 1)
-    for num_bytes in sorted(chance.randrange(size_bytes) for _ in range(4)):
+    for num_bytes in sorted(chance.randrange(size_bytes) for _ in range(num_deaths)):
         status = start("predict", _words(table), is_time(num_bytes))
         assert status in (-signal.SIGKILL, 1)
     assert start("predict", _words(table)) == 1
@@ -596,9 +598,7 @@ def _run_on_two(
     ddp = ["--trainer.devices", "2", "--trainer.strategy", "ddp_find_unused_parameters_false"]
     command = [sys.executable, "-m", "places", stage, *options_of(stage), *map(str, words), *ddp]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    environment["PYTHONPATH"] = os.pathsep.join(
-        [*map(str, ROOTS), os.environ.get("PYTHONPATH", "")]
-    )
+    environment["PYTHONPATH"] = os.pathsep.join(map(str, ROOTS))
     process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
     while process.poll() is None and not is_time_to_die():
         time.sleep(0.002)

@@ -219,7 +219,7 @@ def test_a_folder_that_vanishes_is_told_in_two_lines(
 
 @pytest.mark.parametrize(
     ("words", "name", "num_others"),
-    [(_fit, "curves.png", 1), (_fit, "confusion.png", 1), (_predict, "predictions.png", 0)],
+    [(_fit, "curves.png", 1), (_fit, "confusion.png", 1)],
 )
 def test_a_drawing_that_fails_ends_no_run(
     words: Words,

@@ -194,7 +194,7 @@ def test_an_incomplete_submission_is_refused(
 ) -> None:
     words = ["--data.test_split", "test", "--trainer.limit_test_batches", 1]
     assert run("test", "--ckpt_path", trained, *words) == 2
-    assert "16 pictures with 16 names were classified" in capsys.readouterr().err
+    assert "classified: 16 pictures with 16 names, but" in capsys.readouterr().err
     assert not list(tmp_path.rglob("submission.txt"))
 
 

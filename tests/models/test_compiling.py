@@ -72,12 +72,12 @@ def _run(net: nn.Module, choice: bool | None, num_batches: float, sizes: list[in
 def test_it_compiles_where_many_pictures_wait(
     compilations: list[torch.Size], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _run(Slow(), None, 10_000, [4] * 6 + [3, 4, 2])
-    # Once, after two batches; batches of other sizes run as before.
+    _run(Slow(), None, 10_000, [1, *[4] * 6, 3, 4, 2])
+    # Once, after two batches of a size; batches of other sizes run as before.
     assert compilations == [(4, 3, 8, 8)]
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 3
-    assert "compiling the network, about 3 s, pays: the 39,992 pictures left take" in lines[0]
+    assert "compiling the network, about 3 s, pays: the 39,988 pictures left take" in lines[0]
     assert "--model.compile false" in lines[0]
     assert "compiled in" in lines[1]
     assert "pictures a second instead of" in lines[2]
@@ -95,8 +95,11 @@ def test_it_does_not_where_it_would_not_pay(
     assert not capsys.readouterr().err
 
 
-def test_true_compiles_the_first_batch(compilations: list[torch.Size]) -> None:
-    _run(Slow(0), True, 2, [4, 4])
+@pytest.mark.parametrize("sizes", [[4], [2, 4], [2, 4, 4, 3]])
+def test_true_compiles_for_the_batches_after_the_first(
+    compilations: list[torch.Size], sizes: list[int]
+) -> None:
+    _run(Slow(0), True, len(sizes), sizes)
     assert compilations == [(4, 3, 8, 8)]
 
 

@@ -20,7 +20,7 @@ from places.bench.loops import (
 )
 from places.bench.parts import PARTS
 from places.config.ranges import check_range
-from places.console import progress, put
+from places.console import counted, progress, put
 
 _NUM_WARM_UP = 5  # steps that are not counted
 _LOOPS = {
@@ -80,7 +80,8 @@ def bench_step(
             counter.advance(1)
     name = f"ResNet-{depth}" if network == "resnet" else "one layer"
     table = _step_table(turns)
-    table.title = f"{name}, batches of {batch_size} pictures of {image_size} pixels, {runs} turns"
+    table.title = f"{name}, batches of {counted(batch_size, 'picture')} of {image_size} pixels, "
+    table.title += counted(runs, "turn")
     put(table)
     return 0
 

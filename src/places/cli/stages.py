@@ -333,8 +333,9 @@ class PlacesCLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: object) -> Trainer:
         """Add our plugins and our progress bar."""
-        asked = self.config_init[str(self.subcommand)].trainer
-        parts = {"plugins": run_plugins(asked.plugins), "callbacks": with_bar(asked)}
+        stage = str(self.subcommand)
+        asked = self.config_init[stage].trainer
+        parts = {"plugins": run_plugins(asked.plugins), "callbacks": with_bar(asked, stage)}
         return super().instantiate_trainer(**parts, **kwargs)
 
     def instantiate_classes(self) -> None:

@@ -19,6 +19,7 @@ from places.reports.complete_scores import CompleteScores
 from places.reports.finite_scores import FiniteScores
 from places.reports.plots import Plots
 from places.reports.progress_bar import Bar
+from places.reports.rate_bar import RateBar
 from places.reports.results import Results
 from places.reports.skipped_samples import SkippedSamples
 from places.reports.submission import Submission
@@ -38,18 +39,19 @@ def run_callbacks() -> list[Callback]:
     return [*resume, *checks, *files]
 
 
-def with_bar(asked: Namespace) -> list[Callback]:
+def with_bar(asked: Namespace, stage: str) -> list[Callback]:
     """Return the callbacks that were asked for, with our progress bar unless it is not wanted.
 
     Args:
         asked: `trainer` as it was asked for, its callbacks built.
+        stage: What is run.
     """
     callbacks = asked.callbacks or []
     callbacks = list(callbacks) if isinstance(callbacks, Sequence) else [callbacks]
     has_bar = any(isinstance(callback, ProgressBar) for callback in callbacks)
     if has_bar or asked.enable_progress_bar is False or asked.barebones:
         return callbacks
-    return [*callbacks, Bar()]
+    return [*callbacks, RateBar() if stage == "predict" else Bar()]
 
 
 def classes_of(asked: object) -> list[type]:

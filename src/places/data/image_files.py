@@ -124,7 +124,7 @@ class ImageFiles(TensorsToDevice, LightningDataModule):
             path = self.paths[int(ids[row])]
             try:
                 picture, size = decode_with_size(path, self.max_pixels, self.min_side)
-                eval_crop(picture, pixels, self.crop.resize_size, self.crop.resize_mode)
+                eval_crop(picture, pixels, self.crop.resize_size, self.crop.resize_mode, size)
             except StorageError:
                 raise
             except DataError as error:

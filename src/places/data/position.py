@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from places.console import counted
 from places.errors import CheckpointError
 
 
@@ -37,7 +38,7 @@ class Position:
         if state["num_samples_consumed"] % batch_size:
             raise CheckpointError(
                 f"no step of `batch_size` {batch_size} ends at the checkpoint's position, "
-                f"{state['num_samples_consumed']} pictures into the epoch",
+                f"{counted(state['num_samples_consumed'], 'picture')} into the epoch",
                 "resume with the batch size it was trained with",
             )
         self.epoch = state["epoch"]

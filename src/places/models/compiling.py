@@ -41,17 +41,21 @@ class CompiledWhereItPays:
     def __init__(self, net: nn.Module, choice: bool | None, num_batches: float) -> None:
         self._net = net
         self._choice = choice
-        self._num_left = num_batches
-        self._eager_s: list[float] = []  # of whole batches
+        self._num_left, self._num_seen = num_batches, 0
+        self._eager_s: list[float] = []  # of batches of the same shape as the one before
         self._compiled_s: list[float] = []
+        self._last_shape: torch.Size | None = None
         self._compiled: Callable[[Tensor], Any] | None = None
         self._shape: torch.Size | None = None
 
     def __call__(self, images: Tensor) -> Any:  # noqa: ANN401  # what the network returns
         """Return what the network returns for some pictures."""
         self._num_left -= 1
+        self._num_seen += 1
         if self._compiled is not None and images.shape == self._shape:
             return self._run_compiled(self._compiled, images)
+        if self._shape is None and images.shape != self._last_shape:
+            self._last_shape, self._eager_s = images.shape, []
         if self._choice is not False and self._shape is None and self._pays(images):
             self._shape = images.shape
             output = self._compile(images)
@@ -64,8 +68,8 @@ class CompiledWhereItPays:
         return output
 
     def _pays(self, images: Tensor) -> bool:
-        if self._choice:
-            return True
+        if self._choice:  # not for the first batch, which may be smaller, if others are to come
+            return self._num_seen > 1 or self._num_left <= 0
         if len(self._eager_s) < _NUM_TIMED:
             return False
         batch_s = min(self._eager_s)

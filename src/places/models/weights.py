@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from places.console import first_few, printable, say
+from places.console import counted, first_few, printable, say
 from places.errors import CheckpointError
 from places.models.archives import is_archive, what_is_damaged
 
@@ -153,7 +153,7 @@ def _read_torch(path: Path) -> object:
 
 def _unreadable(path: Path, reason: object) -> CheckpointError:
     return CheckpointError(
-        f"{path} cannot be read as weights ({path.stat().st_size:,} bytes)", _shown(reason)
+        f"{path} cannot be read as weights ({counted(path.stat().st_size, 'byte')})", _shown(reason)
     )
 
 
@@ -239,7 +239,7 @@ def _check_num_classes(
     (found, found_inputs), (wanted, wanted_inputs) = weights[key].shape, own[key].shape
     if found != wanted and found_inputs == wanted_inputs:
         raise CheckpointError(
-            f"{path} classifies {found} classes, the network {wanted}",
+            f"{path} classifies {counted(found, 'class', 'classes')}, the network {wanted}",
             "to load all but the last layer and train that afresh:  replace_head: true",
         )
 

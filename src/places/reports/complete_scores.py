@@ -7,7 +7,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 
 from places.classifier import SceneClassifier
-from places.console import say
+from places.console import counted, say
 from places.data.places365 import Places365
 from places.errors import DataError
 from places.lightning_internals import data_module, is_trial
@@ -48,8 +48,9 @@ class CompleteScores(Callback):
             pl_module.log("val/skipped", float(counts.num_missing))
         if counts.num_missing > self._num_missing:
             say(
-                f"validation scored {counts.num_scored:,} of the {counts.num_expected:,} pictures "
-                "of split 'val': its scores compare the checkpoints of this run, and nothing else"
+                f"validation scored {counts.num_scored:,} of the "
+                f"{counted(counts.num_expected, 'picture')} of split 'val': "
+                "its scores compare the checkpoints of this run, and nothing else"
             )
         self._num_missing = counts.num_missing
 
@@ -109,7 +110,7 @@ def _refuse(counts: _Counts | None, trainer: Trainer, split: str, stage: str) ->
     if counts.num_missing > counts.num_unreadable:
         hints.append(f"score it as a whole: leave out  --trainer.limit_{stage}_batches")
     raise DataError(
-        f"no scores: {counts.num_scored:,} of the {counts.num_expected:,} pictures of split "
-        f"'{split}' were scored",
+        f"no scores: {counts.num_scored:,} of the {counted(counts.num_expected, 'picture')} "
+        f"of split '{split}' were scored",
         *hints,
     )

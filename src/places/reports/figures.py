@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from places.console import say
+from places.console import counted, say
 from places.files import written_whole
 
 _MAX_NAMED_CLASSES = 40  # more names than these cannot be read beside a matrix
@@ -89,7 +89,7 @@ def confusion_figure(confusion: npt.NDArray[np.int64], categories: Sequence[str]
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     accuracy = np.trace(confusion) / max(1, confusion.sum())
-    axes.set_title(f"{confusion.sum():,} pictures, top-1 {accuracy:.2%}")
+    axes.set_title(f"{counted(int(confusion.sum()), 'picture')}, top-1 {accuracy:.2%}")
     if len(used) <= _MAX_NAMED_CLASSES:
         names = [categories[label] for label in used]
         axes.set_xticks(range(len(used)), names, rotation=90)

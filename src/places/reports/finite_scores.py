@@ -5,7 +5,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 
 from places.classifier import SceneClassifier
-from places.console import say
+from places.console import counted, say
 from places.reports.not_finite import refusal as refusal
 
 
@@ -31,7 +31,7 @@ class FiniteScores(Callback):
         pl_module.log("val/not_finite", float(num_not_finite))
         say(
             f"validation after step {trainer.global_step}: the outputs of the network are NaN or "
-            f"infinite for {num_not_finite:,} of {num:,} pictures, so it has no scores"
+            f"infinite for {num_not_finite:,} of {counted(num, 'picture')}, so it has no scores"
         )
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

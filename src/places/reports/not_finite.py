@@ -1,5 +1,6 @@
 """What is said where outputs of a network are NaN or infinite."""
 
+from places.console import counted
 from places.errors import CheckpointError
 
 _CAUSES = (
@@ -18,6 +19,6 @@ def refusal(what: str, num_not_finite: int, num: int) -> CheckpointError:
     """
     return CheckpointError(
         f"no {what}: the outputs of the network are NaN or infinite for {num_not_finite:,} of "
-        f"{num:,} pictures",
+        f"{counted(num, 'picture')}",
         *_CAUSES,
     )

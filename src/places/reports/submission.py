@@ -6,7 +6,7 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from places.classifier import NUM_GUESSES
-from places.console import show
+from places.console import counted, show
 from places.data.places365 import Places365
 from places.errors import DataError, PlacesError
 from places.files import write_text
@@ -72,7 +72,7 @@ class Submission(Callback):
         text = "\n".join(" ".join([f"{key}.jpg", *map(str, best)]) for key, best, _ in lines)
         write_text(self._rows.path, text)
         self._rows.remove_parts()
-        show(f"{len(lines):,} lines for the test server: {self._rows.path}")
+        show(f"{counted(len(lines), 'line')} for the test server: {self._rows.path}")
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
@@ -85,7 +85,8 @@ class Submission(Callback):
 def _check_complete(names: list[str], num_expected: int) -> None:
     if len(set(names)) != num_expected or len(names) != num_expected:
         raise DataError(
-            f"{len(names):,} pictures with {len(set(names)):,} names were classified, "
+            f"classified: {counted(len(names), 'picture')} with "
+            f"{counted(len(set(names)), 'name')}, "
             f"but the split has {num_expected:,}",
             f"no {FILE_NAME} was written: the test server takes exactly one line for each",
             f"of {NUM_GUESSES} labels; leave out  --trainer.limit_test_batches",

@@ -8,7 +8,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
-from places.console import first_few
+from places.console import counted, first_few
 from places.errors import PlacesError
 from places.lightning_internals import log_every_n_steps
 from places.processes import Agreement
@@ -79,7 +79,7 @@ def _error(found: tuple[int, list[str]]) -> PlacesError:
     step, keys = found
     return PlacesError(
         f"the loss became NaN or infinite at step {step}",
-        f"in a batch of {len(keys)} pictures:  {first_few(keys)}",
+        f"in a batch of {counted(len(keys), 'picture')}:  {first_few(keys)}",
         "the last resume point is from before:  --ckpt_path last",
         "lower the rate or clip:  --model.optimizer.lr, --trainer.gradient_clip_val",
     )

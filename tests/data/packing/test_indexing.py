@@ -9,6 +9,7 @@ import webdataset
 from tests.data.packing.official import jpeg, train_files, write_tar
 from tests.data.packing.unusual import Part, Run, hard_link, link, write_parts
 
+from places.console import counted
 from places.data.packing.indexing import index_shards
 from places.data.packing.pack import pack
 from places.data.packing.verify import verify
@@ -85,7 +86,7 @@ def test_labels_may_come_before_pictures(tmp_path: Path) -> None:
         ({"a.left.jpg": b"x", "a.right.jpg": b"x"}, r"must have one \.jpg\n  found:  jpg, jpg"),
         ({"a.jpg": b"x", "a.cls": b"365"}, "the label of sample 'a' in .* is b'365', not 0 to 364"),
         ({"a.jpg": b"x", "a.cls": b"-1"}, "the label of sample 'a' in .* is b'-1', not 0 to 364"),
-        ({"a.jpg": b"x", "a.cls": b"1", "b.jpg": b"x"}, r"1 of 2 pictures in .* have no \.cls"),
+        ({"a.jpg": b"x", "a.cls": b"1", "b.jpg": b"x"}, r"no .cls for 1 of 2 pictures in "),
         ({}, r"no pictures in .*train-\*\.tar"),
     ],
 )
@@ -161,7 +162,7 @@ def test_a_picture_cannot_name_the_next_one(tmp_path: Path) -> None:
 def test_labels_are_numbers_or_names(tmp_path: Path, run: Run, text: bytes, label: int) -> None:
     shard(tmp_path, {"a.jpg": jpeg(1), "a.cls": text})
     for words in (["--index", "--decode"], []):
-        assert run("verify", tmp_path, *words) == (0, ["train: 1 pictures in 1 shard, all is well"])
+        assert run("verify", tmp_path, *words) == (0, ["train: 1 picture in 1 shard, all is well"])
     assert load_index(load_manifest(tmp_path, "train"))["label"].tolist() == [label]
 
 
@@ -198,7 +199,8 @@ def test_what_webdataset_passes_over_is_left_out_by_name(
         assert run("verify", tmp_path, "--index") == (
             0,
             [
-                f"train: left out, in no sample: {len(others)} members: {', '.join(left_out)}",
+                f"train: left out, in no sample: {counted(len(others), 'member')}: "
+                + ", ".join(left_out),
                 "train: 2 pictures in 1 shard, all is well",
             ],
         )
@@ -260,5 +262,5 @@ def test_dots_in_keys_are_refused_with_what_to_rename(tmp_path: Path, run: Run) 
 def test_shards_with_names_that_no_manifest_holds_are_refused(tmp_path: Path, run: Run) -> None:
     shard(tmp_path, {"a.jpg": jpeg(1)}).rename(tmp_path / "train-\x1b[2J.tar")
     status, lines = run("verify", tmp_path, "--index")
-    assert (status, "names that no manifest can hold: train-\\x1b[2J.tar" in lines[0]) == (2, True)
+    assert (status, "a name that no manifest can hold: train-\\x1b[2J.tar" in lines[0]) == (2, True)
     assert [path.suffix for path in tmp_path.iterdir()] == [".tar"]

@@ -77,7 +77,7 @@ def test_val_pictures_in_folders_of_their_categories_need_no_list(val: PackSourc
 
 def test_a_val_list_must_fit_the_archive(tmp_path: Path, val: PackSource) -> None:
     write_lists(tmp_path, 4)
-    with pytest.raises(DataError, match=r"1 pictures in .* are not in .*\n.*val_00000005"):
+    with pytest.raises(DataError, match=r"1 picture of .* not in .*\n.*val_00000005"):
         settle_labels(gather(val, VAL_NAMES), [], md5=True)
     with pytest.raises(DataError, match=r"holds 3 pictures, but .* names 4\n.*val_00000004"):
         settle_labels(gather(val, VAL_NAMES[:3]), [], md5=True)
@@ -116,7 +116,7 @@ def test_train_labels_are_compared_with_a_given_list(tmp_path: Path, train: Pack
     with pytest.raises(DataError, match=r"holds 0 pictures of a/airfield, but .* names 1"):
         settle_labels(gather(train, names[1:]), [path], md5=True)
     more = [*names, "data_256/a/alley/1.jpg"]
-    with pytest.raises(DataError, match=r"holds 1 pictures of a/alley, but .* names 0"):
+    with pytest.raises(DataError, match=r"holds 1 picture of a/alley, but .* names 0"):
         settle_labels(gather(train, more), [path], md5=True)
     other = ["data_256/a/airfield/00009999.jpg", *names[1:]]
     with pytest.raises(DataError, match="do not name the same pictures"):
@@ -134,7 +134,7 @@ def test_test_pictures_have_labels_all_or_none(tmp_path: Path) -> None:
     source = PackSource(tmp_path / "mine", "test")
     for names in (["1.jpg", "2.jpg"], ["airfield/1.jpg", "bar/2.jpg"]):
         settle_labels(gather(source, names), [], md5=True)
-    with pytest.raises(DataError, match=r"1 of 2 pictures in .*mine have no label"):
+    with pytest.raises(DataError, match=r"no label for 1 of 2 pictures in .*mine"):
         settle_labels(gather(source, ["1.jpg", "bar/2.jpg"]), [], md5=True)
 
 

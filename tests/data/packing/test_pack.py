@@ -317,7 +317,7 @@ def test_pictures_of_other_formats_are_refused_or_left_out(
 ) -> None:
     files = {"airfield/1.jpg": jpeg(1), "airfield/2.png": b"x", "airfield/notes.txt": b"x"}
     path = write_tar(tmp_path / "mine.tar", files)
-    with pytest.raises(DataError, match=r"1 pictures are no JPEG files.*\n  found: .*2\.png\n"):
+    with pytest.raises(DataError, match=r"1 picture of other formats .*\n  found: .*2\.png\n"):
         pack([path], root, split="train")
     pack([path], root, split="train", skip_other_files=True)
     assert list(read_back(root, "train")) == ["airfield/1"]
@@ -330,7 +330,7 @@ def test_pictures_of_other_formats_are_refused_or_left_out(
 def test_files_that_are_only_named_like_jpegs_are_refused(tmp_path: Path, root: Path) -> None:
     files = {"airfield/1.jpg": jpeg(1), "airfield/2.jpg": b"\x89PNG"}
     path = write_tar(tmp_path / "mine.tar", files)
-    with pytest.raises(DataError, match="1 files have the name of a JPEG file"):
+    with pytest.raises(DataError, match="1 file with the name of a JPEG file"):
         pack([path], root, split="train")
     assert not root.exists()
 

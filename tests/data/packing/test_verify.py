@@ -129,7 +129,7 @@ def test_a_truncated_tar_is_named_with_what_is_missing(root: Path, check: Check)
     assert status == 1
     assert lines[1:] == [
         f"  {path.name}: {offset + 100:,} bytes, not {manifest.shards[1].size_bytes:,}",
-        f"  {path.name}: {num - (40 - first)} of {num} pictures lie beyond its end",
+        f"  {path.name}: beyond its end: {num - (40 - first)} of {num} pictures",
         f"  {path.name}: its SHA-256 is not the one of the manifest",
     ]
     path.write_bytes(b"")
@@ -250,7 +250,7 @@ def test_an_offset_outside_of_every_tar_is_named(root: Path, check: Check) -> No
     assert status == 1
     assert "4 of its pictures lie outside" in lines.pop(2)
     assert "1 of " in lines[2]
-    assert "lie beyond its end" in lines[2]
+    assert "beyond its end: " in lines[2]
     assert len([line for line in lines if "where the index has one" in line]) == 2
 
 

@@ -42,8 +42,8 @@ def test_a_whole_cache_is_well(cache: Path, capsys: pytest.CaptureFixture[str]) 
     out = capsys.readouterr().out
     assert sorted(out.splitlines()) == sorted(
         [
-            f"{_folder(cache, 'train')}: train: 3 of 4 shards are here, all is well",
-            f"{_folder(cache, 'val')}: val: 4 of 4 shards are here, all is well",
+            f"{_folder(cache, 'train')}: train: 3 of 4 shards here, all is well",
+            f"{_folder(cache, 'val')}: val: 4 of 4 shards here, all is well",
         ]
     )
     assert main(["verify", str(_folder(cache, "val"))]) == 0
@@ -62,7 +62,7 @@ def test_a_flipped_bit_is_named_with_what_to_type(
     path.write_bytes(data)
     assert main(["verify", str(cache)]) == 1
     out = capsys.readouterr().out
-    assert "3 of 4 shards are here, problems: 1" in out
+    assert "3 of 4 shards here, problems: 1" in out
     assert f"  {name}: its SHA-256 is not the one of the manifest" in out
     assert f"  remove it, and the next run fetches it again:  rm {path}\n" in out
     assert path.read_bytes() == data  # it only looks
@@ -93,7 +93,7 @@ def test_a_cut_shard_and_what_was_replaced_are_told(
     out = capsys.readouterr().out
     assert "val-000002.tar: its SHA-256 is not the one of the manifest" in out
     assert f"{before}: shards of data that were replaced; they go when room is needed" in out
-    assert "train: 0 of 4 shards are here, all is well" in out
+    assert "train: 0 of 4 shards here, all is well" in out
 
 
 def test_a_folder_that_is_no_cache_is_none(

@@ -309,5 +309,5 @@ def test_no_submission_is_written_when_pictures_were_skipped(
     assert (
         run("test", *words, "--data.test_split", "test", "--model.net", "tests.networks.Tiny") == 2
     )
-    assert "25 pictures with 25 names were classified" in capsys.readouterr().err
+    assert "classified: 25 pictures with 25 names, but" in capsys.readouterr().err
     assert not list(tmp_path.rglob("submission.txt"))

@@ -239,6 +239,15 @@ def test_rows_may_lack_thumbnails_activations_and_sides(tmp_path: Path) -> None:
     assert data["page"]["grid"] == [7, 7]
 
 
+def test_a_page_has_five_categories_of_each_picture_at_most(tmp_path: Path) -> None:
+    many = answer(0, labels=tuple(range(365)), probabilities=(0.5, 0.1, *[0.4 / 363] * 363))
+    data = embedded(
+        page_of(tmp_path / "gallery.html", [many, answer(1, labels=(7,), probabilities=(1.0,))])
+    )
+    assert [row[5] for row in data["rows"]] == [[0, 1, 2, 3, 4], [7]]
+    assert [len(row[6]) for row in data["rows"]] == [5, 1]
+
+
 def test_activations_of_large_pictures_are_made_smaller(tmp_path: Path) -> None:
     activation = np.repeat(np.repeat(np.arange(16, dtype=np.uint8) * 15, 4)[:, None], 32, axis=1)
     data = embedded(page_of(tmp_path / "gallery.html", [answer(0, activation=activation)]))
@@ -286,7 +295,10 @@ def test_what_was_collected_is_kept_if_the_page_cannot_be_written(
     assert len(embedded(page)["rows"]) == 60
 
 
-def test_memory_does_not_grow_with_the_number_of_pictures(tmp_path: Path) -> None:
+def test_memory_does_not_grow_with_the_number_of_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("places.reports.gallery.sheets._MAX_THREADS", 1)  # each has a sheet
     noise = torch.randint(0, 256, (1, 3, 192, 192), dtype=torch.uint8)
     row = answer(0, thumbnail=thumbnails(noise)[0], activation=None)
     peaks = []

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from places.categories import load_categories
-from places.console import FirstFew, first_few, printable, progress, put
+from places.console import FirstFew, counted, first_few, printable, progress, put
 from places.data.packing.labels import MAX_LABEL_BYTES, read_label
 from places.data.packing.listing import JPEG_SUFFIXES, MAX_SIZE_BYTES, OTHER_SUFFIXES
 from places.data.packing.official import PackSource
@@ -69,7 +69,8 @@ def index_shards(root: Path, split: str) -> Manifest:
         raise DataError(f"no pictures in {root / split}-*.tar")
     if 0 < num_unlabelled < len(index):
         raise DataError(
-            f"{num_unlabelled:,} of {len(index):,} pictures in {root / split}-*.tar have no .cls"
+            f"no .cls for {num_unlabelled:,} of {counted(len(index), 'picture')} "
+            f"in {root / split}-*.tar"
         )
     if known:
         _save_index(index_path(root, split), index, known.index_sha256)
@@ -80,7 +81,7 @@ def index_shards(root: Path, split: str) -> Manifest:
 def _check_names(paths: Sequence[Path], split: str) -> None:
     odd = first_few(printable(p.name) for p in paths if not is_shard_name(p.name, split))
     if odd.count:
-        found = f"{odd.count:,} shards have names that no manifest can hold: {odd}"
+        found = f"{counted(odd.count, 'shard')} with a name that no manifest can hold: {odd}"
         raise DataError(found, f"rename them, such as  {split}-000000.tar")
     if len(paths) > MAX_SHARDS:
         raise DataError(f"{len(paths):,} shards are more than the {MAX_SHARDS:,} of an index")
@@ -96,7 +97,7 @@ def _read_shards(paths: Sequence[Path], split: str) -> tuple[list[Shard], npt.ND
             shards.append(Shard(path.name, len(entries), path.stat().st_size, digest.hexdigest()))
             parts.append(entries)
     if left_out.count:
-        put(f"{split}: left out, in no sample: {left_out.count:,} members: {left_out}")
+        put(f"{split}: left out, in no sample: {counted(left_out.count, 'member')}: {left_out}")
     return shards, np.concatenate(parts)
 
 

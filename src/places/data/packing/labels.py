@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from places.categories import label_of, load_categories
+from places.console import counted
 from places.data.packing.listing import Pictures, tuples_of
 from places.data.packing.official import LISTS, PackSource, check_md5, synthetic_md5
 from places.data.shards.index import NO_LABEL
@@ -65,7 +66,8 @@ def settle_labels(pictures: Pictures, lists: Sequence[Path], md5: bool) -> None:
         _compare_with_list(pictures, path, md5)
     elif unlabelled.any() and not unlabelled.all():
         raise DataError(
-            f"{unlabelled.sum():,} of {len(unlabelled):,} pictures in {source.path} have no label",
+            f"no label for {unlabelled.sum():,} of {counted(len(unlabelled), 'picture')} in "
+            f"{source.path}",
             "either all lie in a folder with the name of their category, or none",
         )
 
@@ -74,7 +76,8 @@ def _check_count(pictures: Pictures) -> None:
     source, found = pictures.sources[0], len(pictures.rows)
     if source.num_images not in (None, found):
         raise DataError(
-            f"{source.path} holds {found:,} pictures, but {source.num_images:,} were published",
+            f"{source.path} holds {counted(found, 'picture')}, "
+            f"but {source.num_images:,} were published",
             f"get it again; a part of it needs another name and `split` {source.split}",
         )
     if not found:
@@ -107,14 +110,15 @@ def _label_from_list(pictures: Pictures, path: Path, md5: bool) -> None:
     missing = [base for base in bases if base not in labels]
     if missing:
         raise DataError(
-            f"{len(missing):,} pictures in {source.path} are not in {path}",
+            f"{counted(len(missing), 'picture')} of {source.path} not in {path}",
             f"the first:  {shown(missing[0])}",
         )
     if source.variant != "folder" and len(labels) != len(bases):
         known = set(bases)
         absent = next(name for name in labels if name not in known)
         raise DataError(
-            f"{source.path} holds {len(bases):,} pictures, but {path} names {len(labels):,}",
+            f"{source.path} holds {counted(len(bases), 'picture')}, "
+            f"but {path} names {len(labels):,}",
             f"the first that is missing:  {shown(absent)}",
         )
     pictures.rows["label"][places] = [labels[base] for base in bases]
@@ -137,7 +141,8 @@ def _compare_with_list(pictures: Pictures, path: Path, md5: bool) -> None:
     for folder in own_counts | list_counts:
         if own_counts[folder] != list_counts[folder]:
             raise DataError(
-                f"{source.path} holds {own_counts[folder]:,} pictures of {shown(folder)}, "
+                f"{source.path} holds {counted(own_counts[folder], 'picture')} of "
+                f"{shown(folder)}, "
                 f"but {path} names {list_counts[folder]:,}"
             )
     own_sum = sum(

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from places.categories import label_of
-from places.console import FirstFew, printable
+from places.console import FirstFew, counted, printable
 from places.data.packing.official import UNPACKED, PackSource
 from places.data.shards.index import NO_LABEL
 from places.data.shards.tar_headers import split_name
@@ -248,4 +248,4 @@ def _check(name: bytes, key: bytes, size_bytes: int) -> None:
     if len(key) + len(b".jpg") > 100:
         split_name(key + b".jpg")
     if size_bytes > MAX_SIZE_BYTES:
-        raise DataError(f"{shown(name)} is too large for a picture: {size_bytes:,} bytes")
+        raise DataError(f"{shown(name)} is too large for a picture: {counted(size_bytes, 'byte')}")

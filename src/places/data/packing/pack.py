@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from places.console import FirstFew, progress, put
+from places.console import FirstFew, counted, progress, put
 from places.data.packing.indexing import describe_shards
 from places.data.packing.labels import settle_labels
 from places.data.packing.listing import Pictures, collect, files_of, listing_sha256, sort_by_key
@@ -141,7 +141,8 @@ def _list_pictures(
     pictures = collect(sources, read)
     if pictures.other_images.count and not skip_other_files:
         raise DataError(
-            f"{pictures.other_images.count:,} pictures are no JPEG files; they are not converted",
+            f"{counted(pictures.other_images.count, 'picture')} of other formats than JPEG; "
+            "nothing is converted",
             f"found:         {pictures.other_images}",
             "convert them, or leave them out:  add `skip_other_files`",
         )
@@ -169,7 +170,7 @@ def _check_space(root: Path, layout: Layout) -> None:
 
 def _other_content(no_jpegs: FirstFew, sources: list[PackSource]) -> DataError:
     return DataError(
-        f"{no_jpegs.count:,} files have the name of a JPEG file, but other content",
+        f"{counted(no_jpegs.count, 'file')} with the name of a JPEG file, but other content",
         f"found:  {no_jpegs}",
         f"in:     {', '.join(str(source.path) for source in sources)}",
     )

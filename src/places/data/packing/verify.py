@@ -14,7 +14,7 @@ import numpy.typing as npt
 import simplejpeg
 
 from places.categories import load_categories
-from places.console import first_few, printable, progress, put
+from places.console import counted, first_few, printable, progress, put
 from places.data.packing.indexing import index_shards
 from places.data.packing.labels import MAX_LABEL_BYTES, read_label
 from places.data.packing.listing import tuples_of
@@ -182,11 +182,11 @@ def _content_faults(
     ):
         sha256 = hasher.submit(lambda: hashlib.sha256(data).hexdigest())
         if len(data) != shard.size_bytes:
-            yield f"{len(data):,} bytes, not {shard.size_bytes:,}"
+            yield f"{counted(len(data), 'byte')}, not {shard.size_bytes:,}"
         ends = rows["offset"] + rows["size_bytes"]
         whole = rows[ends <= len(data)]
         if len(whole) < len(rows):
-            yield f"{len(rows) - len(whole):,} of {len(rows):,} pictures lie beyond its end"
+            yield f"beyond its end: {len(rows) - len(whole):,} of {counted(len(rows), 'picture')}"
         bad, end = set(), 0
         for row in tuples_of(whole):
             if fault := _sample_fault(data, row, end):
@@ -211,7 +211,8 @@ def _sample_fault(data: mmap.mmap, row: _Row, free_from: int) -> str | None:
     offset, size_bytes, _, label = row
     blocks = data[max(offset - LOOK_BACK_BYTES, free_from) : offset]
     if _size_bytes(blocks[-BLOCK_BYTES:]) != size_bytes:
-        return f"no picture of {size_bytes:,} bytes at byte {offset:,}, where the index has one"
+        size = counted(size_bytes, "byte")
+        return f"no picture of {size} at byte {offset:,}, where the index has one"
     key = read_key(blocks)
     try:
         simplejpeg.decode_jpeg_header(data[offset : offset + size_bytes])

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from places.console import first_few, progress, put
+from places.console import counted, first_few, progress, put
 from places.data.remote.checks import sha256_of
 from places.data.shards.manifest import Manifest, index_path, load_manifest, manifest_path
 from places.errors import DataError
@@ -69,7 +69,7 @@ def _verdict(folder: Path, split: str) -> tuple[list[str], list[str]]:
     cached = [shard for shard in manifest.shards if (folder / shard.name).exists()]
     bad: list[str] = []
     problems = first_few(_faults(manifest, {shard.name for shard in cached}, bad), _MAX_LINES)
-    counts = f"{len(cached):,} of {len(manifest.shards):,} shards are here"
+    counts = f"{len(cached):,} of {counted(len(manifest.shards), 'shard')} here"
     verdict = f"problems: {problems.count:,}" if problems.count else "all is well"
     return [f"{counts}, {verdict}", *problems.shown, *filter(None, [problems.more])], bad
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as npy
 
-from places.console import printable
+from places.console import counted, printable
 from places.data.shards.manifest import Manifest, index_path
 from places.data.shards.tar_headers import BLOCK_BYTES
 from places.errors import DataError
@@ -73,7 +73,7 @@ def map_index(manifest: Manifest) -> tuple[npt.NDArray[np.void], str]:
     if dtype != SAMPLE or shape != (manifest.num_samples,) or is_fortran:
         raise _refused(manifest, f"it has shape {shape}, not ({manifest.num_samples},)")
     if len(data) - start != manifest.num_samples * SAMPLE.itemsize:
-        raise _refused(manifest, f"it has {len(data):,} bytes")
+        raise _refused(manifest, f"it has {counted(len(data), 'byte')}")
     return data[start:].view(SAMPLE), hashlib.sha256(data.data).hexdigest()
 
 
@@ -93,7 +93,8 @@ def index_faults(manifest: Manifest, index: npt.NDArray[np.void]) -> Iterator[st
         num_outside += int(np.count_nonzero(is_outside))
     for shard, num in zip(manifest.shards, counts.tolist(), strict=True):
         if num != shard.num_samples:
-            yield f"{num:,} pictures in {shard.name}, {shard.num_samples:,} in the manifest"
+            found = counted(num, "picture")
+            yield f"{found} in {shard.name}, {shard.num_samples:,} in the manifest"
     if num_odd_labels:
         yield f"{num_odd_labels:,} of its labels are not {NO_LABEL} to {num_categories - 1}"
     if manifest.labelled != (num_unlabelled == 0):

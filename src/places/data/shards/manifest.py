@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from places.console import counted
 from places.data.shards.fields import VERSION, checked
 from places.errors import DataError
 from places.files import read_json, storage_error, write_text
@@ -51,8 +52,8 @@ class Manifest:
     @property
     def summary(self) -> str:
         """How many pictures and shards there are, in words."""
-        shards = "1 shard" if len(self.shards) == 1 else f"{len(self.shards):,} shards"
-        return f"{self.num_samples:,} pictures in {shards}"
+        pictures = counted(self.num_samples, "picture")
+        return f"{pictures} in {counted(len(self.shards), 'shard')}"
 
     @property
     def digest(self) -> str:

@@ -4,6 +4,7 @@ import logging
 import threading
 from typing import Literal
 
+from places.console import counted
 from places.errors import DataError
 
 BadSamplePolicy = Literal["raise", "skip"]
@@ -63,7 +64,7 @@ class BadSamples:
             count = self.count
         if is_new and count > self.max_bad_samples:
             raise DataError(
-                f"{count:,} samples could not be read, the last: {reason}",
+                f"{counted(count, 'sample')} could not be read, the last: {reason}",
                 f"at most `max_bad_samples` {self.max_bad_samples:,} are skipped",
                 "check the shards:  places verify ROOT --decode",
             ) from error

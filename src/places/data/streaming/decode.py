@@ -105,7 +105,13 @@ def resize_crop(crop: Pixels, out: Pixels) -> None:
     cv2.resize(crop, out.shape[1::-1], dst=out, interpolation=interpolation)
 
 
-def eval_crop(pixels: Pixels, out: Pixels, resize_size: int, mode: ResizeMode) -> None:
+def eval_crop(
+    pixels: Pixels,
+    out: Pixels,
+    resize_size: int,
+    mode: ResizeMode,
+    size: tuple[int, int] | None = None,
+) -> None:
     """Resize a picture and write its central square into `out`.
 
     The pixels equal torchvision's `Resize(resize_size)` on a Pillow image (bilinear, antialiased)
@@ -117,20 +123,27 @@ def eval_crop(pixels: Pixels, out: Pixels, resize_size: int, mode: ResizeMode) -
         resize_size: Length of the short side after resizing, in pixels.
         mode: "short_side" keeps the aspect ratio; "squash" makes the picture square, as the
             official 256-pixel archives do.
+        size: Width and height of the picture as it is stored, if it was decoded smaller: that
+            rounds, so that a side after resizing, and with it the centre, may be a pixel off.
     """
     height, width = pixels.shape[:2]
-    if mode == "squash":
-        new_width = new_height = resize_size
-    elif width <= height:
-        new_width, new_height = resize_size, int(resize_size * height / width)
-    else:
-        new_width, new_height = int(resize_size * width / height), resize_size
-    size = out.shape[0]
-    left, top = round((new_width - size) / 2), round((new_height - size) / 2)
+    whole_width, whole_height = size or (width, height)
+    new_width, new_height = _resized(whole_width, whole_height, resize_size, mode)
+    side = out.shape[0]
+    left, top = round((new_width - side) / 2), round((new_height - side) / 2)
     if new_width * new_height > _MAX_RESIZED_PIXELS:  # a thin line
-        out[:] = resize_part(pixels, new_width, new_height, left, top, size)
+        out[:] = resize_part(pixels, new_width, new_height, left, top, side)
         return
     if (new_width, new_height) != (width, height):
         image = Image.fromarray(pixels).resize((new_width, new_height), Image.Resampling.BILINEAR)
         pixels = np.asarray(image)
-    out[:] = pixels[top : top + size, left : left + size]
+    out[:] = pixels[top : top + side, left : left + side]
+
+
+def _resized(width: int, height: int, resize_size: int, mode: ResizeMode) -> tuple[int, int]:
+    """Return the width and the height of a picture after resizing, as torchvision has them."""
+    if mode == "squash":
+        return resize_size, resize_size
+    if width <= height:
+        return resize_size, int(resize_size * height / width)
+    return int(resize_size * width / height), resize_size

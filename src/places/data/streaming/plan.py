@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from places.console import counted
 from places.errors import ConfigError
 from places.hashing import Ids, hash_of, shuffled
 
@@ -135,7 +136,8 @@ def check_batch_size(batch_size: int, num_ranks: int) -> None:
     if batch_size < 1 or batch_size % num_ranks:
         lower = max(num_ranks, batch_size // num_ranks * num_ranks)
         raise ConfigError(
-            f"`batch_size` {batch_size} cannot be shared equally by {num_ranks} processes",
+            f"`batch_size` {batch_size} cannot be shared equally by "
+            f"{counted(num_ranks, 'process', 'processes')}",
             "it is the number of pictures per step over all processes",
             f"nearest:  {lower}, {lower + num_ranks}",
         )

@@ -17,6 +17,7 @@ from places.reports.prediction_row import PredictionRow
 MAX_PICTURES = 10_000
 _UNITS = 1_000_000  # of a probability: the six digits that the table has
 _MAX_GRID = 16  # rows and columns of an activation: more cannot be seen on a thumbnail
+_NUM_BARS = 5  # categories of a picture; the table has as many as were asked for
 _LOST = "lost"
 
 
@@ -134,8 +135,8 @@ class Gallery:
         fields: dict[str, Any] = {
             "path": row.path,
             "size": [row.width, row.height],
-            "labels": list(row.labels),
-            "probabilities": [round(value * _UNITS) for value in row.probabilities],
+            "labels": list(row.labels[:_NUM_BARS]),
+            "probabilities": [round(value * _UNITS) for value in row.probabilities[:_NUM_BARS]],
             "indoor": None if row.indoor is None else round(row.indoor * _UNITS),
         }
         if row.activation is not None:

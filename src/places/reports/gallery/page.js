@@ -262,7 +262,7 @@
       return element("li", { class: "card error" },
         element("div", { class: "sign", "aria-hidden": "true" }, "!"), below(row));
     }
-    const guesses = row.labels.map((label, rank) => guess(label, row.probabilities[rank])).slice(0, 5);
+    const guesses = row.labels.map((label, rank) => guess(label, row.probabilities[rank]));
     return element("li", { class: "card" }, thumbnail(row, toDraw), element("ol", { class: "guesses" }, ...guesses), below(row));
   }
 

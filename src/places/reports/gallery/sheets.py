@@ -1,7 +1,10 @@
 """Thumbnails, and the sheets in which a page keeps them: many pictures in one file of pixels."""
 
 import io
-from collections.abc import Iterable, Iterator
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 
 import cv2
@@ -18,6 +21,7 @@ _THUMBNAIL_QUALITY = 90  # they are written once more, into the sheet
 _SHEET_QUALITY = 70
 _SHEET_EFFORT = 0  # of 6; 2 takes half as long again for 14 % of the bytes
 _BLOCK = 16
+_MAX_THREADS = 8  # each holds a sheet of 3 MB
 
 
 def thumbnails(images: Tensor) -> list[bytes]:
@@ -71,16 +75,27 @@ def sheets(jpegs: Iterable[bytes], size: int) -> Iterator[bytes]:
         A WebP image for each 25 thumbnails; the last is as high as it has to be.
     """
     rest = iter(jpegs)
-    while part := list(islice(rest, NUM_TILES)):
-        num_rows = -(-len(part) // NUM_COLUMNS)
-        sheet = np.zeros((num_rows * size, NUM_COLUMNS * size, 3), np.uint8)
-        for position, jpeg in enumerate(part):
-            row, column = divmod(position, NUM_COLUMNS)
-            tile = sheet[row * size : (row + 1) * size, column * size : (column + 1) * size]
-            tile[:] = _tile(jpeg, size)
-        file = io.BytesIO()
-        Image.fromarray(sheet).save(file, "WEBP", quality=_SHEET_QUALITY, method=_SHEET_EFFORT)
-        yield file.getvalue()
+    num_threads = min(_MAX_THREADS, len(os.sched_getaffinity(0)))
+    waiting: deque[Future[bytes]] = deque()
+    with ThreadPoolExecutor(num_threads) as pool:
+        while part := list(islice(rest, NUM_TILES)):
+            waiting.append(pool.submit(_sheet, part, size))
+            if len(waiting) > num_threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _sheet(jpegs: Sequence[bytes], size: int) -> bytes:
+    num_rows = -(-len(jpegs) // NUM_COLUMNS)
+    sheet = np.zeros((num_rows * size, NUM_COLUMNS * size, 3), np.uint8)
+    for position, jpeg in enumerate(jpegs):
+        row, column = divmod(position, NUM_COLUMNS)
+        tile = sheet[row * size : (row + 1) * size, column * size : (column + 1) * size]
+        tile[:] = _tile(jpeg, size)
+    file = io.BytesIO()
+    Image.fromarray(sheet).save(file, "WEBP", quality=_SHEET_QUALITY, method=_SHEET_EFFORT)
+    return file.getvalue()
 
 
 def _tile(jpeg: bytes, size: int) -> npt.NDArray[np.uint8]:
