@@ -422,7 +422,7 @@ def test_outputs_that_are_not_finite_are_refused(photos: list[Path], call: str) 
         body = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), Infinite(), nn.Linear(3, 365))
         torch.save(body.state_dict(), "nan.pt")
         model = places.load("nan.pt", net=body, device="cpu")
-        with pytest.raises(CheckpointError, match=r"no features: .* 1 of 1 pictures"):
+        with pytest.raises(CheckpointError, match=r"no features: .* 1 of 1 picture"):
             model.embed(photos[0])
 
 

@@ -108,7 +108,7 @@ def _cut(given: Given, crop: EvalCrop) -> tuple[Pixels, Cut]:
     pixels = np.zeros((crop.image_size, crop.image_size, 3), np.uint8)
     try:
         picture, size = given.decode()
-        eval_crop(picture, pixels, crop.resize_size, crop.resize_mode)
+        eval_crop(picture, pixels, crop.resize_size, crop.resize_mode, size)
     except StorageError:
         raise
     except DataError as error:

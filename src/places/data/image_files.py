@@ -151,7 +151,7 @@ class ImageFiles(TensorsToDevice, LightningDataModule):
                 source = partial(ahead.take, number)
             try:
                 picture, size = decode_with_size(source, self.max_pixels, self.min_side)
-                eval_crop(picture, pixels, self.crop.resize_size, self.crop.resize_mode)
+                eval_crop(picture, pixels, self.crop.resize_size, self.crop.resize_mode, size)
             except StorageError:
                 raise
             except DataError as error:
