@@ -45,9 +45,7 @@ def test_steps_between_two_logs_read_no_number(
     assert counts[0] == counts[1] > 0
 
 
-LINE = re.compile(
-    r"epoch (\d) of 2: (\d+)%, [\d,.]+ pictures/s, [\d,]+ s left(?:, (.+))?"
-)
+LINE = re.compile(r"epoch (\d) of 2: (\d+)%, [\d,.]+ pictures/s, [\d,]+ s left(?:, (.+))?")
 
 
 def test_without_a_terminal_a_training_shows_lines(
