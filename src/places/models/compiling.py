@@ -16,6 +16,7 @@ from places.console import printable, say
 # takes 7 to 12 s, the longer the more layers there are. Both are taken to be a bit worse here.
 _SAVED = 0.2
 _COMPILE_S, _COMPILE_S_PER_LAYER = 3.0, 0.12
+_LEAST_SHARE = 0.2  # of the cores, where other programs take the rest: so much longer it takes
 _NUM_TIMED = 2  # batches before the decision, and after it
 _SLOWER = 1.05  # from here on a compiled network is given up
 _NUM_COMPARED = 4  # pictures
@@ -43,6 +44,7 @@ class CompiledWhereItPays:
         self._choice = choice
         self._num_left, self._num_seen = num_batches, 0
         self._eager_s: list[float] = []  # of batches of the same shape as the one before
+        self._cores_s = 0.0  # what they took of all cores
         self._compiled_s: list[float] = []
         self._last_shape: torch.Size | None = None
         self._compiled: Callable[[Tensor], Any] | None = None
@@ -55,16 +57,17 @@ class CompiledWhereItPays:
         if self._compiled is not None and images.shape == self._shape:
             return self._run_compiled(self._compiled, images)
         if self._shape is None and images.shape != self._last_shape:
-            self._last_shape, self._eager_s = images.shape, []
+            self._last_shape, self._eager_s, self._cores_s = images.shape, [], 0.0
         if self._choice is not False and self._shape is None and self._pays(images):
             self._shape = images.shape
             output = self._compile(images)
             if output is not None:
                 return output
-        start_s = time.perf_counter()
+        start_s, start_cores_s = time.perf_counter(), time.process_time()
         output = self._net(images)
         if self._shape is None and images.device.type == "cpu":
             self._eager_s.append(time.perf_counter() - start_s)
+            self._cores_s += time.process_time() - start_cores_s
         return output
 
     def _pays(self, images: Tensor) -> bool:
@@ -78,7 +81,10 @@ class CompiledWhereItPays:
         batch_s = min(self._eager_s)
         left_s = batch_s * (self._num_left + 1)
         num_layers = sum(isinstance(layer, _LAYERS) for layer in self._net.modules())
-        compile_s = _COMPILE_S + _COMPILE_S_PER_LAYER * num_layers
+        share = self._cores_s / (sum(self._eager_s) * torch.get_num_threads())
+        compile_s = (_COMPILE_S + _COMPILE_S_PER_LAYER * num_layers) / min(
+            1.0, max(share, _LEAST_SHARE)
+        )
         # Later on ever fewer wait: it is decided once.
         self._choice = left_s * _SAVED > compile_s
         if self._choice:
