@@ -16,6 +16,7 @@ from tests.integration.test_prediction_tables import (
     draw_pictures,
     error_of,
     interrupt,
+    once,
     read_table,
 )
 from tests.networks import Tiny
@@ -23,7 +24,7 @@ from torch import nn
 
 from places.cli.main import main
 
-WORDS = ["photos", *TINY, "--data.batch_size", 4, "--predictions.gallery", "false"]
+WORDS = ["photos", *TINY, "--data.batch_size", 4]
 FEATURES = ["--predictions.embeddings", "features.npy"]
 SORT = ["--predictions.sort_into", "sorted"]
 TABLE = ["--predictions.file", "out.csv"]
@@ -73,7 +74,7 @@ def test_features_are_those_before_the_last_layer(photos: Path, dtype: str) -> N
 def test_features_go_on_with_their_table(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("predict", *WORDS, *TABLE, *FEATURES) == 1
     expected = Path("features.npy").read_bytes()
-    words = [*WORDS, *FEATURES, "--predictions.overwrite=false"]
+    words = [*WORDS, *FEATURES]
     for batch in (0, 2, 5):
         for path in ("out.csv", "features.npy"):
             Path(path).unlink()
@@ -100,7 +101,7 @@ def test_features_go_on_with_their_table(photos: Path, capsys: pytest.CaptureFix
 def test_a_network_without_features_is_refused(
     photos: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = [*WORDS, "--model.net=tests.networks.Convolutional", *TABLE]
+    words = [*once(*WORDS, "--model.net=tests.networks.Convolutional"), *TABLE]
     assert run("predict", *words, *FEATURES) == 2
     assert "needs a network with a linear head, and Convolutional has none" in error_of(capsys)
     assert run("predict", *words) == 1

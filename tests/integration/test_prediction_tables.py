@@ -30,8 +30,8 @@ from places.reports.prediction_run import PredictionRun
 from places.reports.tables import open_table
 
 TINY = [
-    *("--random_weights", "--model.net=tests.networks.Tiny", "--data.image_size", "32"),
-    *("--data.resize_size", "36"),
+    *("--random_weights", "--model.net=tests.networks.Tiny", "--data.image_size=32"),
+    *("--data.resize_size=36", "--predictions.gallery=false"),
 ]
 FORMATS = ["csv", "jsonl", "parquet"]
 ROOTS = [Path(__file__).parents[2], Path(__file__).parents[2] / "src"]
@@ -57,7 +57,18 @@ def photos(tmp_path: Path) -> Path:
 
 
 def _words(table: str | Path, *more: object) -> list[object]:
-    return ["photos", *TINY, "--data.batch_size", 4, "--predictions.file", table, *more]
+    return once("photos", *TINY, "--data.batch_size=4", f"--predictions.file={table}", *more)
+
+
+def once(*words: object) -> list[object]:
+    """Return a command line with the last of each option that is written as `--name=value`."""
+    names = [str(word).partition("=")[0] for word in words]
+    is_option = [name.startswith("--") for name in names]
+    return [
+        word
+        for number, word in enumerate(words)
+        if not is_option[number] or names[number] not in names[number + 1 :]
+    ]
 
 
 def read_table(path: Path) -> list[dict[str, str]]:
@@ -450,7 +461,7 @@ def test_two_at_once_do_not_write_one_table(
 
 
 def _default(*more: object) -> list[object]:
-    return ["photos", *TINY, "--data.batch_size", 4, *more]
+    return once("photos", *TINY, "--data.batch_size=4", *more)
 
 
 def test_without_a_name_the_unfinished_table_goes_on_in_its_folder(
@@ -466,7 +477,7 @@ def test_without_a_name_the_unfinished_table_goes_on_in_its_folder(
     others = draw_pictures(Path("others"), 3)
     assert run("predict", others, *TINY) == 0
     Path("runs/predict/2").rename("runs/two")
-    assert run("predict", *_default("--data.resize_size", 40)) == 1
+    assert run("predict", *_default("--data.resize_size=40")) == 1
     Path("runs/predict/2").rename("runs/three")
     writer = open_table(Path("runs/predict/1/predictions.csv"), 5)
     writer.open()
@@ -539,10 +550,10 @@ def test_answers_that_are_no_numbers_are_told_again(
 ) -> None:
     for name, colour in [("a", "black"), ("b", "white"), ("c", "black")]:
         Image.new("RGB", (40, 50), colour).save(f"{name}.png")
-    words = [".", *TINY, "--model.net=tests.networks.Overflowing"]
+    words = once(".", *TINY, "--model.net=tests.networks.Overflowing")
     words += ["--predictions.file", f"out.{ending}"]
     for _ in range(2):
-        assert main(["predict", *words]) == 2
+        assert run("predict", *words) == 2
         assert "NaN or infinite for 1 of 3 pictures" in error_of(capsys)
     assert b"NaN," not in Path(f"out.{ending}").read_bytes()
 
@@ -605,3 +616,26 @@ def _run_on_two(
     if process.poll() is None:
         process.kill()
     return process.wait(120)
+
+
+@pytest.mark.parametrize("ending", FORMATS)
+def test_a_table_without_rows_holds_nobody_to_its_settings(
+    ending: str, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        interrupt(patch, 0, is_before=True)
+        assert run("predict", *_words(f"out.{ending}")) == 130
+    assert "0 of 21 rows are in out." in capsys.readouterr().err
+    assert run("predict", *_words(f"out.{ending}", "--predictions.top_k=3")) == 1
+    assert run("predict", *_words(f"out.{ending}", "--predictions.top_k=4")) == 2
+
+
+def test_a_parquet_file_of_others_is_left_alone(
+    photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pl.DataFrame({"a": [1, 2]}).write_parquet("out.parquet")
+    before = Path("out.parquet").read_bytes()
+    assert run("predict", *_words("out.parquet")) == 2
+    assert "out.parquet is there, and was not made by places predict" in error_of(capsys)
+    assert Path("out.parquet").read_bytes() == before
+    assert not Path("out.parquet.jsonl").exists()

@@ -55,6 +55,13 @@ class LineFile:
         """Tell whether nothing was ever written."""
         return os.fstat(self._opened.fileno()).st_size == 0
 
+    def has_records(self) -> bool:
+        """Tell whether there is more than a header, of whatever kind, in one line."""
+        with self.path.open("rb") as file:
+            if self._header:
+                file.readline(_MAX_RECORD_BYTES)
+            return bool(file.read(1))
+
     def records(self) -> Iterator[tuple[int, str]]:
         """Yield records until one is not whole, each with its end in bytes."""
         with self.path.open("rb") as file:

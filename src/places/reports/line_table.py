@@ -44,6 +44,10 @@ class LineTable:
         """Tell whether nothing was ever written."""
         return self._file.is_empty()
 
+    def has_rows(self) -> bool:
+        """Tell whether there are rows, also of another number of columns, or parts of them."""
+        return self._file.has_records()
+
     def rows(self) -> Iterator[PredictionRow]:
         """Yield all whole rows; one that cannot be read ends them, as the last one may be torn."""
         for _, record in self._file.records():

@@ -49,6 +49,17 @@ class ParquetTable:
         """Tell whether nothing was ever written."""
         return self._journal.is_empty() and not self.path.exists()
 
+    def has_rows(self) -> bool:
+        """Tell whether there are rows, also of another number of columns, or parts of them."""
+        if self._journal.has_rows() or not self.path.exists():
+            return self._journal.has_rows()
+        import pyarrow.parquet as pq
+
+        try:
+            return bool(pq.read_metadata(self.path).num_rows)
+        except (OSError, ValueError):  # damaged, or no Parquet
+            return True
+
     def rows(self) -> Iterator[PredictionRow]:
         """Yield all whole rows: of the journal, or of the table if that is finished."""
         if self._journal.is_empty() and self.path.exists():

@@ -91,7 +91,7 @@ class PredictionRun:
             self.table.clear()
             return 0, False
         is_started = old is not None and not old.complete
-        if self.table.is_empty() or (is_started and next(self.table.rows(), None) is None):
+        if self.table.is_empty() or (is_started and not self.table.has_rows()):
             if not is_started:
                 self._check_others()
             return 0, False

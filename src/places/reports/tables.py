@@ -36,6 +36,9 @@ class Table(Protocol):
     def is_empty(self) -> bool:
         """Tell whether nothing was ever written."""
 
+    def has_rows(self) -> bool:
+        """Tell whether there are rows, also of another number of columns, or parts of them."""
+
     def start(self, num_rows: int) -> None:
         """Keep the first rows only, and be ready for more."""
 
