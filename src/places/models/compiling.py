@@ -16,11 +16,12 @@ from places.console import printable, say
 # takes 7 to 12 s, the longer the more layers there are. Both are taken to be a bit worse here.
 _SAVED = 0.2
 _COMPILE_S, _COMPILE_S_PER_LAYER = 3.0, 0.12
+_LEAST_SHARE = 0.2  # of the cores, where other programs take the rest: so much longer it takes
 _NUM_TIMED = 2  # batches before the decision, and after it
 _SLOWER = 1.05  # from here on a compiled network is given up
 _NUM_COMPARED = 4  # pictures
-_AGREE = {torch.float32: 1e-4, torch.float64: 1e-4}  # of probabilities; of 16 bits:
-_AGREE_16_BITS = 0.02
+# How far their probabilities may be off, by the kind of the logits, and for any other kind.
+_AGREE, _AGREE_16_BITS = {torch.float32: 1e-4, torch.float64: 1e-4}, 0.02
 _LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
@@ -43,6 +44,7 @@ class CompiledWhereItPays:
         self._choice = choice
         self._num_left, self._num_seen = num_batches, 0
         self._eager_s: list[float] = []  # of batches of the same shape as the one before
+        self._cores_s = 0.0  # what they took of all cores
         self._compiled_s: list[float] = []
         self._last_shape: torch.Size | None = None
         self._compiled: Callable[[Tensor], Any] | None = None
@@ -55,27 +57,34 @@ class CompiledWhereItPays:
         if self._compiled is not None and images.shape == self._shape:
             return self._run_compiled(self._compiled, images)
         if self._shape is None and images.shape != self._last_shape:
-            self._last_shape, self._eager_s = images.shape, []
+            self._last_shape, self._eager_s, self._cores_s = images.shape, [], 0.0
         if self._choice is not False and self._shape is None and self._pays(images):
             self._shape = images.shape
             output = self._compile(images)
             if output is not None:
                 return output
-        start_s = time.perf_counter()
+        start_s, start_cores_s = time.perf_counter(), time.process_time()
         output = self._net(images)
         if self._shape is None and images.device.type == "cpu":
             self._eager_s.append(time.perf_counter() - start_s)
+            self._cores_s += time.process_time() - start_cores_s
         return output
 
     def _pays(self, images: Tensor) -> bool:
         if self._choice:  # not for the first batch, which may be smaller, if others are to come
-            return self._num_seen > 1 or self._num_left <= 0
+            is_due = self._num_seen > 1 or self._num_left <= 0
+            if is_due:
+                say("compiling the network")
+            return is_due
         if len(self._eager_s) < _NUM_TIMED:
             return False
         batch_s = min(self._eager_s)
         left_s = batch_s * (self._num_left + 1)
         num_layers = sum(isinstance(layer, _LAYERS) for layer in self._net.modules())
-        compile_s = _COMPILE_S + _COMPILE_S_PER_LAYER * num_layers
+        share = self._cores_s / (sum(self._eager_s) * torch.get_num_threads())
+        compile_s = (_COMPILE_S + _COMPILE_S_PER_LAYER * num_layers) / min(
+            1.0, max(share, _LEAST_SHARE)
+        )
         # Later on ever fewer wait: it is decided once.
         self._choice = left_s * _SAVED > compile_s
         if self._choice:
@@ -91,8 +100,8 @@ class CompiledWhereItPays:
         """Compile, and return what the compiled network returns; `None` if it cannot be used."""
         start_s = time.perf_counter()
         try:
-            with _silence():
-                compiled = torch.compile(self._net, dynamic=False, options={"freezing": True})
+            with _silence(), _frozen_weights():
+                compiled = torch.compile(self._net, dynamic=False)
                 output = compiled(images)
         except Exception as error:  # no C++ compiler, or a network beyond the compiler
             reason = printable(str(error).strip().partition("\n")[0])[:200]
@@ -132,12 +141,24 @@ class CompiledWhereItPays:
 def _difference(eager: Any, compiled: Any, num: int) -> float | None:  # noqa: ANN401  # of a network
     """Return by how much probabilities differ at most, or `None` if they agree."""
     logits = [x if isinstance(x, Tensor) else x[0] for x in (eager, compiled)]
-    kind = logits[0].dtype
     before, after = (x[:num].float().softmax(dim=1) for x in logits)
-    tolerance = _AGREE.get(kind, _AGREE_16_BITS)
+    tolerance = _AGREE.get(logits[0].dtype, _AGREE_16_BITS)
     if torch.allclose(before, after, rtol=0, atol=tolerance, equal_nan=True):
         return None
     return float((before - after).abs().nan_to_num(1.0).max())
+
+
+@contextmanager
+def _frozen_weights() -> Iterator[None]:
+    """Let the compiler take weights for constants, which saves most of what it saves on a CPU.
+
+    `torch.compile` has an option of that name, but looks at this setting, too, when it reads the
+    network, and then takes weights for inputs.
+    """
+    from torch._inductor import config  # takes a second, and is only needed here
+
+    with config.patch(freezing=True):
+        yield
 
 
 @contextmanager
