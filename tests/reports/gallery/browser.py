@@ -99,6 +99,9 @@ FOCUS = """() => {
   return {
     id: element.id, classes: element.className, name: element.getAttribute("name"),
     text: (element.getAttribute("aria-label") || element.textContent).slice(0, 60),
-    isVisible: style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2,
+    isVisible: style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2
+      // What lies above the canvases of a thumbnail, which hide its outline.
+      && (!element.matches(".thumb")
+        || parseFloat(getComputedStyle(element, "::after").borderTopWidth) >= 2),
   };
 }"""
