@@ -228,7 +228,7 @@ def test_predict_writes_a_row_for_every_picture(
         assert shown == pytest.approx(best.values.tolist(), abs=1e-4)
         assert row["error"] == ""
     assert "4 pictures, 4 rows, 1 unreadable" in capsys.readouterr().err
-    assert file.with_suffix(".png").is_file()
+    assert file.with_name("gallery.html").is_file()
     assert not [path for path in file.parent.iterdir() if path.name.startswith(".")]
 
 

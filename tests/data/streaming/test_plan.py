@@ -147,3 +147,32 @@ def test_even_batches_are_as_many_and_hardly_filled_up(
     num_batches = plan.num_eval_batches(num_samples, size)
     assert num_batches == plan.num_eval_batches(num_samples, asked)
     assert num_batches * (size - num_ranks) < num_samples or size == num_ranks
+
+
+@given(st.integers(1, 200), st.integers(1, 10), st.integers(1, 4), st.integers(0, 250))
+def test_predictions_cover_all_rows_once_and_go_on_between_batches(
+    num: int, per_rank: int, num_ranks: int, num_rows: int
+) -> None:
+    batches = plan.PredictionPlan.soon(num, per_rank * 4 * num_ranks, num_ranks)
+    ids = [
+        batches.batch(step, rank).tolist()
+        for step in range(len(batches))
+        for rank in range(num_ranks)
+    ]
+    rows = [row for part in ids for row in part]
+    assert [row for row in rows if row != plan.PADDING] == list(range(num))
+    starts = [batches.start_of(step) for step in range(len(batches) + 1)]
+    assert starts[0] == 0
+    assert starts[-1] == num
+    whole = batches.num_whole(num_rows)
+    assert batches.start_of(whole) == max(start for start in starts if start <= num_rows)
+    sizes = [len(part) for part in ids]
+    assert sum(sizes) - num < num_ranks * len(batches)
+    assert max(sizes) <= per_rank * 4
+
+
+def test_the_first_predictions_come_soon() -> None:
+    batches = plan.PredictionPlan.soon(1000, 32, 1)
+    assert [len(batches.batch(step, 0)) for step in (0, 1)] == [8, 32]
+    assert len(plan.PredictionPlan.soon(32, 32, 1)) == 1
+    assert len(plan.PredictionPlan.soon(20, 8, 2).batch(0, 0)) == 4
