@@ -16,10 +16,11 @@ _started: list[str] = []
 
 
 def _watch(event: str, details: tuple[object, ...]) -> None:
+    if event not in _FORBIDDEN:
+        return
     # jsonargparse asks Python itself where annotations of libraries may lie; a result names the
     # commit of its code.
-    is_question = "print(json.dumps(sys.path))" in str(details) or details[0] == "git"
-    if event in _FORBIDDEN and not is_question:
+    if "print(json.dumps(sys.path))" not in str(details) and details[:1] != ("git",):
         _started.append(f"{event} {details!r:.200}")
 
 
