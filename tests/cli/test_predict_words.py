@@ -60,6 +60,7 @@ def test_pictures_in_options_follow_each_other() -> None:
         (["--trust", "nets", "code", "photos"], ["photos"], ["nets", "code"]),
         (["--trust", "nets.sub", "--random_weights", "photos"], ["photos"], ["nets.sub"]),
         (["--trust=nets", "code"], ["code"], ["nets"]),
+        *((["--trust", "nets", word], [word], ["nets"]) for word in ("/", ".", "..", "~", "a b")),
     ],
 )
 def test_an_option_with_several_values_ends_at_a_picture(

@@ -116,11 +116,12 @@ def _options(words: Sequence[str]) -> Iterator[tuple[str, str, list[str]]]:
 
 def _is_package(word: str) -> bool:
     """Tell whether a word names a package of Python rather than a picture."""
-    is_name = all(part.isidentifier() for part in word.split("."))
+    if not all(part.isidentifier() for part in word.split(".")):
+        return False
     path = Path(word.replace(".", "/"))
     is_code = (path / "__init__.py").is_file() or path.with_suffix(".py").is_file()
     is_file = is_picture(word) or word.endswith((".tar", *LISTS))
-    return is_name and (is_code or not (is_file or os.path.lexists(word)))
+    return is_code or not (is_file or os.path.lexists(word))
 
 
 def _texts_in(value: str) -> list[str]:

@@ -185,7 +185,7 @@ def _differences(
 def _weights(found: Mapping[str, Any]) -> str:
     if "random" in found:
         return f"chance with the seed {found['random']}"
-    return f"{_shown(found.get('file'))} ({str(found.get('sha256'))[:8]})"
+    return f"{printable(str(found.get('file')))} ({printable(str(found.get('sha256')))[:8]})"
 
 
 def _shown(value: object) -> str:

@@ -52,8 +52,6 @@ class RunRecord(SaveConfigCallback):
         write_text(Path(trainer.default_root_dir) / self.config_filename, text)
         if stage == "fit":
             say(f"this run is {trainer.default_root_dir}")
-            num = sum(weight.numel() for weight in pl_module.parameters() if weight.requires_grad)
-            say(f"training {num:,} weights on {trainer.strategy.root_device}")
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
                 logger.log_hyperparams(self.resolved_config())
