@@ -160,7 +160,7 @@ def _cpu_name() -> str:
     path = Path("/proc/cpuinfo")
     lines = path.read_text(errors="replace").splitlines() if path.is_file() else []
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor() or "unknown")
+    return next(names, "unknown")  # `platform.processor` would start a program
 
 
 def _protocol(config: Mapping[str, Any] | None) -> dict[str, Any]:
