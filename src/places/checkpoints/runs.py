@@ -9,6 +9,7 @@ from places.errors import CheckpointError, StorageError
 from places.files import is_for_use
 
 RUNS = Path("runs")
+CONFIG_HEADER = "# places {stage}\n"  # first line of a run's config.yaml
 BEST_CHECKPOINT = Path("checkpoints/best.ckpt")
 _RESUME_POINT = re.compile(r"(last|previous|step-\d+)\.ckpt")
 

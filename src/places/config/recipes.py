@@ -91,6 +91,21 @@ def read_keys(path: Path) -> Iterator[tuple[str, int]]:
     yield from _keys(root, "", path)
 
 
+def read_config(path: Path) -> dict[str, Any]:
+    """Return the content of a recipe or a `config.yaml` that may come from anybody.
+
+    Raises:
+        ConfigError: See `read_keys`; or it has values that YAML itself does not know.
+    """
+    for _ in read_keys(path):  # refuses what would not end
+        pass
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, ValueError, TypeError) as error:  # a date that is none, a list as key
+        reason = str(error).partition("\n")[0]
+        raise ConfigError(f"{path} is not valid YAML: {reason}") from error
+
+
 def _check_nodes(root: yaml.Node | None, path: Path) -> None:
     """Refuse a recipe whose aliases make more of it than is written, perhaps without end."""
     layer, count = [root] if root else [], 0

@@ -1,7 +1,6 @@
 """Writes `result.json` after `test` and prints its scores."""
 
 import json
-import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,7 +22,7 @@ from places.processes import run_folder
 from places.reports.complete_scores import is_complete
 from places.reports.picture_scores import PictureScores, can_write
 from places.reports.result_file import hardware_of, result_of, scores_of, training_of
-from places.reports.result_schema import INSTALL_PARQUET
+from places.reports.result_schema import INSTALL_PARQUET, in_json
 
 FILE_NAME = "result.json"
 
@@ -85,7 +84,7 @@ class Results(Callback):
             seconds=seconds,
             hardware=hardware_of(pl_module.device, trainer.world_size),
         )
-        text = json.dumps(_finite(result), indent=2, allow_nan=False)
+        text = json.dumps(in_json(result), indent=2, allow_nan=False)
         write_text(folder / FILE_NAME, f"{text}\n")
         show(f"scores: {folder / FILE_NAME}")
         if not can_write():
@@ -105,12 +104,3 @@ def score_table(scores: dict[str, Any], count: int, manifest: Manifest) -> Table
         interval = " to ".join(f"{end:.2%}" for end in intervals.get(name, ()))
         table.add_row(name, f"{value:.2%}" if is_share else f"{value:.4f}", interval)
     return table
-
-
-def _finite(value: Any) -> Any:  # noqa: ANN401  # whatever JSON can hold
-    """Return a value in which numbers that JSON does not know are texts, such as "inf"."""
-    if isinstance(value, dict):
-        return {key: _finite(part) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(part) for part in value]
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

@@ -9,16 +9,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from rich.table import Table
 
+from places.checkpoints.runs import CONFIG_HEADER, RUNS
+from places.config.recipes import read_config
 from places.console import printable, put
-from places.errors import DataError
+from places.errors import ConfigError, DataError
 from places.files import read_json
 
-RUNS = Path("runs")
-# The first line of `config.yaml` tells the stage; files of earlier versions do not have it.
-HEADER = "# places {stage}\n"
 _MAX_BYTES = 1 << 24
 _MAX_LINE_BYTES = 1 << 16
 
@@ -116,7 +114,8 @@ def _stage(config: Path) -> str:
     with config.open(encoding="utf-8", errors="replace") as file:
         first = file.readline(_MAX_LINE_BYTES)
     stages = ("fit", "validate", "test", "predict")
-    return next((stage for stage in stages if first == HEADER.format(stage=stage)), "")
+    # Files of earlier versions do not tell it.
+    return next((stage for stage in stages if first == CONFIG_HEADER.format(stage=stage)), "")
 
 
 def _stage_by_files(folder: Path, has_result: bool, has_predictions: bool) -> str:
@@ -130,8 +129,8 @@ def _stage_by_files(folder: Path, has_result: bool, has_predictions: bool) -> st
 def _training(config: Path, metrics: list[dict[str, float]]) -> str:
     """Say how many epochs of a training have their scores."""
     try:
-        settings = yaml.safe_load(config.read_text(encoding="utf-8", errors="replace"))
-    except (OSError, yaml.YAMLError, RecursionError):
+        settings = read_config(config)
+    except (OSError, ConfigError):
         settings = None
     last = max((int(row["epoch"]) + 1 for row in metrics if "val/top1" in row), default=0)
     planned = _part(settings, "trainer", "max_epochs")

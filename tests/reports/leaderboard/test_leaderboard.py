@@ -17,6 +17,11 @@ from places.reports.leaderboard.entries import Entry, published_entries
 from places.reports.leaderboard.table import boards_of
 from places.training.intervals import paired_test, wilson
 
+_TINY = (
+    *("--model.net", "tests.networks.Tiny"),
+    *("--data.image_size", 32, "--data.resize_size", 36),
+)
+
 
 @pytest.fixture(scope="module")
 def tested(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -25,9 +30,7 @@ def tested(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     trained = fit_in(root, "--data.root", sample, "--trainer.max_epochs", 3)
     words: tuple[object, ...] = ("--trainer.default_root_dir", root)
     assert run("test", "--ckpt_path", trained, *words) == 0
-    words += ("--model.net", "tests.networks.Tiny", "--random_weights")
-    words += ("--data.image_size", 32, "--data.resize_size", 36)
-    assert run("test", "--data.root", sample, *words) == 0
+    assert run("test", "--data.root", sample, "--random_weights", *words, *_TINY) == 0
     return root
 
 
@@ -143,6 +146,11 @@ def _change(result: dict[str, Any], way: str, value: object) -> None:
         ("checkpoint.sha256", "0" * 64, "another checkpoint"),
         ("pictures.sha256", "0" * 64, "another pictures"),
         ("config.seed_everything", 7, "another config"),
+        ("scores.top1", float("nan"), "no JSON"),
+        ("scores.top1", "0.5", "damaged"),
+        ("scores.top1", 10**400, "damaged"),
+        ("num_images", 0, "damaged"),
+        ("checkpoint.path", "x" * 5000, "damaged"),
         ("scores", None, "damaged"),
         ("categories", [1], "damaged"),
         ("data", {}, "damaged"),
@@ -171,6 +179,32 @@ def test_a_result_that_was_changed_is_refused_by_name(
     assert str(folder / "result.json") in error
     assert len(error.splitlines()) <= 4
     assert "\x1b" not in error
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["seed_everything: [", "a: &a [x, x]\nb: [*a, *a]\na: 1", "a: !!python/name:os.system x", "\0"],
+)
+def test_a_config_that_is_none_is_refused(
+    tested: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(_results(tested)[0], folder)
+    (folder / "config.yaml").write_text(text)
+    assert main(["leaderboard", str(folder)]) == 2
+    assert str(folder / "config.yaml") in capsys.readouterr().err
+
+
+def test_a_config_with_numbers_that_json_does_not_know_matches_its_result(
+    tested: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = json.loads((_results(tested)[0] / "result.json").read_text())["config"]
+    root = config["data"]["init_args"]["root"]
+    stopping = "EarlyStopping --trainer.callbacks.monitor val/loss"
+    options = f"--trainer.callbacks+={stopping} --trainer.callbacks.divergence_threshold .inf"
+    assert run("test", "--data.root", root, "--random_weights", *options.split(), *_TINY) == 0
+    (result,) = Path("runs").rglob("result.json")
+    assert main(["leaderboard", str(result.parent)]) == 0, capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ["", "{", "[" * 100_000, "[]", "\xff"])

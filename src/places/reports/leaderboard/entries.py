@@ -2,19 +2,16 @@
 
 import csv
 import hashlib
-import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from places.config.recipes import read_config
 from places.console import printable
 from places.errors import DataError
-from places.files import open_regular
-from places.reports.result_schema import FORMAT_VERSION, PICTURES
+from places.files import read_json
+from places.reports.result_schema import FORMAT_VERSION, PICTURES, in_json
 from places.training.intervals import wilson
 
 _PUBLISHED = Path(__file__).with_name("published.csv")
@@ -91,7 +88,7 @@ def read_entry(path: Path) -> Entry:
         _check_numbers(result, file)
         _check_files(result, file)
         return _entry_of(result, file)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError) as error:
         reason = printable(f"{type(error).__name__}: {error}")[:80]
         raise DataError(f"{file} is damaged: {reason}", "run the test again") from error
 
@@ -99,11 +96,9 @@ def read_entry(path: Path) -> Entry:
 def _read(file: Path) -> dict[str, Any]:
     if not file.exists():
         raise DataError(f"no result at {file}", "places test writes it; give the folder of its run")
-    with os.fdopen(open_regular(file), "rb") as opened:
-        text = opened.read(_MAX_BYTES + 1)
     try:
-        result = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        result = read_json(file, _MAX_BYTES)
+    except ValueError as error:
         raise DataError(f"{file} is no JSON", printable(str(error))[:80]) from error
     if not isinstance(result, dict) or result.get("format") != "places.result":
         raise DataError(f"{file} is no result of places test")
@@ -132,7 +127,7 @@ def _check_numbers(result: Mapping[str, Any], file: Path) -> None:
     ):
         expected[f"intervals.top1.{end}"] = (found, wanted)
     for name, (found, wanted) in expected.items():
-        if abs(found - wanted) > _TOLERANCE:
+        if not abs(found - wanted) <= _TOLERANCE:
             raise DataError(
                 f"{file} contradicts itself: {name} is {found:.6g}, "
                 f"its categories make it {wanted:.6g}",
@@ -143,7 +138,7 @@ def _check_numbers(result: Mapping[str, Any], file: Path) -> None:
 def _check_files(result: Mapping[str, Any], file: Path) -> None:
     """Compare the result with the files that it names, as far as they are here."""
     config = file.with_name("config.yaml")
-    if config.is_file() and yaml.safe_load(config.read_text(encoding="utf-8")) != result["config"]:
+    if config.is_file() and in_json(read_config(config)) != result["config"]:
         raise DataError(
             f"{file} does not match {config}: another config", "run the test again, change neither"
         )

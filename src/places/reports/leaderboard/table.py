@@ -12,6 +12,7 @@ from typing import Any
 
 from places.console import printable
 from places.reports.leaderboard.entries import Entry
+from places.reports.table_formats import as_text
 from places.training.intervals import CONFIDENCE, paired_test
 
 COLUMNS = ("group", "name", "top-1", "95 % interval", "top-5", "note", "source")
@@ -133,8 +134,7 @@ def as_csv(boards: Sequence[Board]) -> str:
     writer.writerow(["data", "protocol", *COLUMNS])
     for board in boards:
         for row in as_rows(board):
-            cells = [board.data, board.protocol, *row]
-            writer.writerow([f"'{x}" if x.startswith(("=", "+", "-", "@")) else x for x in cells])
+            writer.writerow(map(as_text, [board.data, board.protocol, *row]))
     return text.getvalue().removesuffix("\n")
 
 
