@@ -20,9 +20,8 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    shown = Terminal()
+def _show_on_terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    shown = Terminal()  # not a fixture: pytest sets its own between setup and test
     monkeypatch.setattr(sys, "stderr", shown)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "120")
@@ -133,8 +132,9 @@ def test_an_evaluation_shows_lines(
 
 
 def test_on_a_terminal_a_training_shows_a_bar_that_goes_away(
-    sample: Path, terminal: Terminal
+    sample: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    terminal = _show_on_terminal(monkeypatch)
     words = ["--data.root", sample, "--trainer.max_epochs", 2]
     assert run("fit", *words, "--trainer.enable_progress_bar", "true") == 0
     shown = terminal.getvalue()
@@ -166,7 +166,10 @@ def test_without_a_terminal_predict_shows_lines_with_rate_and_time_left(
     assert percents == sorted(percents)
 
 
-def test_on_a_terminal_predict_shows_a_bar_with_its_rate(terminal: Terminal) -> None:
+def test_on_a_terminal_predict_shows_a_bar_with_its_rate(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    terminal = _show_on_terminal(monkeypatch)
     assert _predict(40) == 0
     shown = terminal.getvalue()
     assert "predict " in shown
