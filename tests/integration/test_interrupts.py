@@ -232,6 +232,26 @@ def test_a_signal_while_modules_are_imported(number: signal.Signals) -> None:
     assert errors == f"places: {WORDS[number]}\n"
 
 
+LEAVING_SLOWLY = """
+import os, time
+from places import __main__
+
+leave = os._exit
+os._exit = lambda status: (time.sleep(0.5), leave(status))
+__main__.run()
+"""
+
+
+def test_a_second_signal_while_the_process_leaves_says_nothing_again() -> None:
+    process = _start([sys.executable, "-c", LEAVING_SLOWLY, "config", "show", "demo.yaml"])
+    _wait(lambda: "libtorch" in Path(f"/proc/{process.pid}/maps").read_text())
+    for _ in range(3):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.1)
+    _, errors = process.communicate(timeout=TIME_LIMIT_S)
+    assert (process.returncode, errors) == (130, "places: interrupted\n")
+
+
 @pytest.mark.slow
 def test_a_signal_at_any_moment_of_any_command(sample: Path, trained: Path, tmp_path: Path) -> None:
     seed = random.SystemRandom().randrange(1 << 32)
