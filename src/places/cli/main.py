@@ -27,6 +27,10 @@ COMMANDS = {
     "verify": ("places.data.packing.verify:verify", "check shards against their manifest"),
     "config show": ("places.cli.config:show", "print a recipe with all its defaults"),
     "config diff": ("places.cli.config:diff", "compare two recipes with all their defaults"),
+    "doctor": (
+        "places.doctor.command:doctor",
+        "say whether this machine is ready, and what to type",
+    ),
     "runs": ("places.reports.run_list:runs", "list the runs, how far they came, their best score"),
     "leaderboard": (
         "places.reports.leaderboard.command:leaderboard",
