@@ -147,8 +147,16 @@ def _dispatch(words: list[str]) -> int:
     name = pair if pair in COMMANDS else first
     if name not in COMMANDS:
         return _show_parts(first, words[1:])
+    if name in STAGES and not {"-h", "--help"}.isdisjoint(words):
+        from places.cli.short_help import show_help
+
+        return show_help(name)
     if name in STAGES:
+        from places.cli.early_checks import check_early
         from places.endings.family import end_with_starter, wait_for_children
+
+        check_early(words)
+        words = ["--help" if word == "--help_all" else word for word in words]
 
         end_with_starter()
     module, _, function_name = COMMANDS[name][0].partition(":")
