@@ -8,11 +8,11 @@ from tests.integration.stages import fit_in, run
 from places.cli.main import main
 
 
-@pytest.mark.parametrize("option", ["--help", "--help_all"])
+@pytest.mark.parametrize("flag", ["--help", "--help_all"])
 def test_help_tells_of_pictures_and_nothing_of_shards(
-    option: str, capsys: pytest.CaptureFixture[str]
+    flag: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["predict", option]) == 0
+    assert main(["predict", flag]) == 0
     text = capsys.readouterr().out
     assert text.startswith("usage: places predict PICTURES...")
     assert "\nPICTURES:\n" in text
@@ -24,7 +24,7 @@ def test_help_tells_of_pictures_and_nothing_of_shards(
     text = capsys.readouterr().out
     assert "--data.images" in text
     assert "Places365" not in text
-    assert main(["test", option]) == 0
+    assert main(["test", flag]) == 0
     text = capsys.readouterr().out
     assert "--data.root" in text
     assert "PICTURES" not in text

@@ -31,6 +31,10 @@ COMMANDS = {
         "places.doctor.command:doctor",
         "say whether this machine is ready, and what to type",
     ),
+    "completion": (
+        "places.cli.completion:completion",
+        "print a script that completes what is typed",
+    ),
     "runs": ("places.reports.run_list:runs", "list the runs, how far they came, their best score"),
     "leaderboard": (
         "places.reports.leaderboard.command:leaderboard",

@@ -1,4 +1,4 @@
-"""The options of the stages as a table, so that help and mistakes need no import of torch.
+"""The options of all commands as a table: help, mistakes and completion import no torch.
 
 `options.json` beside this file is made from the signatures and docstrings of the classes by
 
@@ -8,61 +8,85 @@ and `tests/cli/test_option_table.py` fails when it is stale.
 """
 
 import functools
+import importlib
+import inspect
 import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+
+from places.cli.main import COMMANDS, STAGES
 
 if TYPE_CHECKING:
     from places.cli.stage_parser import PlacesParser
 
 FILE = Path(__file__).with_name("options.json")
 _HIDDEN = "==SUPPRESS=="
+Row = tuple[str, str, str, tuple[str, ...]]  # of an `Option`, without its commands
 
 
 @dataclass(frozen=True)
 class Option:
-    """One option of one or more stages.
+    """One option of one or more commands.
 
     Attributes:
         name: As it is typed, without dashes: "data.batch_size".
         help: What it does, from the docstring, in one line.
         default: As one would type it; an empty string if there is none to show.
         takes: The values that may be given where they are few, such as "true".
-        stages: The stages that have it.
+        commands: The commands that have it: "fit", "config diff".
     """
 
     name: str
     help: str
     default: str
     takes: tuple[str, ...]
-    stages: tuple[str, ...]
+    commands: tuple[str, ...]
 
 
 @functools.cache
-def load_options(stage: str) -> Mapping[str, Option]:
-    """Return the options of a stage by their names, those of the default classes included."""
+def load_options(command: str) -> Mapping[str, Option]:
+    """Return the options of a command by their names, those of the default classes included."""
     rows = json.loads(FILE.read_text(encoding="utf-8"))
     options = (Option(*row[:3], tuple(row[3]), tuple(row[4])) for row in rows)
-    return {option.name: option for option in options if stage in option.stages}
+    return {option.name: option for option in options if command in option.commands}
 
 
 def make_table() -> str:
-    """Return the content of `options.json`, from the parsers of the stages; imports everything."""
-    from places.cli.stages import stage_parsers
-
-    stages: dict[tuple[str, str, str, tuple[str, ...]], list[str]] = {}
-    for stage, parser in stage_parsers().items():
-        for row in _options(parser):
-            stages.setdefault(row, []).append(stage)
-    options = [Option(*row, tuple(names)) for row, names in stages.items()]
-    options.sort(key=lambda option: (option.name, option.stages))
+    """Return the content of `options.json`, from parsers and signatures; imports everything."""
+    commands: dict[Row, list[str]] = {}
+    for command, row in (*_of_stages(), *_of_tools()):
+        commands.setdefault(row, []).append(command)
+    options = [Option(*row, tuple(names)) for row, names in commands.items()]
+    options.sort(key=lambda option: (option.name, option.commands))
     return "[\n" + ",\n".join(json.dumps([*asdict(o).values()]) for o in options) + "\n]\n"
 
 
-def _options(parser: "PlacesParser") -> Iterator[tuple[str, str, str, tuple[str, ...]]]:
+def _of_stages() -> Iterator[tuple[str, Row]]:
+    from places.cli.stages import stage_parsers
+
+    for stage, parser in stage_parsers().items():
+        yield from ((stage, row) for row in _options(parser))
+
+
+def _of_tools() -> Iterator[tuple[str, Row]]:
+    from places.cli.tool_parser import texts_of
+
+    for command in COMMANDS.keys() - STAGES:
+        module, _, name = COMMANDS[command][0].partition(":")
+        function = getattr(importlib.import_module(module), name)
+        texts, hints = texts_of(inspect.getdoc(function) or ""), get_type_hints(function)
+        for parameter in inspect.signature(function).parameters.values():
+            if parameter.default is not parameter.empty:
+                takes = get_args(hints[parameter.name])
+                choices = tuple(take for take in takes if isinstance(take, str))
+                text, default = texts.get(parameter.name, ""), _as_typed(parameter.default)
+                yield command, (parameter.name, _one_line(text), default, choices)
+
+
+def _options(parser: "PlacesParser") -> Iterator[Row]:
     seen = set()
     for part in (parser, *parser.default_parts()):
         for action in part._actions:  # argparse offers no other way to them
