@@ -50,7 +50,10 @@ class Option:
 def load_options(command: str) -> Mapping[str, Option]:
     """Return the options of a command by their names, those of the default classes included."""
     rows = json.loads(FILE.read_text(encoding="utf-8"))
-    options = (Option(*row[:3], tuple(row[3]), tuple(row[4])) for row in rows)
+    options = (
+        Option(name, text, default, tuple(takes), tuple(commands))
+        for name, text, default, takes, commands in rows
+    )
     return {option.name: option for option in options if command in option.commands}
 
 
