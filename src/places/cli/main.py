@@ -238,8 +238,10 @@ def _table(names: Collection[str], prefix: str = "") -> list[str]:
 def _unknown(message: str, word: str, title: str, choices: Iterable[str]) -> ConfigError:
     import difflib  # only needed here, and start-up time is a feature
 
-    meant = _OTHER_WORDS.get(word.lower(), "")
-    nearest = [meant] if meant in choices else difflib.get_close_matches(word, choices, 2, 0.4)
+    words = {choice: choice for choice in choices}
+    words |= {other: ours for other, ours in _OTHER_WORDS.items() if ours in words}
+    close = difflib.get_close_matches(word.lower(), words, 2, 0.4)
+    nearest = list(dict.fromkeys(words[name] for name in close))
     lines = {"nearest:": nearest, title: choices} if nearest else {title: choices}
     width = max(map(len, lines))
     return ConfigError(message, *(f"{t:<{width}}  {', '.join(c)}" for t, c in lines.items()))
