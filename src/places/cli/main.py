@@ -28,6 +28,10 @@ COMMANDS = {
     "config show": ("places.cli.config:show", "print a recipe with all its defaults"),
     "config diff": ("places.cli.config:diff", "compare two recipes with all their defaults"),
     "runs": ("places.reports.run_list:runs", "list the runs, how far they came, their best score"),
+    "report": (
+        "places.reports.page.command:report",
+        "make one page of a run, or of several beside each other",
+    ),
     "leaderboard": (
         "places.reports.leaderboard.command:leaderboard",
         "show results beside each other and beside published ones",
