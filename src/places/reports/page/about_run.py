@@ -171,6 +171,8 @@ def _rows(found: object) -> list[tuple[str, str]]:
 def _text(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, str) and value.isdecimal() and 4 < len(value) < 16:
+        value = int(value)
     text = f"{value:,}" if isinstance(value, int) else str(value)
     return printable(text)[:_MAX_VALUE]
 
