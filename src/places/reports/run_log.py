@@ -246,6 +246,8 @@ class RunLog(Callback):
         folder = run_folder(trainer)
         if not (trainer.is_global_zero and self._clock and self._record) or is_trial(trainer):
             return
+        if not folder.is_dir():  # made when the run began; others say that it is gone
+            return
         self._written_s = time.monotonic()
         self._record |= {
             "written": _now(),

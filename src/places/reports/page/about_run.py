@@ -66,8 +66,10 @@ def time_rows(times_s: Mapping[str, float]) -> list[tuple[str, str, str]]:
 
 def times_svg(runs: Mapping[str, Mapping[str, float]]) -> str:
     """Return a drawing of where the time of runs went; empty if none tells."""
+    # All in one order, so that a part has one colour.
+    parts = ordered(dict.fromkeys((part for times_s in runs.values() for part in times_s), 0.0))
     named = {
-        run: {PART_NAMES.get(part, part): value for part, value in ordered(times_s).items()}
+        run: {PART_NAMES.get(part, part): times_s.get(part, 0.0) for part in parts}
         for run, times_s in runs.items()
         if times_s
     }
