@@ -106,6 +106,7 @@ def test_part_clock_counts_what_happens_within() -> None:
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_a_gpu_is_measured_by_its_own_clock() -> None:
     device = torch.device("cuda")
     matrix = torch.randn(4096, 4096, device=device)
