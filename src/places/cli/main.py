@@ -36,6 +36,10 @@ COMMANDS = {
         "print a script that completes what is typed",
     ),
     "runs": ("places.reports.run_list:runs", "list the runs, how far they came, their best score"),
+    "report": (
+        "places.reports.page.command:report",
+        "make one page of a run, or of several beside each other",
+    ),
     "leaderboard": (
         "places.reports.leaderboard.command:leaderboard",
         "show results beside each other and beside published ones",
