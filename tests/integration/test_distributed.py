@@ -51,7 +51,8 @@ def _run_together(
     ddp = ["--trainer.strategy", "ddp_find_unused_parameters_false"]
     command = [sys.executable, "-m", "places", stage, *MACHINE, *map(str, words)]
     command += ["--trainer.devices", str(num_processes), *ddp]
-    environment = {"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
+    paths = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
         command,
         env={**os.environ, **environment},

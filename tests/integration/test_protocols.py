@@ -20,6 +20,7 @@ from tests.data.drawn import drawn_picture, jpeg_of
 from tests.integration.stages import fit_in, load_weights, read_config, run
 from tests.networks import Tiny
 from torch import Tensor
+from torchmetrics.classification import MulticlassAccuracy, MulticlassCalibrationError
 from torchvision.transforms import v2
 
 from places.categories import load_categories, load_settings
@@ -296,6 +297,31 @@ def test_numpy_finds_every_score_in_the_scores_of_pictures(packed: Packed, views
         first, second = map(names.index, pair["categories"])
         assert pair["first_as_second"] == ((label == first) & (guesses[:, 0] == second)).sum()
         assert pair["second_as_first"] == ((label == second) & (guesses[:, 0] == first)).sum()
+
+
+@pytest.mark.parametrize("views", ["one", "ten"])
+def test_scores_equal_those_of_torchmetrics_and_scikit_learn(packed: Packed, views: str) -> None:
+    found = json.loads((_test(packed, *VIEWS[views]) / "result.json").read_text())["scores"]
+    label = np.array([label for label, _ in packed.pictures.values()])
+    chances = np.stack([_by_hand(packed, jpeg, views) for _, jpeg in packed.pictures.values()])
+    target, preds = torch.from_numpy(label), torch.from_numpy(chances).float()
+    for rank in range(1, 6):
+        metric = MulticlassAccuracy(365, top_k=rank, average="micro")
+        assert found[f"top{rank}"] == pytest.approx(float(metric(preds, target)))
+    mean = MulticlassAccuracy(365, average="none")(preds, target)[np.unique(label)].mean()
+    assert found["mean_class_accuracy"] == pytest.approx(float(mean))
+    error = MulticlassCalibrationError(365, n_bins=15)(preds, target)
+    assert found["calibration_error"] == pytest.approx(float(error), abs=1e-6)
+
+    metrics = pytest.importorskip("sklearn.metrics")
+    guess, classes = chances.argmax(axis=1), np.arange(365)
+    assert found["top1"] == metrics.accuracy_score(label, guess)
+    top5 = metrics.top_k_accuracy_score(label, chances, k=5, labels=classes)
+    assert found["top5"] == pytest.approx(top5)
+    mean = metrics.recall_score(label, guess, labels=np.unique(label), average="macro")
+    assert found["mean_class_accuracy"] == pytest.approx(mean)
+    loss = metrics.log_loss(label, chances, labels=classes)
+    assert found["loss"] == pytest.approx(loss, rel=1e-6)
 
 
 def test_wrong_pictures_are_told(packed: Packed, capsys: pytest.CaptureFixture[str]) -> None:
