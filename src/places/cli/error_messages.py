@@ -127,7 +127,7 @@ class Refused(SystemExit):
             lines.append(f"belongs to:   {owner}")
         elif nearest := nearest_option(self.name, self.names or names):
             lines.append(f"nearest:      {way}{nearest}")
-        option = "help"
+        option = "help_all"
         if self.kind is not None and way:
             option = f"{way.rstrip('.')}.help {short_path(self.kind)}"
         return ConfigError(message, *lines, f"all options:  places {words[0]} --{option}")

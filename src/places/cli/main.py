@@ -27,6 +27,14 @@ COMMANDS = {
     "verify": ("places.data.packing.verify:verify", "check shards against their manifest"),
     "config show": ("places.cli.config:show", "print a recipe with all its defaults"),
     "config diff": ("places.cli.config:diff", "compare two recipes with all their defaults"),
+    "doctor": (
+        "places.doctor.command:doctor",
+        "say whether this machine is ready, and what to type",
+    ),
+    "completion": (
+        "places.cli.completion:completion",
+        "print a script that completes what is typed",
+    ),
     "runs": ("places.reports.run_list:runs", "list the runs, how far they came, their best score"),
     "leaderboard": (
         "places.reports.leaderboard.command:leaderboard",
@@ -143,8 +151,16 @@ def _dispatch(words: list[str]) -> int:
     name = pair if pair in COMMANDS else first
     if name not in COMMANDS:
         return _show_parts(first, words[1:])
+    if name in STAGES and not {"-h", "--help"}.isdisjoint(words):
+        from places.cli.short_help import show_help
+
+        return show_help(name)
     if name in STAGES:
+        from places.cli.early_checks import check_early
         from places.endings.family import end_with_starter, wait_for_children
+
+        check_early(words)
+        words = ["--help" if word == "--help_all" else word for word in words]
 
         end_with_starter()
     module, _, function_name = COMMANDS[name][0].partition(":")
