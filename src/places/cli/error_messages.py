@@ -11,6 +11,7 @@ from places.cli.suggestions import (
     nearest_option,
     option_for,
     other_owner,
+    other_stage,
     short_path,
     takes_of,
 )
@@ -128,7 +129,7 @@ class Refused(SystemExit):
         lines = [f"given in:     {place}"] if place else []
         if self.hints:
             return ConfigError(message, *lines, *self.hints)
-        if owner := other_owner(self.name, self.kind):
+        if owner := other_stage(key, names) or other_owner(self.name, self.kind):
             lines.append(f"belongs to:   {owner}")
         elif nearest := nearest_option(self.name, self.names or names):
             lines.append(f"nearest:      {way}{nearest}")
