@@ -1,0 +1,67 @@
+"""`run.json`: what ran, with what, where its time went, and how it ended. Written while it runs."""
+
+import math
+import os
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from places.console import printable
+
+RUN_FILE = "run.json"
+FORMAT, VERSION = "places.run", 1
+_MAX_ENTRIES = 100
+_MAX_CHARACTERS = 500
+
+
+def process_of() -> dict[str, Any]:
+    """Return what tells this process from all others: machine, number and when it started."""
+    return {"host": socket.gethostname(), "pid": os.getpid(), "started": _start_of(os.getpid())}
+
+
+def is_going_on(record: Mapping[str, Any]) -> bool:
+    """Tell whether the run of a record goes on: it has not ended, and its process is there.
+
+    Of a process on another machine only the record itself tells.
+    """
+    process = record.get("process")
+    if record.get("ended") is not None or not isinstance(process, dict):
+        return False
+    if process.get("host") != socket.gethostname():
+        return True
+    pid = process.get("pid")
+    return isinstance(pid, int) and _start_of(pid) == process.get("started") is not None
+
+
+def _start_of(pid: int) -> int | None:
+    """Return when a process started, in ticks since the machine did; `None` if there is none."""
+    try:
+        text = Path(f"/proc/{pid:d}/stat").read_text(errors="replace")
+        # The name of the program, in brackets, may hold anything.
+        return int(text.rpartition(")")[2].split()[19])
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def number_table(found: object) -> dict[str, float]:
+    """Return what are finite numbers of at least 0, by their names, of something that was read."""
+    pairs = list(found.items())[:_MAX_ENTRIES] if isinstance(found, dict) else []
+    return {
+        printable(str(name))[:_MAX_CHARACTERS]: float(value)
+        for name, value in pairs
+        if isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and 0 <= value < 1e18
+        and math.isfinite(value)
+    }
+
+
+def text_table(found: object) -> dict[str, str]:
+    """Return what can be shown as a text, by its name, of something that was read."""
+    pairs = list(found.items())[:_MAX_ENTRIES] if isinstance(found, dict) else []
+    return {
+        printable(str(name))[:_MAX_CHARACTERS]: printable(str(value))[:_MAX_CHARACTERS]
+        for name, value in pairs
+        if isinstance(value, str | int | float)
+    }
