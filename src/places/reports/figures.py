@@ -95,3 +95,14 @@ def confusion_figure(confusion: npt.NDArray[np.int64], categories: Sequence[str]
         axes.set_xticks(range(len(used)), names, rotation=90)
         axes.set_yticks(range(len(used)), names)
     return figure
+
+
+def reliability_figure(bins: Sequence[Mapping[str, float | None]]) -> Figure:
+    """Draw how often guesses are right, by how sure the network is."""
+    figure = Figure(figsize=(5, 4), layout="constrained")
+    axes = figure.subplots()
+    used = [row for row in bins if row["num_images"]]
+    axes.plot([0, 1], [0, 1])
+    sure, right = ([row[key] or 0 for row in used] for key in ("mean_confidence", "accuracy"))
+    axes.plot(sure, right)
+    return figure

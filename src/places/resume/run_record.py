@@ -8,7 +8,6 @@ import yaml
 from jsonargparse import Namespace
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, SaveConfigCallback
-from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.trainer.states import TrainerFn
 
 from places.categories import load_categories
@@ -17,6 +16,7 @@ from places.console import say
 from places.data.places365 import Places365
 from places.files import write_text
 from places.lightning_internals import data_module
+from places.resume.logger_ids import KEY, ids_of
 
 
 class RunRecord(SaveConfigCallback):
@@ -45,16 +45,13 @@ class RunRecord(SaveConfigCallback):
         self.recipe = recipe
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Write the file, say where the run is, and let Weights & Biases show the config too."""
+        """Write the file, and say where the run is."""
         text = f"# places {TrainerFn(stage).value}\n" + self.parser.dump(
             self.config, skip_unset=False
         )
         write_text(Path(trainer.default_root_dir) / self.config_filename, text)
         if stage == "fit":
             say(f"this run is {trainer.default_root_dir}")
-        for logger in trainer.loggers:
-            if isinstance(logger, WandbLogger):
-                logger.log_hyperparams(self.resolved_config())
 
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
@@ -69,6 +66,7 @@ class RunRecord(SaveConfigCallback):
             "categories": list(load_categories()),
             "manifest_digest": manifest.digest if manifest else None,
             "versions": {name: version(name) for name in ("places", "torch", "lightning")},
+            KEY: ids_of(trainer.loggers),
         }
 
     def resolved_config(self) -> dict[str, Any]:

@@ -1,0 +1,69 @@
+"""What a run is, as loggers show it: its config without secrets, code, versions, data, machine."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+
+from places.config.secrets import masked
+from places.data.places365 import Places365
+from places.lightning_internals import data_module
+from places.reports.result_file import config_hash, hardware_of
+from places.reports.revision import git_revision, source_digest
+from places.resume.run_record import RunRecord
+
+# Under this key beside the keys of the config.
+KEY = "places"
+_PACKAGES = ("places", "torch", "torchvision", "lightning", "numpy", "Pillow", "simplejpeg")
+
+
+def facts_of(trainer: Trainer, module: LightningModule) -> dict[str, Any]:
+    """Return the resolved config of a run, and under `places` what else is known when it begins.
+
+    Args:
+        trainer: The trainer, on the first process.
+        module: What it trains or scores.
+    """
+    records = [callback for callback in trainer.callbacks if isinstance(callback, RunRecord)]  # type: ignore[attr-defined]  # declared nowhere
+    config: dict[str, Any] = masked(records[0].resolved_config()) if records else {}
+    folder = Path(trainer.default_root_dir)
+    return {
+        **config,
+        KEY: {
+            "run": "/".join(folder.parts[-2:]),
+            "recipe": folder.parts[-2] if len(folder.parts) > 1 else "",
+            "stage": trainer.state.fn.value if trainer.state.fn else "",
+            "folder": str(folder),
+            "config_sha256": digest(config),
+            "config_hash": config_hash(config) if config else None,
+            "code": {"revision": git_revision(), "source_sha256": source_digest()},
+            "versions": {name: version(name) for name in _PACKAGES},
+            "data": _data(trainer),
+            "hardware": hardware_of(module.device, trainer.world_size),
+        },
+    }
+
+
+def digest(config: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of a whole resolved config, in hex, as canonical JSON."""
+    text = json.dumps(config, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _data(trainer: Trainer) -> dict[str, Any]:
+    data = data_module(trainer)
+    if not isinstance(data, Places365):
+        return {}
+    return {
+        split: {
+            "manifest_digest": manifest.digest,
+            "num_images": manifest.num_samples,
+            "variant": manifest.variant,
+            "synthetic": manifest.synthetic,
+        }
+        for split, manifest in data.manifests.items()
+    }
