@@ -79,6 +79,21 @@ def wrap_train_loader(trainer: Trainer, wrap: Callable[[Any], Any]) -> None:
     source.dataloader = lambda: wrap(request())  # type: ignore[method-assign]  # see above
 
 
+def wrap_save_checkpoint(trainer: Trainer, wrapped: Callable[..., None]) -> Callable[..., None]:
+    """Replace what writes checkpoints, and return what did. To be called in `setup`.
+
+    There is a hook before a checkpoint is written and none after it. All that writes one calls the
+    public `Trainer.save_checkpoint`; that it is looked up on the trainer is undocumented.
+
+    Args:
+        trainer: The trainer.
+        wrapped: What is called instead.
+    """
+    save: Callable[..., None] = trainer.save_checkpoint
+    trainer.save_checkpoint = wrapped  # type: ignore[method-assign]  # see above
+    return save
+
+
 def ignore_signals(trainer: Trainer) -> None:
     """Take out of Lightning what it does about signals. To be called in `setup`.
 

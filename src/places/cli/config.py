@@ -7,9 +7,9 @@ from typing import Any, Literal
 import yaml
 from rich.table import Table
 
-from places.config.compare import ABSENT, compare
+from places.config.compare import compare, value_text
 from places.config.recipes import as_typed
-from places.config.secrets import MASK, masked
+from places.config.secrets import masked
 from places.console import put
 from places.errors import ConfigError
 
@@ -65,15 +65,5 @@ def change_table(changes: Mapping[str, tuple[Any, Any]], before: str, after: str
     for title in ("key", "before", "after"):
         table.add_column(title, overflow="fold")
     for key, (left, right) in changes.items():
-        table.add_row(as_typed(key), _text(key, left), _text(key, right))
+        table.add_row(as_typed(key), value_text(key, left), value_text(key, right))
     return table
-
-
-def _text(key: str, value: object) -> str:
-    if value is ABSENT:
-        return "-"
-    value = masked(value, key.split("."))
-    if value == MASK:  # YAML would quote it
-        return MASK
-    text = yaml.safe_dump(value, default_flow_style=True, width=1000)
-    return text.removesuffix("\n").removesuffix("\n...")

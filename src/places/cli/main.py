@@ -32,6 +32,10 @@ COMMANDS = {
         "say whether this machine is ready, and what to type",
     ),
     "runs": ("places.reports.run_list:runs", "list the runs, how far they came, their best score"),
+    "report": (
+        "places.reports.page.command:report",
+        "make one page of a run, or of several beside each other",
+    ),
     "leaderboard": (
         "places.reports.leaderboard.command:leaderboard",
         "show results beside each other and beside published ones",

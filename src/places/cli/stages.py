@@ -4,6 +4,7 @@ import logging
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -46,8 +47,9 @@ from places.cli.trainer_parts import (
     run_plugins,
     with_bar,
 )
+from places.config.compare import compare, value_text
 from places.config.ranges import check_range
-from places.config.recipes import find_recipes
+from places.config.recipes import as_typed, find_recipes
 from places.config.secrets import (
     masked,
     refuse_secrets,
@@ -68,10 +70,12 @@ from places.data.places365 import Places365
 from places.data.remote.urls import is_url
 from places.endings.family import mark_children, watch
 from places.errors import CheckpointError, ConfigError, PlacesError, with_prefix
-from places.lightning_internals import happened_in_restoring, watch_processes
+from places.lightning_internals import happened_in_restoring, is_trial, watch_processes
 from places.models.weights import flags_of_official
+from places.reports.page.command import report_at_end
 from places.reports.prediction_state import PredictionState, predictions_of, unfinished_run
 from places.reports.predictions import Predictions
+from places.reports.run_log import RunLog
 from places.resume.best import DEFAULTS, BestCheckpoint
 from places.resume.logger_ids import stored_ids
 from places.resume.points import ResumePoints
@@ -81,6 +85,7 @@ from places.resume.run_record import RunRecord
 _MODEL = "places.classifier.SceneClassifier"
 _OFFICIAL = "http://places2.csail.mit.edu/models_places365/resnet18_places365.pth.tar"
 _DATA = "places.data.places365.Places365"
+WITH_PAGE = ("fit", "test")  # stages that make a page of the run at their end
 # Never made, so empty: on SLURM Lightning resumes from any hpc_ckpt_* in the folder of the run.
 _NEVER_MADE = RUNS / "never_made"
 # Warnings that no user can do anything about.
@@ -123,6 +128,10 @@ class PlacesCLI(LightningCLI):
         self._recipes, args = find_recipes(words)
         for recipe in self._recipes:
             refuse_secrets_in(recipe)
+        # Their URLs may have credentials, of which nothing is saved.
+        self._words = [without_credentials(word) if is_url(word) else word for word in words]
+        self._asked: Namespace | None = None
+        self._first_defaults: dict[str, Any] = {}  # before flags chose other classes
         self._folder: Path | None = None
         self._made_by: PredictionState | None = None  # on the first process
         self._start = _Start("", None, None, {})
@@ -190,6 +199,14 @@ class PlacesCLI(LightningCLI):
             default=False,
             help="Score a network that was never trained, for benchmarks.",
         )
+        if parser.stage in WITH_PAGE:
+            parser.add_argument(
+                "--report",
+                action=ActionYesNo,
+                nargs="?",
+                default=True,
+                help="Make a page of the run at its end: report.html in its folder.",
+            )
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parse, and again with the checkpoint's config as defaults if a checkpoint is given."""
@@ -281,6 +298,7 @@ class PlacesCLI(LightningCLI):
         parser = self._stage_parsers[stage]
         known = parser.get_defaults(skip_validation=True)
         before = {key: known[key].as_dict() for key in ("model", "data")}
+        self._first_defaults = self._first_defaults or before
         after = {key: own_defaults(before[key], self.config[stage][key]) for key in before}
         parser.set_defaults(after)
         return before != after
@@ -321,6 +339,7 @@ class PlacesCLI(LightningCLI):
         # The record holds what was asked for, without this run's folder: others run it again.
         asked = config.clone()
         asked.ckpt_path = self._start.url or config.ckpt_path
+        self._asked = asked
         recipe = self._start.recipe or stage
         self.save_config_kwargs |= {"recipe": recipe, "asked": asked}
         # Only the first process makes a folder; Lightning tells the others where it is.
@@ -362,12 +381,49 @@ class PlacesCLI(LightningCLI):
         for callback in self.trainer.callbacks:  # type: ignore[attr-defined]  # declared nowhere
             if isinstance(callback, Predictions):
                 callback.made_by = self._made_by
+            if isinstance(callback, RunLog):
+                callback.told = self._told()
         for callback in self.trainer.checkpoint_callbacks:
             if isinstance(callback, ModelCheckpoint):
                 check_checkpoint(callback)
         path = self.config[str(self.subcommand)].ckpt_path
         if path is not None:
             check_network(self.model.state_dict(), Path(path), self._start.changes)
+
+    def _told(self) -> dict[str, Any]:
+        """Return what the record of a run holds of its command line."""
+        recipes = [(str(path), sha256(path.read_bytes()).hexdigest()) for path in self._recipes]
+        changes = self._changes()
+        return {
+            "command": ["places", *self._words],
+            "recipe": self._start.recipe,
+            "recipes": recipes,
+            "checkpoint": self._start.url
+            or (self._start.checkpoint and str(self._start.checkpoint)),
+            "changes": None
+            if changes is None
+            else [
+                (as_typed(key), value_text(key, before), value_text(key, now))
+                for key, (before, now) in changes.items()
+            ],
+        }
+
+    def _changes(self) -> dict[str, tuple[Any, Any]] | None:
+        """Return what flags changed: of the checkpoint's config, else of the recipes."""
+        if self._start.checkpoint is not None:
+            return self._start.changes
+        if not self._recipes or self._asked is None or not is_first_process():
+            return None
+        stage = str(self.subcommand)
+        parser = self._stage_parsers[stage]
+        parser.set_defaults(self._first_defaults)
+        words = [stage, *(word for path in self._recipes for word in ("--config", str(path)))]
+        self.config, kept = self._parse(self.parser, words), self.config
+        if self._forget_other_classes(stage):
+            self.config = self._parse(self.parser, words)
+        plain, self.config = self.config[stage], kept
+        configs = (yaml.safe_load(parser.dump(c, skip_unset=False)) for c in (plain, self._asked))
+        return compare(*configs)
 
 
 def run_stage(words: Sequence[str]) -> int:
@@ -383,6 +439,8 @@ def run_stage(words: Sequence[str]) -> int:
     try:
         words = without_signature(words)
         cli = PlacesCLI(with_pictures(words) if words[0] == "predict" else words)
+        if words[0] in WITH_PAGE:
+            _make_page(cli)
         tables = (c for c in cli.trainer.callbacks if isinstance(c, Predictions))  # type: ignore[attr-defined]  # declared nowhere
         return int(any(table.num_unreadable for table in tables))
     except Exception as error:
@@ -392,6 +450,13 @@ def run_stage(words: Sequence[str]) -> int:
             mistake = without_pictures(words, mistake)
             raise with_prefix(mistake, "--data.", names) from error
         raise
+
+
+def _make_page(cli: PlacesCLI) -> None:
+    """Make the page of a run, which has ended, on the first process."""
+    has_folder = not is_trial(cli.trainer) and cli.trainer.is_global_zero
+    if has_folder and cli.config[str(cli.subcommand)].report:
+        report_at_end(Path(cli.trainer.log_dir or cli.trainer.default_root_dir))
 
 
 def quieten() -> None:

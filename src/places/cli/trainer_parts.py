@@ -21,9 +21,11 @@ from places.reports.plots import Plots
 from places.reports.progress_bar import Bar
 from places.reports.rates import Rates
 from places.reports.results import Results
+from places.reports.run_log import RunLog
 from places.reports.skipped_samples import SkippedSamples
 from places.reports.submission import Submission
 from places.reports.tracking.callback import Tracking
+from places.reports.validations import Validations
 from places.resume.best import KeepBest
 from places.resume.divergence import Divergence
 from places.resume.early_stops import EarlyStops
@@ -35,7 +37,16 @@ from places.resume.step_seeds import StepSeeds
 def run_callbacks() -> list[Callback]:
     """Return the callbacks of every run that have no settings."""
     checks = [Divergence(), FiniteScores(), CompleteScores(), SkippedSamples()]
-    files = [Rates(), Memory(), Plots(), Results(), Submission(), Tracking()]
+    files = [
+        Rates(),
+        Memory(),
+        Plots(),
+        Results(),
+        Submission(),
+        Validations(),
+        RunLog(),
+        Tracking(),
+    ]
     resume = [StepSeeds(), OptimizerSettings(), KeepBest(), KnownMetrics(), EarlyStops()]
     return [*resume, *checks, *files]
 

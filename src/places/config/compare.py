@@ -3,7 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+import yaml
+
 from places.config.recipes import flatten
+from places.config.secrets import MASK, masked
 
 ABSENT = object()
 """Stands for the value of a key that a config does not have, which is not the same as null."""
@@ -34,3 +37,14 @@ def _same(left: object, right: object) -> bool:
     if isinstance(left, list) and isinstance(right, list):
         return len(left) == len(right) and all(map(_same, left, right))
     return left == right
+
+
+def value_text(key: str, value: object) -> str:
+    """Return the value of a flat key as one writes it in YAML, without secrets."""
+    if value is ABSENT:
+        return "-"
+    value = masked(value, key.split("."))
+    if value == MASK:  # YAML would quote it
+        return MASK
+    text = yaml.safe_dump(value, default_flow_style=True, width=1000)
+    return text.removesuffix("\n").removesuffix("\n...")

@@ -104,7 +104,7 @@ def result_of(
         "pictures": pictures,
         "config_hash": config_hash(config),
         "code": {"revision": git_revision(), "source_sha256": source_digest()},
-        "versions": {"python": platform.python_version()} | {p: version(p) for p in _PACKAGES},
+        "versions": package_versions(),
         "hardware": dict(hardware),
         "cost": {"test_seconds": seconds, "images_per_second": num / max(seconds, 1e-9)},
         "training": training,
@@ -142,6 +142,11 @@ def config_hash(config: Mapping[str, Any] | None) -> str | None:
     }
     text = json.dumps(kept, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def package_versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that a result depends on."""
+    return {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES}
 
 
 def hardware_of(device: torch.device, num_processes: int) -> dict[str, Any]:

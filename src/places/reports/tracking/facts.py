@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +11,12 @@ from lightning.pytorch import LightningModule, Trainer
 from places.config.secrets import masked
 from places.data.places365 import Places365
 from places.lightning_internals import data_module
-from places.reports.result_file import config_hash, hardware_of
+from places.reports.result_file import config_hash, hardware_of, package_versions
 from places.reports.revision import git_revision, source_digest
 from places.resume.run_record import RunRecord
 
 # Under this key beside the keys of the config.
 KEY = "places"
-_PACKAGES = ("places", "torch", "torchvision", "lightning", "numpy", "Pillow", "simplejpeg")
 
 
 def facts_of(trainer: Trainer, module: LightningModule) -> dict[str, Any]:
@@ -41,7 +39,7 @@ def facts_of(trainer: Trainer, module: LightningModule) -> dict[str, Any]:
             "config_sha256": digest(config),
             "config_hash": config_hash(config) if config else None,
             "code": {"revision": git_revision(), "source_sha256": source_digest()},
-            "versions": {name: version(name) for name in _PACKAGES},
+            "versions": package_versions(),
             "data": _data(trainer),
             "hardware": hardware_of(module.device, trainer.world_size),
         },

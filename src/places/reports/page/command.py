@@ -1,0 +1,52 @@
+"""`places report`: one page of a run, or of several beside each other."""
+
+from pathlib import Path
+
+from places.console import put, say
+from places.errors import ConfigError
+
+PAGE = "report.html"
+
+
+def report(runs: list[Path], file: Path | None = None) -> int:
+    """Make one page of a run, or of several beside each other: report.html.
+
+    The page is a single file that needs no network: what was run, its curves, scores with their
+    intervals, categories, what was confused, pictures, and where its time went. Of several runs
+    it shows the curves over each other, what their configs differ in, and whether their scores do.
+
+    Args:
+        runs: The folder of a run, such as runs/demo/0; or several.
+        file: The page; by default report.html in the folder of the run, of several runs here.
+
+    Raises:
+        DataError: A folder is not that of a run.
+        StorageError: The page cannot be written.
+    """
+    from places.reports.page.write import write_page  # what it imports takes a second
+    from places.reports.run_facts import read_run
+
+    for run in {*runs}:
+        if runs.count(run) > 1:
+            raise ConfigError(f"{run} is given twice")
+    path = file or (runs[0] / PAGE if len(runs) == 1 else Path(PAGE))
+    if path.is_dir():
+        raise ConfigError(f"`file` {path} is a folder", f"name a file:  {path / PAGE}")
+    write_page([read_run(run) for run in runs], path)
+    put(f"{path}")
+    return 0
+
+
+def report_at_end(folder: Path) -> None:
+    """Make the page of a run that has just ended; if that fails, it is said, and all is well."""
+    path = folder / PAGE
+    try:
+        from places.reports.page.write import write_page
+        from places.reports.run_facts import read_run
+
+        write_page([read_run(folder)], path)
+    except Exception as error:  # a page is not worth a run
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        say(f"{PAGE} is not written: {reason}")
+    else:
+        say(f"a page to look at: {path}")
