@@ -47,7 +47,7 @@ def read_offline_run(folder: Path) -> OfflineRun:
     (path,) = folder.glob("run-*.wandb")
     found = OfflineRun(folder)
     for data in _records(path.read_bytes()):
-        record = wandb_internal_pb2.Record()
+        record = wandb_internal_pb2.Record()  # type: ignore[attr-defined]  # protobuf makes it
         record.ParseFromString(data)
         _take(found, record)
     return found
