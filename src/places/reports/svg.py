@@ -95,6 +95,8 @@ def _clean(element: ElementTree.Element, name: str) -> None:
             is_wanted = element.tag in (f"{_SVG}clipPath", f"{_SVG}path") or _KEPT.fullmatch(value)
             if is_wanted:
                 element.set("id", f"{name}-{value}")
+            elif value.startswith(("xtick", "ytick")):
+                element.set("class", "tick")  # a script that zooms draws others
         elif key == "href":
             element.set("href", f"#{name}-{value.removeprefix('#')}")
         else:

@@ -1,0 +1,164 @@
+"""What the page of one run shows."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from places.checkpoints.runs import BEST_CHECKPOINT
+from places.config.secrets import masked
+from places.errors import PlacesError
+from places.files import is_plain_name
+from places.reports.figures import confused_figure, reliability_figure
+from places.reports.page import about_run
+from places.reports.page.attempts import Attempts
+from places.reports.page.confusion import (
+    Counts,
+    block_of,
+    counts_of,
+    mostly_taken_for,
+    names_for,
+    pairs_of,
+)
+from places.reports.page.panels import panels_of_run
+from places.reports.page.pictures import pictures_of, strips_of
+from places.reports.page.scores import categories_in, scores_in
+from places.reports.page.thumbnails import Thumbnails
+from places.reports.run_facts import RunFacts, read_run
+from places.reports.svg import as_svg
+
+_NUM_PAIRS = 10
+
+
+def context_of_one(facts: RunFacts, folder: Path) -> dict[str, Any]:
+    """Return what the template of the page of a run takes.
+
+    Args:
+        facts: What the run tells.
+        folder: Where the page will be.
+    """
+    attempts = Attempts()
+    training = facts if facts.stage == "fit" else training_of(facts)
+    content = facts.result or facts.validation
+    counts = attempts.part("What was confused", lambda: counts_of(facts.pictures, facts.validation))
+    panels = training and attempts.part("The curves", lambda: panels_of_run(training.curves))
+    times = {run.name: run.times_s for run in (facts, training) if run is not None}
+    context: dict[str, Any] = {
+        "facts": facts,
+        "training": training,
+        "title": facts.name,
+        "network": about_run.network_of(facts.config),
+        "day": about_run.day_of(facts.started),
+        "command": about_run.command_line(facts.command),
+        "scores": content and attempts.part("The scores", lambda: scores_in(content)),
+        "scored": content and attempts.part("What was scored", lambda: _scored(content)),
+        "is_validation": facts.result is None,
+        "panels": panels or [],
+        "categories": content
+        and attempts.part("The categories", lambda: _categories(content, counts)),
+        "reliability": content and attempts.part("The calibration", lambda: _reliability(content)),
+        "times": attempts.part("Where the time went", lambda: about_run.times_svg(times)),
+        "time_rows": about_run.time_rows(about_run.ordered(facts.times_s)),
+        "config": facts.config
+        and attempts.part("The config", lambda: about_run.config_rows(facts.config or {})),
+        "tables": attempts.part("What was run", lambda: about_run.fact_tables(facts)) or [],
+    }
+    context |= _confusion(facts, counts, attempts)
+    context["plots"] = [panel.data for panel in context["panels"]]
+    return context | {"notes": [*facts.notes, *attempts.notes]}
+
+
+def training_of(facts: RunFacts) -> RunFacts | None:
+    """Return the training behind a test, if its folder is beside that of the test and unchanged."""
+    result = facts.result or {}
+    weights, record = result.get("checkpoint"), result.get("training")
+    if not isinstance(weights, dict) or not isinstance(record, dict):
+        return None
+    # Of the path only two names are believed: what others wrote leads nowhere else.
+    names = Path(str(weights.get("path"))).parts[-4:-2]
+    if len(names) < 2 or not all(map(is_plain_name, names)):
+        return None
+    folder = facts.folder.absolute().parents[1].joinpath(*names)
+    try:
+        if not (folder / BEST_CHECKPOINT.parent).is_dir():
+            return None
+        training = read_run(folder)
+    except (PlacesError, OSError):
+        return None
+    return training if training.config == masked(record.get("config")) else None
+
+
+def _scored(content: Mapping[str, Any]) -> str:
+    data = content["data"]
+    kind = "drawn pictures" if data.get("synthetic") is True else "pictures"
+    return f"{int(content['num_images']):,} {kind} of split {str(data['split'])[:20]}"
+
+
+def _categories(content: Mapping[str, Any], counts: Counts | None) -> list[Any]:
+    taken = None if counts is None else mostly_taken_for(counts, names_for(len(counts)))
+    return categories_in(content, taken)
+
+
+def _reliability(content: Mapping[str, Any]) -> str:
+    bins = content["reliability"]
+    words = ", ".join(
+        f"{row['from']:.0%} to {row['to']:.0%} sure: {row['accuracy']:.0%} right"
+        for row in bins
+        if row["accuracy"] is not None
+    )
+    return as_svg(reliability_figure(bins), "plot-reliability", f"accuracy by confidence: {words}")
+
+
+def _confusion(facts: RunFacts, counts: Counts | None, attempts: Attempts) -> dict[str, Any]:
+    """Return the block, the pairs and the pictures."""
+    found: dict[str, Any] = {"block": None, "pairs": [], "strips": [], "why_no_pictures": ""}
+    names = names_for(0 if counts is None else len(counts))
+    if counts is not None and counts.sum() > counts.trace():
+        found["block"] = attempts.part("The confusion", lambda: _block(counts, names))
+    elif facts.result is not None and counts is None:
+        found["pairs"] = attempts.part("The pairs", lambda: _told_pairs(facts)) or []
+    thumbnails = Thumbnails(facts) if facts.pictures is not None else None
+    try:
+        if counts is not None:
+            found["pairs"] = [
+                {
+                    "names": (names[pair.first], names[pair.second]),
+                    "counts": (pair.first_as_second, pair.second_as_first),
+                    "pictures": thumbnails
+                    and facts.pictures
+                    and pictures_of(facts.pictures, pair, names, thumbnails),
+                }
+                for pair in pairs_of(counts, _NUM_PAIRS)
+            ]
+        if thumbnails is not None and facts.pictures is not None:
+            table, source = facts.pictures, thumbnails
+            strips = attempts.part("The pictures", lambda: strips_of(table, names, source))
+            found["strips"] = strips or []
+            found["why_no_pictures"] = thumbnails.why_not
+    finally:
+        if thumbnails is not None:
+            thumbnails.close()
+    return found
+
+
+def _block(counts: Counts, names: list[str]) -> dict[str, Any]:
+    labels, block = block_of(counts)
+    shown = [names[label] for label in labels]
+    words = f"what was taken for what, of the {len(labels)} categories that are confused most"
+    figure = confused_figure(block, shown)
+    return {
+        "svg": as_svg(figure, "plot-confusion", words),
+        "num": len(labels),
+        "data": {"names": shown, "counts": block.tolist()},
+    }
+
+
+def _told_pairs(facts: RunFacts) -> list[dict[str, Any]]:
+    pairs = (facts.result or {})["confused"][:_NUM_PAIRS]
+    return [
+        {
+            "names": tuple(str(name)[:200] for name in pair["categories"][:2]),
+            "counts": (int(pair["first_as_second"]), int(pair["second_as_first"])),
+            "pictures": None,
+        }
+        for pair in pairs
+    ]
