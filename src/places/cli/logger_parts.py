@@ -132,17 +132,31 @@ def _fill_tensorboard(logger: Namespace, run: LoggedRun) -> None:
 
 def _fill_mlflow(logger: Namespace, run: LoggedRun) -> None:
     options = logger.init_args
-    is_local = not (options.get("tracking_uri") or os.environ.get("MLFLOW_TRACKING_URI"))
-    if is_local and options.get("save_dir") in _NO_FOLDERS:
+    # The variable MLFLOW_TRACKING_URI is its default; MLflow sets that itself, for later runs too.
+    uri = options.get("tracking_uri")
+    if not uri and options.get("save_dir") in _NO_FOLDERS:
         options.save_dir = str((run.folder / "mlruns").resolve())
         # MLflow 3.7 and later take files only where this is set; a data base is a package more.
         os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
     if options.get("run_name") is None:
         options.run_name = run.name
-    if options.get("run_id") is None and not is_local and "mlflow" in run.ids:
+    if uri and options.get("run_id") is None and _is_known(run.ids.get("mlflow"), str(uri)):
         options.run_id = run.ids["mlflow"]
     tags = {"recipe": run.recipe, "number": run.folder.name, "stage": run.stage}
     options.tags = {**tags, **(options.get("tags") or {})}
+
+
+def _is_known(run_id: str | None, uri: str) -> bool:
+    """Tell whether MLflow has a run there; where it cannot be asked, building it will say so."""
+    if run_id is None:
+        return False
+    from mlflow import MlflowClient, MlflowException
+
+    try:
+        MlflowClient(uri).get_run(run_id)
+    except MlflowException as error:
+        return error.error_code != "RESOURCE_DOES_NOT_EXIST"
+    return True
 
 
 _FILLS: dict[type[Logger], Callable[[Namespace, LoggedRun], None]] = {

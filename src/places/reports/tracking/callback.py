@@ -206,7 +206,11 @@ class Tracking(Callback):
         values = {f"{stage}/{name}": value for name, value in scores["scores"].items()}
         for name, (low, high) in scores["intervals"].items():
             values |= {f"{stage}/{name}_from": low, f"{stage}/{name}_to": high}
-        self._each(lambda x: x.summary(values, step))
+        # The others were logged after the evaluation, as those of any validation.
+        new = {
+            name: value for name, value in values.items() if name not in trainer.callback_metrics
+        }
+        self._each(lambda x: x.summary(new, step))
 
     def _show_cost(self, trainer: Trainer) -> None:
         pass
