@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
+import torch.nn.functional as F
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import OptimizerCallable
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
@@ -27,6 +28,7 @@ from places.training.augment import Augment, Draws
 from places.training.mixing import mixed_hits, mixed_loss
 from places.training.schedules import Schedule, ScheduleName, parameter_groups
 from places.training.scores import EvaluationSums, TrainingSums
+from places.training.views import Views, mean_scores
 from places.training.weight_average import decay_at, match_average, start_average, update_average
 
 NetCallable = Callable[[int], nn.Module]
@@ -66,6 +68,7 @@ class SceneClassifier(LightningModule):
     Attributes:
         num_guesses: How many of the best classes `predict_step` returns.
         wanted: What it returns beside them: "features", "activation", both or nothing.
+        views: Of which views of a picture `test_step` averages the scores.
     """
 
     mean_255: Tensor
@@ -117,6 +120,7 @@ class SceneClassifier(LightningModule):
         self._is_compiled = False
         self.num_guesses = NUM_GUESSES
         self.wanted: frozenset[str] = frozenset()
+        self.views = Views()
         self._inference: Inference | None = None
         self.register_buffer("mean_255", 255 * torch.tensor(mean)[:, None, None], persistent=False)
         self.register_buffer("std_255", 255 * torch.tensor(std)[:, None, None], persistent=False)
@@ -265,13 +269,15 @@ class SceneClassifier(LightningModule):
         """Add a batch to the scores and return the predictions, see `predict_step`.
 
         `true_probability`: `(N,)` float32, of the class of the label; of class 0 without a label.
+        `loss`: `(N,)` float32, the cross-entropy in nats, likewise.
         """
-        logits = self(batch["image"])
+        logits = mean_scores(self, batch["image"], self.views).float()
         _score(logits, batch, self.evaluation)
-        probabilities = logits.float().softmax(dim=1)
-        of_label = probabilities.gather(1, batch["label"].clamp(min=0)[:, None])[:, 0]
+        probabilities, label = logits.softmax(dim=1), batch["label"].clamp(min=0)
+        of_label = probabilities.gather(1, label[:, None])[:, 0]
+        loss = F.cross_entropy(logits, label, reduction="none")
         guesses = _guesses(logits, probabilities, NUM_GUESSES)
-        return guesses | {"true_probability": of_label}
+        return guesses | {"true_probability": of_label, "loss": loss}
 
     def predict_step(self, batch: Mapping[str, Any], batch_idx: int) -> dict[str, Tensor]:
         """Return what the network says of the pictures of a batch.
@@ -374,6 +380,7 @@ def _score(logits: Tensor, batch: Mapping[str, Any], sums: EvaluationSums) -> No
 
 
 def _guesses(logits: Tensor, probabilities: Tensor, num: int) -> dict[str, Tensor]:
-    best = probabilities.topk(min(num, probabilities.shape[1]), dim=1)
+    # In the order of the logits: of many classes the probability may be too small for a float32.
+    best = logits.float().topk(min(num, probabilities.shape[1]), dim=1).indices
     finite = logits.isfinite().all(dim=1)
-    return {"label": best.indices, "probability": best.values, "finite": finite}
+    return {"label": best, "probability": probabilities.gather(1, best), "finite": finite}

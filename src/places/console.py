@@ -205,6 +205,12 @@ class FirstFew:
         if self.count <= self.max_shown:
             self.shown.append(text)
 
+    def add_all(self, others: "FirstFew") -> None:
+        """Count what others counted."""
+        room = max(self.max_shown - len(self.shown), 0)
+        self.shown += others.shown[:room]
+        self.count += others.count
+
     @property
     def more(self) -> str:
         """How many are not shown, in words; an empty string for none."""

@@ -5,7 +5,14 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from places.cli.suggestions import locate, nearest_class, nearest_option, other_owner, short_path
+from places.cli.suggestions import (
+    locate,
+    nearest_class,
+    nearest_option,
+    other_owner,
+    other_stage,
+    short_path,
+)
 from places.endings.family import KILLED
 from places.errors import ConfigError, LostProcessError, PlacesError
 
@@ -116,7 +123,7 @@ class Refused(SystemExit):
         lines = [f"given in:     {place}"] if place else []
         if self.hints:
             return ConfigError(message, *lines, *self.hints)
-        if owner := other_owner(self.name, self.kind):
+        if owner := other_stage(key, names) or other_owner(self.name, self.kind):
             lines.append(f"belongs to:   {owner}")
         elif nearest := nearest_option(self.name, self.names or names):
             lines.append(f"nearest:      {way}{nearest}")

@@ -73,6 +73,13 @@ class PlacesParser(LightningArgumentParser):
             added: list[str] = super().add_class_arguments(class_type, nested_key, *args, **kwargs)
         return added
 
+    def add_argument_group(self, *args: Any, name: str | None = None, **kwargs: Any) -> Any:  # noqa: ANN401  # passed on
+        """Add a group, see jsonargparse; that of `Trainer.test` does not take the name of ours."""
+        is_taken = name is not None and name in (self.groups or {})
+        return super().add_argument_group(
+            *args, name=f"Trainer.{name}" if is_taken else name, **kwargs
+        )
+
     def add_subclass_arguments(  # type: ignore[override]  # passed on as it comes
         self,
         baseclass: type,

@@ -76,6 +76,7 @@ from places.reports.page.command import report_at_end
 from places.reports.prediction_state import PredictionState, predictions_of, unfinished_run
 from places.reports.predictions import Predictions
 from places.reports.run_log import RunLog
+from places.reports.scoring_protocol import ScoringProtocol
 from places.resume.best import DEFAULTS, BestCheckpoint
 from places.resume.logger_ids import stored_ids
 from places.resume.points import ResumePoints
@@ -184,6 +185,8 @@ class PlacesCLI(LightningCLI):
         parser.set_defaults({f"checkpoint.{key}": value for key, value in DEFAULTS.items()})
         if parser.stage == "predict":
             parser.add_lightning_class_args(Predictions, "predictions")
+        if parser.stage == "test":
+            parser.add_lightning_class_args(ScoringProtocol, "test")
         parser.add_argument(
             "--trust",
             nargs="+",
@@ -309,8 +312,9 @@ class PlacesCLI(LightningCLI):
         except Refused as refused:
             parser = self._stage_parsers[words[0]]
             raise refused.explained(words, self._recipes, option_names(parser)) from refused
-        groups = ("trainer", "checkpoint", "resume")  # jsonargparse takes anything for a group
-        for key in (*groups, "predictions") if config.subcommand == "predict" else groups:
+        # jsonargparse takes anything for a group.
+        more = {"predict": ["predictions"], "test": ["test"]}.get(str(config.subcommand), [])
+        for key in ("trainer", "checkpoint", "resume", *more):
             found = config[config.subcommand].get(key)
             if not isinstance(found, Namespace):
                 raise ConfigError(f"{key} takes settings by their names, not {found!r:.60}")

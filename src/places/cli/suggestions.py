@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 from places.config.recipes import as_typed, read_keys
 
+_COMMANDS = {"test": "places test", "predictions": "places predict"}  # by group of options
 _CLOSE = 0.65  # of difflib, 0 to 1: "SDG" and "SGD" have 0.67
 
 
@@ -73,6 +74,18 @@ def other_owner(name: str, kind: type | None) -> str | None:
             if name.partition(".")[0] in inspect.signature(other).parameters:
                 return f"{flag} {nearest_class(other.__name__, base)}"
     return None
+
+
+def other_stage(typed: str, names: Collection[str]) -> str | None:
+    """Return the command that has a group of options which this one lacks.
+
+    Args:
+        typed: What was typed, parts joined by dots.
+        names: The options there are.
+    """
+    group, dot, _ = typed.partition(".")
+    is_known = any(name.startswith(f"{group}.") for name in names)
+    return None if is_known or not dot else _COMMANDS.get(group)
 
 
 def nearest_class(typed: str, annotation: object) -> str | None:

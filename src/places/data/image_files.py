@@ -147,6 +147,7 @@ class ImageFiles(TensorsToDevice, LightningDataModule):
         def load(row: int, pixels: Pixels) -> Sample:
             number = int(ids[row])
             path, source = self.paths[number], self.paths.source(number)
+            label = self.paths.label(number)
             if self.paths.is_remote(number):
                 source = partial(ahead.take, number)
             try:
@@ -156,7 +157,7 @@ class ImageFiles(TensorsToDevice, LightningDataModule):
                 raise
             except DataError as error:
                 pixels[:] = 0
-                return Sample(path, error=error.message)
-            return Sample(path, size=size)
+                return Sample(path, label, error=error.message)
+            return Sample(path, label, size=size)
 
         return load

@@ -20,8 +20,10 @@ from places.data.folder_pictures import (
 from places.data.pictures import Files, Nothing, Pictures, Place, Urls
 from places.data.remote.single_files import SingleFiles, fetch_whole
 from places.data.remote.urls import is_url
+from places.data.shards.tar_reader import Member
 from places.data.streaming.picture_files import MAX_FILE_BYTES
 from places.data.streaming.samples import Cache
+from places.data.tar_labels import TarLabels
 from places.data.tar_pictures import BETWEEN, TarOfPictures
 from places.errors import ConfigError, DataError, StorageError
 from places.files import open_regular, storage_error, text_as_name
@@ -86,6 +88,7 @@ class _Finder:
         self._fetched_bytes = 0
         self._is_one = is_one
         self._seen = set[str]()
+        self._reasons: dict[tuple[str, str], Nothing] = {}  # by tar
         self._servers = set[str]()  # of URLs that can be read
 
     def add(self, source: str) -> None:
@@ -144,23 +147,33 @@ class _Finder:
         if {tar.shown(""), tar.shown(only)} & self._seen:
             return
         self._seen.add(tar.shown(only))
-        reasons: dict[str, Nothing] = {}
-        found = 0
+        labels, found = TarLabels(tar), 0
         for member in tar.members():
             name = os.fsdecode(member.name)
-            if only and name != only:
-                continue
-            found += 1
-            if not only and (not is_picture(name) or _is_hidden(name)):
-                self.left_out.add(tar.shown(name))
-            elif member.no_file:
-                start = tar.shown("")
-                place = reasons.setdefault(member.no_file, Nothing(member.no_file, start))
-                self.pictures.add(place, name)
-            else:
-                self.pictures.add(tar, name, member.offset, member.size_bytes)
-        if only and not found:
+            if name != only and labels.is_label(member):
+                labels.add_label(member)
+            elif not only or name == only:
+                found += 1
+                self._add_member(tar, name, member, labels, is_asked=bool(only))
+        for number, label in labels.found():
+            self.pictures.set_label(number, label)
+        if not only:
+            self.left_out.add_all(labels.left_out())
+        elif not found:
             raise DataError(f"{tar.name} has no member {only}", f"see:  tar -tf {tar.name}")
+
+    def _add_member(
+        self, tar: TarOfPictures, name: str, member: Member, labels: TarLabels, is_asked: bool
+    ) -> None:
+        if not is_asked and (not is_picture(name) or _is_hidden(name)):
+            self.left_out.add(tar.shown(name))
+        elif member.no_file:
+            place = Nothing(member.no_file, tar.shown(""))
+            place = self._reasons.setdefault((tar.name, member.no_file), place)
+            self.pictures.add(place, name)
+        else:
+            labels.add_picture(member, len(self.pictures))
+            self.pictures.add(tar, name, member.offset, member.size_bytes)
 
     def _add_urls(self, source: str) -> None:
         for url in braces_filled(source):

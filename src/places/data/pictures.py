@@ -11,6 +11,7 @@ from typing import Protocol
 
 from places.config.secrets import without_credentials
 from places.data.remote.single_files import SingleFiles
+from places.data.shards.index import NO_LABEL
 from places.errors import DataError
 
 Source = Path | Callable[[], bytes]
@@ -91,6 +92,8 @@ class Pictures:
         self._names = bytearray()
         self._ends = array("Q", [0])
         self._offsets, self._sizes_bytes = array("Q"), array("Q")
+        self._labels = array("h")
+        self.has_labels = False  # whether any of them has one
         self._places: list[Place] = []  # of runs of pictures that follow each other
         self._starts = array("Q")  # of these runs
 
@@ -103,6 +106,16 @@ class Pictures:
         self._ends.append(len(self._names))
         self._offsets.append(offset)
         self._sizes_bytes.append(size_bytes)
+        self._labels.append(NO_LABEL)
+
+    def set_label(self, number: int, label: int) -> None:
+        """Note the true label of a picture."""
+        self._labels[number] = label
+        self.has_labels = True
+
+    def label(self, number: int) -> int:
+        """Return the true label of a picture, or -1 if it has none."""
+        return self._labels[number]
 
     def __len__(self) -> int:
         """Return the number of pictures."""

@@ -58,6 +58,10 @@ class Places365(TensorsToDevice, LightningDataModule):
         check_cache: Compare each shard that is in the cache already with its SHA-256 before it is
             read for the first time in a run; a damaged one is fetched again. Without it only one
             that holds something unreadable is.
+
+    Attributes:
+        num_test_crops: How many squares `test` gets of each picture: 1, the centre; or those of
+            which ten crops are made, one under the other, see `decode.crop_places`.
     """
 
     def __init__(
@@ -104,6 +108,7 @@ class Places365(TensorsToDevice, LightningDataModule):
         self.cache = Cache(cache_folder, cache_size_gb, timeout_s, checks)
         self.manifests: dict[str, Manifest] = {}
         self.sources: dict[str, SplitSamples] = {}
+        self.num_test_crops = 1
         self._first_prediction = 0
 
     def setup(self, stage: str) -> None:
@@ -144,8 +149,8 @@ class Places365(TensorsToDevice, LightningDataModule):
         return self._eval_loader("val", self._num_val_batches)
 
     def test_dataloader(self) -> Loader:
-        """Return the batches of `test_split`, each picture exactly once."""
-        return self._eval_loader(self.test_split)
+        """Return the batches of `test_split`, each picture exactly once; see `num_test_crops`."""
+        return self._eval_loader(self.test_split, num_crops=self.num_test_crops)
 
     def leave_out(self, num_rows: int) -> int:
         """Let predictions begin after pictures that were classified before.
@@ -210,14 +215,18 @@ class Places365(TensorsToDevice, LightningDataModule):
         return int(limits[0]) if limits else None
 
     def _eval_loader(
-        self, split: str, limit: Callable[[], int | None] = lambda: None, first_step: int = 0
+        self,
+        split: str,
+        limit: Callable[[], int | None] = lambda: None,
+        first_step: int = 0,
+        num_crops: int = 1,
     ) -> Loader:
         num_samples = self.manifests[split].num_samples
         return Loader(
             plan.num_eval_batches(num_samples, self.batch_size) - first_step,
             lambda: eval_batches(
                 self.sources[split],
-                self.eval_crop,
+                replace(self.eval_crop, num_crops=num_crops),
                 workers_of(self, self.num_threads),
                 batch_size=self.batch_size,
                 first_step=first_step,

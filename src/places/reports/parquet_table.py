@@ -26,14 +26,15 @@ class ParquetTable:
     Args:
         path: The file.
         top_k: Number of categories for each picture.
+        labelled: Whether there are columns for the label that a picture has.
     """
 
-    def __init__(self, path: Path, top_k: int) -> None:
+    def __init__(self, path: Path, top_k: int, *, labelled: bool = False) -> None:
         check_pyarrow(path)
         self.path = path
         self.rows_path = path.with_name(f"{path.name}.jsonl")
-        self._top_k = top_k
-        self._journal = LineTable(self.rows_path, JsonFormat())
+        self._top_k, self._labelled = top_k, labelled
+        self._journal = LineTable(self.rows_path, JsonFormat(labelled=labelled))
         self._num_rows = self._num_published = 0
 
     def open(self) -> None:
@@ -63,7 +64,7 @@ class ParquetTable:
     def rows(self) -> Iterator[PredictionRow]:
         """Yield all whole rows: of the journal, or of the table if that is finished."""
         if self._journal.is_empty() and self.path.exists():
-            return _parquet_rows(self.path)
+            return _parquet_rows(self.path, self._labelled)
         return self._journal.rows()
 
     def start(self, num_rows: int) -> None:
@@ -103,14 +104,15 @@ class ParquetTable:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        schema = _schema(self._top_k)
+        schema = _schema(self._top_k, self._labelled)
         with (
             written_whole(self.path) as partial,
             partial.open("wb") as file,
             pq.ParquetWriter(file, schema) as writer,
         ):
             for rows in _chunks(self._journal.rows()):
-                columns = zip(*(cells_of(row, self._top_k) for row in rows), strict=True)
+                cells = (cells_of(row, self._top_k, labelled=self._labelled) for row in rows)
+                columns = zip(*cells, strict=True)
                 arrays = [pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)]
                 writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
         self._num_published = self._num_rows
@@ -136,22 +138,23 @@ def _chunks(rows: Iterator[PredictionRow]) -> Iterator[list[PredictionRow]]:
         yield chunk
 
 
-def _schema(top_k: int) -> "pa.Schema":
+def _schema(top_k: int, labelled: bool) -> "pa.Schema":
     import pyarrow as pa
 
-    kinds = {"index": pa.int32(), "width": pa.int32(), "height": pa.int32()}
+    kinds = dict.fromkeys(("index", "true_index", "width", "height"), pa.int32())
     kinds |= {"probability": pa.float32(), "indoor_probability": pa.float32()}
-    names = column_names(top_k)
+    names = column_names(top_k, labelled=labelled)
     plain = [name.rpartition("_")[0] if name[-1].isdigit() else name for name in names]
     return pa.schema(
         [(name, kinds.get(kind, pa.string())) for name, kind in zip(names, plain, strict=True)]
     )
 
 
-def _parquet_rows(path: Path) -> Iterator[PredictionRow]:
+def _parquet_rows(path: Path, labelled: bool) -> Iterator[PredictionRow]:
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(_ROWS_PER_GROUP):
             columns = [column.to_pylist() for column in batch.columns]
-            yield from map(row_of_cells, zip(*columns, strict=True))
+            for cells in zip(*columns, strict=True):
+                yield row_of_cells(cells, labelled=labelled)

@@ -17,6 +17,7 @@ from places.processes import Agreement, run_folder
 from places.reports.result_schema import PICTURES
 
 _NUM_GUESSES = 5
+_NUMBERS = ("probability", "confidence", "loss")
 
 
 def can_write() -> bool:
@@ -30,7 +31,8 @@ class PictureScores:
     They are kept in memory, about 100 bytes for each picture: an interrupted test leaves nothing.
 
     Columns: `key` (text), `label` (int16), `top1` to `top5` (int16, the guessed labels, best
-    first), `probability` (float32, of the true class, in 0..1). Rows are in the order of the split.
+    first), `probability` (float32, of the true class, in 0..1), `confidence` (float32, that of the
+    first guess), `loss` (float32, in nats). Rows are in the order of the split.
 
     Args:
         trainer: The trainer, on all processes.
@@ -49,8 +51,8 @@ class PictureScores:
         first = (batch_idx * self._num_ranks + self._rank) * len(batch["key"])
         self._keys += batch["key"]
         self._positions += range(first, first + len(batch["key"]))
-        guesses = (outputs["label"], outputs["true_probability"])
-        self._batches.append((batch["weight"], batch["label"], *guesses))
+        numbers = (outputs["true_probability"], outputs["probability"][:, 0], outputs["loss"])
+        self._batches.append((batch["weight"], batch["label"], outputs["label"], *numbers))
 
     def finish(self, *, keep: bool) -> dict[str, str] | None:
         """Write the table on the first process, and return its name and SHA-256.
@@ -78,7 +80,7 @@ def _write(
     import pyarrow as pa  # an extra, and slow to import
     import pyarrow.parquet as pq
 
-    weight, label, best, probability = columns
+    weight, label, best, *numbers = columns
     order = order[weight[order] > 0]  # without unreadable and filling rows
     guesses = np.full((len(order), _NUM_GUESSES), -1, np.int16)  # for networks of few classes
     guesses[:, : best.shape[1]] = best[order]
@@ -87,7 +89,10 @@ def _write(
             "key": [keys[row] for row in order],
             "label": label[order].astype(np.int16),
             **{f"top{rank + 1}": guesses[:, rank].copy() for rank in range(_NUM_GUESSES)},
-            "probability": probability[order].astype(np.float32),
+            **{
+                name: values[order].astype(np.float32)
+                for name, values in zip(_NUMBERS, numbers, strict=True)
+            },
         }
     )
     with written_whole(path) as partial:

@@ -24,6 +24,7 @@ class PredictionRow:
         thumbnail: A small JPEG of what the network saw; empty if nobody asked for it.
         activation: Where the best category was seen: `(h, w)` uint8, 255 where most, row after row
             from the top left; `None` if nobody asked or the network cannot tell.
+        label: The label that the picture has; `None` if it has none.
         features: Pooled features, `(D,)` float32; `None` if nobody asked or there is an error.
     """
 
@@ -34,6 +35,7 @@ class PredictionRow:
     width: int | None = None
     height: int | None = None
     error: str = ""
+    label: int | None = None
     thumbnail: bytes = b""
     activation: npt.NDArray[np.uint8] | None = None
     features: npt.NDArray[np.float32] | None = None

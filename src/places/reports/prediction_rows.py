@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from places.data.shards.index import NO_LABEL
 from places.reports.prediction_row import PredictionRow
 
 Thumbnail = Callable[[npt.NDArray[np.uint8]], bytes]
@@ -24,16 +25,18 @@ def rows_of(
     """
     columns = {name: value.tolist() for name, value in outputs.items() if name in _PLAIN}
     sizes = batch["size"].tolist() if "size" in batch else [[0, 0]] * len(batch["key"])
+    true_labels = batch["label"].tolist() if "label" in batch else [NO_LABEL] * len(batch["key"])
     features, activations = _array(outputs.get("features")), _array(outputs.get("activation"))
     rows = []
     for number, key in enumerate(batch["key"]):
         if not key:
             continue
         width, height = sizes[number]
-        size: dict[str, Any] = {"width": width or None, "height": height or None}
+        known: dict[str, Any] = {"width": width or None, "height": height or None}
+        known["label"] = None if true_labels[number] == NO_LABEL else true_labels[number]
         reason = batch["error"][number] or ("" if columns["finite"][number] else NOT_FINITE)
         if reason:
-            rows.append(PredictionRow(key, error=reason, **size))
+            rows.append(PredictionRow(key, error=reason, **known))
             continue
         answer: dict[str, Any] = {
             "labels": tuple(columns["label"][number]),
@@ -47,7 +50,7 @@ def rows_of(
         if thumbnail is not None:
             pixels = batch["image"][number].permute(1, 2, 0).cpu().numpy()
             answer["thumbnail"] = thumbnail(pixels)
-        rows.append(PredictionRow(key, **answer, **size))
+        rows.append(PredictionRow(key, **answer, **known))
     return rows
 
 

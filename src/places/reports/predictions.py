@@ -37,11 +37,13 @@ class _Continuable(Protocol):
 class Predictions(Callback):
     """Writes a table with a row for each picture that `places predict` is given.
 
-    Columns: `path`, then for each of the best categories `category_1`, `index_1`, `probability_1`
-    and so on, `indoor_or_outdoor`, `indoor_probability` (the sum over all indoor categories),
-    `width`, `height` and `error`. A picture that cannot be read has its row too, with the reason in
-    `error`, and so has one for which the outputs of the network are NaN or infinite. The table
-    grows while the run goes on; the same command goes on where an interrupted one stopped.
+    Columns: `path`; `true_category` and `true_index`, where the pictures have labels already, as
+    those of labelled shards; for each of the best categories `category_1`, `index_1`,
+    `probability_1` and so on; `indoor_or_outdoor`, `indoor_probability` (the sum over all indoor
+    categories), `width`, `height` and `error`. A picture that cannot be read has its row too, with
+    the reason in `error`, and so has one for which the outputs of the network are NaN or infinite.
+    The table grows while the run goes on; the same command goes on where an interrupted one
+    stopped.
 
     Args:
         file: The table: its name ends with .csv, .jsonl or .parquet. By default predictions.csv
@@ -183,9 +185,10 @@ class Predictions(Callback):
         self, folder: Path, data: LightningDataModule | None, total: int | None
     ) -> PredictionRun:
         file = self.file or folder / FILE_NAME
-        table = open_table(file, self.top_k)
+        labelled = _has_labels(data)
+        table = open_table(file, self.top_k, labelled=labelled)
         state = self.made_by or PredictionState({})
-        state.columns = column_names(self.top_k)
+        state.columns = column_names(self.top_k, labelled=labelled)
         if isinstance(data, Places365):
             state.digest = data.manifests[data.predict_split].digest
         is_known = self.made_by is not None and isinstance(data, _Continuable)
@@ -235,6 +238,13 @@ def _total(trainer: Trainer) -> int | None:
     limit = trainer.limit_predict_batches  # 1 is one batch
     is_whole = limit is None or (isinstance(limit, float) and limit == 1)
     return _num_samples(data_module(trainer)) if is_whole else None
+
+
+def _has_labels(data: LightningDataModule | None) -> bool:
+    """Tell whether any picture has a label already."""
+    if isinstance(data, ImageFiles):
+        return data.paths.has_labels
+    return isinstance(data, Places365) and data.manifests[data.predict_split].labelled
 
 
 def _num_samples(data: LightningDataModule | None) -> int | None:

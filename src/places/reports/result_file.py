@@ -5,6 +5,7 @@ import json
 import os
 import platform
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -17,8 +18,10 @@ import torch
 from places.data.shards.manifest import Manifest
 from places.reports.result_schema import FORMAT_VERSION
 from places.reports.revision import git_revision, source_digest
+from places.resume.cost import cost_of
 from places.training.intervals import wilson
-from places.training.scores import EvaluationSums
+from places.training.scores import NUM_RANKS, EvaluationSums
+from places.training.views import Views
 
 _PACKAGES = ("places", "torch", "torchvision", "lightning", "numpy", "Pillow", "simplejpeg")
 _NUM_PAIRS = 20
@@ -28,7 +31,10 @@ _NETWORK = ("net", "num_classes", "mean", "std", "use_average", "channels_last")
 
 
 def scores_of(
-    sums: EvaluationSums, names: tuple[str, ...], settings: tuple[str, ...]
+    sums: EvaluationSums,
+    names: tuple[str, ...],
+    settings: tuple[str, ...],
+    num_ranks: int = NUM_RANKS,
 ) -> dict[str, Any]:
     """Return all scores with their intervals, from the sums of all processes.
 
@@ -36,9 +42,10 @@ def scores_of(
         sums: The sums.
         names: Names of the classes by label.
         settings: "indoor" or "outdoor" for each.
+        num_ranks: Up to which top-k accuracies are among them.
     """
     num, confusion = sums.count, sums.confusion
-    hits = np.cumsum(sums.rank_hits).tolist()
+    hits = np.cumsum(sums.rank_hits)[:num_ranks].tolist()
     shares = {f"top{rank}": hit for rank, hit in enumerate(hits, 1)}
     indoor = np.array([setting == "indoor" for setting in settings])
     shares["indoor_or_outdoor"] = int(confusion[indoor[:, None] == indoor].sum())
@@ -60,6 +67,7 @@ def result_of(
     scores: Mapping[str, Any],
     manifest: Manifest,
     *,
+    views: Views,
     config: Mapping[str, Any] | None,
     checkpoint: Path | None,
     pictures: Mapping[str, str] | None,
@@ -72,6 +80,7 @@ def result_of(
     Args:
         scores: What `scores_of` returned.
         manifest: Manifest of the split that was scored.
+        views: Which views of each picture were scored.
         config: The resolved config of this command.
         checkpoint: The file of weights.
         pictures: Name and SHA-256 of the file with the scores of each picture, if there is one.
@@ -80,7 +89,7 @@ def result_of(
         hardware: What it ran on.
     """
     num = sum(row["num_images"] for row in scores["categories"])
-    weights = None
+    weights, trained = None, training or {}
     if checkpoint is not None:
         with checkpoint.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -91,7 +100,7 @@ def result_of(
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         **scores,
         "num_images": num,
-        "protocol": _protocol(config),
+        "protocol": _protocol(config, views),
         "data": {
             "split": manifest.split,
             "variant": manifest.variant,
@@ -102,11 +111,16 @@ def result_of(
         },
         "checkpoint": weights,
         "pictures": pictures,
-        "config_hash": config_hash(config),
+        "config_hash": config_hash(config, views),
         "code": {"revision": git_revision(), "source_sha256": source_digest()},
         "versions": package_versions(),
         "hardware": dict(hardware),
-        "cost": {"test_seconds": seconds, "images_per_second": num / max(seconds, 1e-9)},
+        "cost": {
+            "training_images": trained.get("num_images_seen"),
+            "training_hours": trained.get("hours"),
+            "test_seconds": seconds,
+            "images_per_second": num / max(seconds, 1e-9),
+        },
         "training": training,
         "config": config,
     }
@@ -116,22 +130,26 @@ def training_of(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a checkpoint of ours tells of its training: its config, and what it saw."""
     record = checkpoint["places"]
     config = record["config"]
-    batch_size = config["data"]["init_args"].get("batch_size")
-    num_batches = checkpoint.get("training", {}).get("num_batches")
-    known = isinstance(num_batches, int) and isinstance(batch_size, int)
+    cost = cost_of(record)
     return {
         "recipe": record["recipe"],
         "epoch": checkpoint["epoch"],
         "num_steps": checkpoint["global_step"],
-        "num_images_seen": num_batches * batch_size if known else None,
+        "num_images_seen": None if cost is None else cost.num_images,
+        "hours": None if cost is None else cost.seconds / 3600,
         "manifest_digest": record["manifest_digest"],
         "versions": record["versions"],
         "config": config,
     }
 
 
-def config_hash(config: Mapping[str, Any] | None) -> str | None:
-    """Return the SHA-256 of the settings that a score depends on, in hex, as canonical JSON."""
+def config_hash(config: Mapping[str, Any] | None, views: Views) -> str | None:
+    """Return the SHA-256 of the settings that a score depends on, in hex, as canonical JSON.
+
+    Args:
+        config: The resolved config of the test.
+        views: Which views of each picture were scored.
+    """
     if config is None:
         return None
     model, data = (config[key].get("init_args") or {} for key in ("model", "data"))
@@ -139,6 +157,7 @@ def config_hash(config: Mapping[str, Any] | None) -> str | None:
         "network": {key: model.get(key) for key in _NETWORK},
         "preprocessing": {key: data.get(key) for key in _PREPROCESSING},
         "precision": config["trainer"].get("precision"),
+        "views": asdict(views),
     }
     text = json.dumps(kept, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
@@ -168,11 +187,11 @@ def _cpu_name() -> str:
     return next(names, "unknown")  # `platform.processor` would start a program
 
 
-def _protocol(config: Mapping[str, Any] | None) -> dict[str, Any]:
+def _protocol(config: Mapping[str, Any] | None, views: Views) -> dict[str, Any]:
     data = (config["data"].get("init_args") or {}) if config else {}
     precision = config["trainer"].get("precision") if config else None
     sizes = {key: data.get(key) for key in _PREPROCESSING}
-    return {"crops": 1, "flip": False, **sizes, "precision": str(precision or "32-true")}
+    return {**asdict(views), **sizes, "precision": str(precision or "32-true")}
 
 
 def _categories(sums: EvaluationSums, names: tuple[str, ...]) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 SCHEMA = Path(__file__).with_name("result.schema.json")
 PICTURES = "scores.parquet"  # the scores of each picture, beside the result
 INSTALL_PARQUET = "pip install 'places[parquet]'"

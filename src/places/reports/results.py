@@ -13,7 +13,7 @@ from rich.table import Table
 from places.categories import load_categories, load_settings
 from places.checkpoints.contents import read_checkpoint
 from places.classifier import SceneClassifier
-from places.console import show
+from places.console import counted, show
 from places.data.places365 import Places365
 from places.data.shards.manifest import Manifest
 from places.files import write_text
@@ -22,7 +22,8 @@ from places.processes import run_folder
 from places.reports.complete_scores import is_complete
 from places.reports.picture_scores import PictureScores, can_write
 from places.reports.result_file import hardware_of, result_of, scores_of, training_of
-from places.reports.result_schema import INSTALL_PARQUET, in_json
+from places.reports.result_schema import INSTALL_PARQUET, PICTURES, in_json
+from places.reports.scoring_protocol import num_reported_ranks
 
 FILE_NAME = "result.json"
 
@@ -70,15 +71,19 @@ class Results(Callback):
         pictures = None if self._pictures is None else self._pictures.finish(keep=complete)
         if not (trainer.is_global_zero and complete):
             return
-        scores = scores_of(pl_module.evaluation, load_categories(), load_settings())
-        show(score_table(scores, pl_module.evaluation.count, manifest))
-        config = folder / "config.yaml"
+        evaluation = pl_module.evaluation
+        num_ranks = num_reported_ranks(trainer)
+        scores = scores_of(evaluation, load_categories(), load_settings(), num_ranks)
+        show(score_table(scores, evaluation.count, manifest))
+        path = folder / "config.yaml"
+        config = yaml.safe_load(path.read_text("utf-8")) if path.is_file() else None
         checkpoint = Path(trainer.ckpt_path) if trainer.ckpt_path else None
         result = result_of(
             scores,
             manifest,
-            config=yaml.safe_load(config.read_text("utf-8")) if config.is_file() else None,
-            checkpoint=checkpoint,
+            views=pl_module.views,
+            config=config,
+            checkpoint=checkpoint or _weights_in(config),
             pictures=pictures,
             training=training_of(read_checkpoint(checkpoint)) if checkpoint else None,
             seconds=seconds,
@@ -87,8 +92,18 @@ class Results(Callback):
         text = json.dumps(in_json(result), indent=2, allow_nan=False)
         write_text(folder / FILE_NAME, f"{text}\n")
         show(f"scores: {folder / FILE_NAME}")
+        if pictures is not None:
+            num_wrong = evaluation.count - int(evaluation.confusion.trace())
+            num = counted(evaluation.count, "picture")
+            show(f"{num_wrong:,} of {num} wrong: where top1 is not label in {folder / PICTURES}")
         if not can_write():
             show(f"the scores of each picture are not kept: {INSTALL_PARQUET}")
+
+
+def _weights_in(config: Mapping[str, Any] | None) -> Path | None:
+    """Return the file of weights that a config names, which is no checkpoint of ours."""
+    weights = ((config or {}).get("model") or {}).get("init_args", {}).get("weights")
+    return Path(weights) if weights else None
 
 
 def score_table(scores: dict[str, Any], count: int, manifest: Manifest) -> Table:

@@ -52,8 +52,13 @@ class Table(Protocol):
         """Close the file as it is."""
 
 
-def open_table(path: Path, top_k: int) -> Table:
+def open_table(path: Path, top_k: int, *, labelled: bool = False) -> Table:
     """Return the table that the ending of a name asks for.
+
+    Args:
+        path: The file.
+        top_k: Number of categories for each picture.
+        labelled: Whether there are columns for the label that a picture has.
 
     Raises:
         ConfigError: It is another ending, or Parquet without the package that writes it.
@@ -61,8 +66,10 @@ def open_table(path: Path, top_k: int) -> Table:
     check_ending(path)
     ending = path.suffix.lower()
     if ending == ".parquet":
-        return ParquetTable(path, top_k)
-    return LineTable(path, CsvFormat(top_k) if ending == ".csv" else JsonFormat())
+        return ParquetTable(path, top_k, labelled=labelled)
+    is_csv = ending == ".csv"
+    format = CsvFormat(top_k, labelled=labelled) if is_csv else JsonFormat(labelled=labelled)
+    return LineTable(path, format)
 
 
 def check_ending(path: Path) -> None:

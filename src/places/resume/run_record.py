@@ -1,5 +1,8 @@
 """The record of a run: its resolved config, in its folder and in its checkpoints."""
 
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,7 @@ from places.console import say
 from places.data.places365 import Places365
 from places.files import write_text
 from places.lightning_internals import data_module
+from places.resume.cost import COST_KEY, Cost, cost_of
 from places.resume.logger_ids import KEY, ids_of
 
 
@@ -43,6 +47,8 @@ class RunRecord(SaveConfigCallback):
         # Lightning writes the file in place: a full disk would leave a part of it.
         super().__init__(parser, asked, save_to_log_dir=False, **options)
         self.recipe = recipe
+        self._cost: Cost | None = Cost()
+        self._since_s = time.monotonic()
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Write the file, and say where the run is."""
@@ -56,7 +62,7 @@ class RunRecord(SaveConfigCallback):
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Add the resolved config, the categories, the digest of the data and the versions."""
+        """Add the resolved config, the categories, the data's digest, versions and the cost."""
         data = data_module(trainer)
         manifest = data.manifests.get("train") if isinstance(data, Places365) else None
         checkpoint[CHECKPOINT_KEY] = {
@@ -67,7 +73,39 @@ class RunRecord(SaveConfigCallback):
             "manifest_digest": manifest.digest if manifest else None,
             "versions": {name: version(name) for name in ("places", "torch", "lightning")},
             KEY: ids_of(trainer.loggers),
+            COST_KEY: self.cost_so_far(),
         }
+
+    def on_load_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Go on counting where the checkpoint stopped; of earlier versions nothing is known."""
+        self._cost = cost_of(checkpoint.get(CHECKPOINT_KEY, {}))
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Look at the clock."""
+        self._since_s = time.monotonic()
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,  # noqa: ANN401  # Lightning's type
+        batch: Any,  # noqa: ANN401  # likewise
+        batch_idx: int,
+    ) -> None:
+        """Count the pictures of a step."""
+        if self._cost and isinstance(batch, Mapping) and "image" in batch:
+            self._cost.num_images += len(batch["image"]) * trainer.world_size
+
+    def cost_so_far(self) -> dict[str, Any] | None:
+        """Return `num_images` and `seconds` of the training; `None` where a part is not known."""
+        if self._cost is None:
+            return None
+        now_s = time.monotonic()
+        self._cost.seconds += now_s - self._since_s
+        self._since_s = now_s
+        return asdict(self._cost)
 
     def resolved_config(self) -> dict[str, Any]:
         """Return the resolved config as plain values."""

@@ -233,14 +233,16 @@ class TrainedModel:
                     )
                 finite = logits.isfinite().all(dim=1).tolist()
                 self._refuse_not_finite("predictions", finite, seen)
-                yield from self._told(logits.float().softmax(dim=1), seen, top_k)
+                yield from self._told(logits.float(), seen, top_k)
 
-    def _told(self, chances: Tensor, seen: list[Cut], top_k: int) -> Iterator[Prediction]:
-        best = chances.topk(top_k, dim=1)
+    def _told(self, logits: Tensor, seen: list[Cut], top_k: int) -> Iterator[Prediction]:
+        chances = logits.softmax(dim=1)
+        # In the order of the logits: a chance may be too small for a float32.
+        best = logits.topk(top_k, dim=1).indices
         indoor: list[float | None] = [None] * len(seen)
         if self._is_indoor is not None:
             indoor = (chances * self._is_indoor).sum(dim=1).clamp(max=1).tolist()
-        labels, probabilities = best.indices.tolist(), best.values.tolist()
+        labels, probabilities = best.tolist(), chances.gather(1, best).tolist()
         for cut, *columns, inside in zip(seen, labels, probabilities, indoor, strict=False):
             if cut.error:
                 yield Prediction(cut.path, error=cut.error)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import yaml
 from PIL import Image
@@ -104,7 +105,7 @@ NAMES = {
 
 
 def test_the_table_of_metrics_has_all_that_is_measured(runs: Runs) -> None:
-    assert NAMES <= _metrics(runs.first).keys()
+    assert _metrics(runs.first).keys() >= NAMES
     assert all(0.05 < value < 64 for _, value in _metrics(runs.first)["memory/process_gib"])
 
 
@@ -164,6 +165,16 @@ def test_the_best_scores_are_in_the_summary(runs: Runs) -> None:
         )
 
 
+def test_the_cost_goes_on_when_a_run_is_resumed(runs: Runs) -> None:
+    first, second = (offline.summary for offline in runs.wandb)
+    assert first["cost/images_seen"] == 2 * 96
+    assert second["cost/images_seen"] == 3 * 96
+    assert 0 < first["cost/hours"] < second["cost/hours"] < 1
+    for found in (first, second):
+        per_second = found["cost/images_seen"] / found["cost/hours"] / 3600
+        assert math.isclose(found["cost/images_per_second"], per_second)
+
+
 def test_intervals_enclose_the_scores(runs: Runs) -> None:
     summary = runs.wandb[0].summary
     for name in ("top1", "top2", "top5", "mean_class_accuracy", "indoor_or_outdoor"):
@@ -221,7 +232,7 @@ def _sample(sample: Path) -> None:
     _SAMPLE[:] = [sample]
 
 
-def _labels_of_val() -> list[tuple[str, Any]]:
+def _labels_of_val() -> list[tuple[str, npt.NDArray[np.float32]]]:
     """Return the category of each picture of `val` and its middle 32 of 36 pixels, in order."""
     names = json.loads((_SAMPLE[0] / "val.json").read_text(encoding="utf-8"))["categories"]
     found: dict[str, dict[str, bytes]] = {}
@@ -235,7 +246,7 @@ def _labels_of_val() -> list[tuple[str, Any]]:
     return [(names[int(x["cls"])], _pixels(x["jpg"])) for x in found.values()]
 
 
-def _pixels(jpeg: bytes) -> Any:
+def _pixels(jpeg: bytes) -> npt.NDArray[np.float32]:
     with Image.open(io.BytesIO(jpeg)) as image:
         scale = 36 / min(image.size)
         size = (round(scale * image.width), round(scale * image.height))
@@ -253,7 +264,7 @@ def test_wandb_shows_figures(runs: Runs, name: str) -> None:
         assert len(np.unique(np.asarray(picture))) > 20  # something is drawn
 
 
-def _events(folder: Path) -> Any:
+def _events(folder: Path) -> Any:  # noqa: ANN401  # tensorboard is not typed
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     events = EventAccumulator(
@@ -304,7 +315,7 @@ def test_tensorboard_shows_pictures_tables_and_the_config(runs: Runs) -> None:
     assert len(table.splitlines()) == 2 + len(runs.wandb[0].table("val/categories")[1])
 
 
-def _mlflow(folder: Path) -> Any:
+def _mlflow(folder: Path) -> Any:  # noqa: ANN401  # imported late
     from mlflow import MlflowClient
 
     os.environ["MLFLOW_ALLOW_FILE_STORE"] = "true"

@@ -65,6 +65,7 @@ class EvalCrop:
     image_size: int
     resize_size: int
     resize_mode: ResizeMode
+    num_crops: int = 1  # the centre; or `decode.NUM_SQUARES`, one under the other
 
     def __post_init__(self) -> None:
         """Refuse a crop that is not inside of the resized picture."""
@@ -153,7 +154,9 @@ def eval_batches(
     order = np.minimum(np.arange(num_batches * batch_size), num_samples - 1)
     ids = islice(eval_ids(num_samples, batch_size, workers), first_step, num_batches)
     source.follow(*workers.share_of_node(order, batch_size), first_step)
-    yield from _stream(source, workers, ids, open_batch, crop.image_size, first_step)
+    yield from _stream(
+        source, workers, ids, open_batch, crop.image_size, first_step, crop.num_crops
+    )
 
 
 def eval_ids(num_samples: int, batch_size: int, workers: Workers) -> Iterator[Ids]:
@@ -171,11 +174,13 @@ def _stream(
     open_batch: OpenBatch,
     image_size: int,
     first_step: int,
+    num_crops: int = 1,
 ) -> Iterator[Batch]:
     batches = stream(
         ids,
         open_batch,
         image_size=image_size,
+        num_crops=num_crops,
         num_threads=workers.num_threads,
         pin_memory=workers.pin_memory,
         cancel=source.cancel,

@@ -17,6 +17,9 @@ from places.data.streaming.resize import resize_part
 
 ResizeMode = Literal["short_side", "squash"]
 
+NUM_SQUARES = 6  # of which ten crops are made, see `crop_places`
+CENTER = 4  # the number of the centre among them
+
 NUM_CROP_UNIFORMS = 4 * 10  # for ten tries, as torchvision.transforms.RandomResizedCrop
 
 # Above this factor a picture is shrunk by averaging. Below it (256-pixel pictures to 224), it would
@@ -112,14 +115,15 @@ def eval_crop(
     mode: ResizeMode,
     size: tuple[int, int] | None = None,
 ) -> None:
-    """Resize a picture and write its central square into `out`.
+    """Resize a picture and write its central square into `out`, or the squares of ten crops.
 
     The pixels equal torchvision's `Resize(resize_size)` on a Pillow image (bilinear, antialiased)
-    and `CenterCrop(size)`.
+    and `CenterCrop(size)`, or `TenCrop(size)`.
 
     Args:
         pixels: `(height, width, 3)` uint8, RGB.
-        out: `(size, size, 3)` uint8, contiguous, with size at most `resize_size`.
+        out: `(size, size, 3)` uint8, contiguous, with size at most `resize_size`; `(6 * size, size,
+            3)` gets the squares of `crop_places`, one under the other.
         resize_size: Length of the short side after resizing, in pixels.
         mode: "short_side" keeps the aspect ratio; "squash" makes the picture square, as the
             official 256-pixel archives do.
@@ -129,15 +133,35 @@ def eval_crop(
     height, width = pixels.shape[:2]
     whole_width, whole_height = size or (width, height)
     new_width, new_height = _resized(whole_width, whole_height, resize_size, mode)
-    side = out.shape[0]
-    left, top = round((new_width - side) / 2), round((new_height - side) / 2)
+    side = out.shape[1]
+    corners = crop_places(new_width - side, new_height - side)
+    if out.shape[0] == side:
+        corners = corners[CENTER : CENTER + 1]
+    squares = out.reshape(len(corners), side, side, 3)
     if new_width * new_height > _MAX_RESIZED_PIXELS:  # a thin line
-        out[:] = resize_part(pixels, new_width, new_height, left, top, side)
+        for square, (left, top) in zip(squares, corners, strict=True):
+            square[:] = resize_part(pixels, new_width, new_height, left, top, side)
         return
     if (new_width, new_height) != (width, height):
         image = Image.fromarray(pixels).resize((new_width, new_height), Image.Resampling.BILINEAR)
         pixels = np.asarray(image)
-    out[:] = pixels[top : top + side, left : left + side]
+    for square, (left, top) in zip(squares, corners, strict=True):
+        square[:] = pixels[top : top + side, left : left + side]
+
+
+def crop_places(across: int, down: int) -> list[tuple[int, int]]:
+    """Return left and top of the squares of which torchvision's `TenCrop` and its mirrors are made.
+
+    These are the four corners, the centre, and what becomes the centre of the mirrored picture:
+    where the margins are odd, that is one column to the side.
+
+    Args:
+        across: How much wider the picture is than a square, in pixels.
+        down: How much higher.
+    """
+    left, top = round(across / 2), round(down / 2)
+    corners = [(0, 0), (across, 0), (0, down), (across, down)]
+    return [*corners, (left, top), (across - left, top)]
 
 
 def _resized(width: int, height: int, resize_size: int, mode: ResizeMode) -> tuple[int, int]:

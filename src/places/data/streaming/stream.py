@@ -22,6 +22,8 @@ from places.hashing import Ids
 # Large enough that handing out work costs nothing, small enough to share a batch.
 _ROWS_PER_TASK = 16
 _BATCHES_AHEAD = 3  # are decoded while one is used
+# Those of several crops take more memory, and the network takes longer for them.
+_BATCHES_AHEAD_OF_CROPS = 1
 
 
 class Sample(NamedTuple):
@@ -37,7 +39,9 @@ class Sample(NamedTuple):
 class Batch(TypedDict):
     """One batch of one process, on its way to the device."""
 
-    image: torch.Tensor  # (N, 3, size, size) uint8 in 0..255, RGB, channels last in memory
+    # (N, 3, size, size) uint8 in 0..255, RGB, channels last in memory. Several crops of a picture
+    # lie one under the other: (N, 3, num_crops * size, size).
+    image: torch.Tensor
     label: torch.Tensor  # (N,) int64, -1 without a label
     weight: torch.Tensor  # (N,) float32, 1 for rows that count, 0 for unreadable and filling rows
     flip: torch.Tensor  # (N,) bool: mirror the picture on the device
@@ -58,6 +62,7 @@ def stream(
     *,
     image_size: int,
     num_threads: int,
+    num_crops: int = 1,
     pin_memory: bool = False,
     cancel: Callable[[], None] = lambda: None,
 ) -> Generator[Batch, None, None]:
@@ -68,10 +73,11 @@ def stream(
     Args:
         plan: For each batch the ids of its samples; `PADDING` marks rows that only fill up.
         open_batch: Called with the ids of a batch, in order. Returns a function that is called in a
-            thread for each row with the row's number and its pixels to fill, `(size, size, 3)`
-            uint8.
+            thread for each row with the row's number and its pixels to fill, `(num_crops * size,
+            size, 3)` uint8.
         image_size: Height and width of the pictures in pixels.
         num_threads: Number of decoding threads.
+        num_crops: Number of crops of each picture, which lie one under the other.
         pin_memory: Allocate page-locked memory, from which copies to a GPU run in the background.
         cancel: Called when the iterator ends, before it waits for its threads.
 
@@ -83,7 +89,7 @@ def stream(
     with ThreadPoolExecutor(num_threads, thread_name_prefix="places-decode") as pool:
 
         def start(ids: Ids) -> tuple[torch.Tensor, list[Future[list[Sample]]]]:
-            shape = (len(ids), image_size, image_size, 3)
+            shape = (len(ids), num_crops * image_size, image_size, 3)
             if pin_memory:  # PyTorch keeps page-locked memory for the next batch itself
                 images = torch.empty(shape, dtype=torch.uint8, pin_memory=True)
             else:
@@ -95,7 +101,8 @@ def stream(
 
         ids_of_batches = iter(plan)
         try:
-            pending = deque(map(start, islice(ids_of_batches, _BATCHES_AHEAD)))
+            num_ahead = _BATCHES_AHEAD if num_crops == 1 else _BATCHES_AHEAD_OF_CROPS
+            pending = deque(map(start, islice(ids_of_batches, num_ahead)))
             while pending:
                 images, tasks = pending.popleft()
                 samples = [sample for task in tasks for sample in task.result()]

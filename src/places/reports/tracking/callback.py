@@ -22,7 +22,7 @@ from places.lightning_internals import data_module
 from places.reports.complete_scores import is_complete
 from places.reports.figures import confusion_figure, reliability_figure
 from places.reports.result_file import scores_of
-from places.reports.tracking.facts import facts_of
+from places.reports.tracking.facts import facts_of, record_of
 from places.reports.tracking.guard import Guard
 from places.reports.tracking.guesses import NUM_PICTURES, Guess, guesses_of
 from places.reports.tracking.mlflow_tracker import MlflowTracker
@@ -213,7 +213,18 @@ class Tracking(Callback):
         self._each(lambda x: x.summary(new, step))
 
     def _show_cost(self, trainer: Trainer) -> None:
-        pass
+        """Tell what the training has cost so far, with all that came before a resumption."""
+        record = record_of(trainer) if self._trackers else None
+        cost = record.cost_so_far() if record else None
+        if cost is None:
+            return
+        values = {
+            "cost/images_seen": float(cost["num_images"]),
+            "cost/hours": cost["seconds"] / 3600,
+        }
+        if cost["seconds"] > 0:
+            values["cost/images_per_second"] = cost["num_images"] / cost["seconds"]
+        self._each(lambda x: x.summary(values, _step(trainer)))
 
 
 def _is_score(name: str) -> bool:

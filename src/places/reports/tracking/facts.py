@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 
 from places.config.secrets import masked
 from places.data.places365 import Places365
@@ -26,8 +26,8 @@ def facts_of(trainer: Trainer, module: LightningModule) -> dict[str, Any]:
         trainer: The trainer, on the first process.
         module: What it trains or scores.
     """
-    records = [callback for callback in trainer.callbacks if isinstance(callback, RunRecord)]  # type: ignore[attr-defined]  # declared nowhere
-    config: dict[str, Any] = masked(records[0].resolved_config()) if records else {}
+    record = record_of(trainer)
+    config: dict[str, Any] = masked(record.resolved_config()) if record else {}
     folder = Path(trainer.default_root_dir)
     return {
         **config,
@@ -44,6 +44,12 @@ def facts_of(trainer: Trainer, module: LightningModule) -> dict[str, Any]:
             "hardware": hardware_of(module.device, trainer.world_size),
         },
     }
+
+
+def record_of(trainer: Trainer) -> RunRecord | None:
+    """Return what keeps the record of a run; there is none where no command runs."""
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # declared nowhere
+    return next((each for each in callbacks if isinstance(each, RunRecord)), None)
 
 
 def digest(config: Mapping[str, Any]) -> str:
