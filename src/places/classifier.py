@@ -253,11 +253,17 @@ class SceneClassifier(LightningModule):
         loaded: Self = super().load_from_checkpoint(checkpoint_path, *args, **kwargs)
         return loaded
 
-    def validation_step(self, batch: Mapping[str, Any], batch_idx: int) -> None:
-        """Add a batch to the scores of the network, and to those of its average."""
-        _score(self._logits(self.net, batch["image"]), batch, self.evaluation)
+    def validation_step(self, batch: Mapping[str, Any], batch_idx: int) -> dict[str, Tensor]:
+        """Add a batch to the scores of the network, and to those of its average.
+
+        Returns:
+            `logits`: `(N, num_classes)`, of the network.
+        """
+        logits = self._logits(self.net, batch["image"])
+        _score(logits, batch, self.evaluation)
         if self.average is not None:
             _score(self._logits(self.average, batch["image"]), batch, self.average_evaluation)
+        return {"logits": logits}
 
     def test_step(self, batch: Mapping[str, Any], batch_idx: int) -> dict[str, Tensor]:
         """Add a batch to the scores and return the predictions, see `predict_step`.

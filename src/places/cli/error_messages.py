@@ -185,11 +185,17 @@ def mistake_behind(error: Exception) -> PlacesError | None:
         return _wrapped(error)
     if isinstance(error, RuntimeError) and _LOST.search(str(error)):
         return LostProcessError("another process of this run has ended", KILLED)
-    if type(error).__module__.partition(".")[0] == "wandb":
+    service = type(error).__module__.partition(".")[0]
+    if service == "wandb":
         return ConfigError(
             f"Weights & Biases: {_first_line(error)}",
             "log in:             wandb login",
             "without a network:  put  WANDB_MODE=offline  before  places",
+        )
+    if service == "mlflow":
+        return ConfigError(
+            f"MLflow: {_first_line(error)}",
+            "where it logs to:  --trainer.logger.tracking_uri URL, or MLFLOW_TRACKING_URI",
         )
     return None
 

@@ -12,9 +12,11 @@ from typing import Any, NoReturn, Union, get_args, get_origin
 from jsonargparse import ArgumentParser, Namespace
 from lightning.pytorch import LightningDataModule, LightningModule
 from lightning.pytorch.cli import LightningArgumentParser
+from lightning.pytorch.loggers import Logger
 
 from places.classifier import SceneClassifier
 from places.cli.error_messages import Refused, read_message, refusal
+from places.cli.logger_parts import FOLDERS
 from places.cli.suggestions import short_path
 from places.config.recipes import as_typed
 from places.console import put
@@ -65,6 +67,8 @@ class PlacesParser(LightningArgumentParser):
     ) -> list[str]:
         """Add the arguments of a class as options, see jsonargparse."""
         self._kinds[nested_key or ""] = class_type
+        if issubclass(class_type, Logger):  # it is given the folder of its run, see `fill_in`
+            kwargs.setdefault("default", _required_folders(class_type))
         with _int_first(class_type):
             added: list[str] = super().add_class_arguments(class_type, nested_key, *args, **kwargs)
         return added
@@ -176,6 +180,12 @@ def own_defaults(default: Any, chosen: Any) -> Any:  # noqa: ANN401  # as jsonar
     if default.get("class_path") != chosen.get("class_path"):
         return {"class_path": chosen["class_path"]}
     return {key: own_defaults(value, chosen.get(key)) for key, value in default.items()}
+
+
+def _required_folders(kind: type) -> dict[str, str]:
+    parameters = inspect.signature(kind).parameters
+    folders = [parameters[name] for name in FOLDERS if name in parameters]
+    return {folder.name: "." for folder in folders if folder.default is folder.empty}
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 import logging
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from inspect import signature
 from pathlib import Path
@@ -36,11 +36,12 @@ from places.checkpoints.whole import check_whole
 from places.cli.bare_names import prefer_ours
 from places.cli.empty_values import refuse_empty
 from places.cli.error_messages import Refused, mistake_behind, mistake_in_building, with_place
+from places.cli.logger_parts import LoggedRun, check_packages
 from places.cli.main import STAGES
+from places.cli.part_classes import classes_of
 from places.cli.predict_words import with_pictures, without_pictures
 from places.cli.stage_parser import PlacesParser, option_names, own_defaults, without_model
 from places.cli.trainer_parts import (
-    classes_of,
     missing_package,
     run_callbacks,
     run_loggers,
@@ -78,6 +79,7 @@ from places.reports.predictions import Predictions
 from places.reports.run_log import RunLog
 from places.reports.scoring_protocol import ScoringProtocol
 from places.resume.best import DEFAULTS, BestCheckpoint
+from places.resume.logger_ids import stored_ids
 from places.resume.points import ResumePoints
 from places.resume.refused_parts import check_callbacks, check_checkpoint
 from places.resume.run_record import RunRecord
@@ -109,6 +111,7 @@ class _Start:
     url: str | None  # where the checkpoint came from, without credentials
     # What flags and files changed of the checkpoint's config: its value and the new one.
     changes: dict[str, tuple[Any, Any]]
+    logger_ids: dict[str, str] = field(default_factory=dict)  # of a run that is resumed
 
 
 class PlacesCLI(LightningCLI):
@@ -245,7 +248,10 @@ class PlacesCLI(LightningCLI):
         if changes:
             say("\n  ".join(["not as in the checkpoint:", *describe_changes(changes)]))
         url = without_credentials(asked) if asked and is_url(asked) else None
-        self._start = _Start(recipe, checkpoint, url, changes)
+        ids = {}
+        if checkpoint is not None and stage == "fit":
+            ids = stored_ids(read_checkpoint(checkpoint)[CHECKPOINT_KEY])
+        self._start = _Start(recipe, checkpoint, url, changes, ids)
         check_range("seed_everything", int(self.config[stage].seed_everything), 0, 2**32 - 1)
         # Lightning would build what the file names; it is told of it in the next hook.
         self.config[stage].ckpt_path = None
@@ -340,6 +346,7 @@ class PlacesCLI(LightningCLI):
         check_range("trainer.accumulate_grad_batches", config.trainer.accumulate_grad_batches, 1)
         if config.weights_only is False:
             raise ConfigError("--weights_only false would let a checkpoint run code; leave it out")
+        check_packages(config.trainer.logger)
         if config.trainer.fast_dev_run:
             config.trainer.default_root_dir = str(_NEVER_MADE)
             config.trainer.logger = config.trainer.logger or False  # else Lightning looks for one
@@ -354,7 +361,8 @@ class PlacesCLI(LightningCLI):
         make_folder = rank_zero_only(self._make_folder)
         self._folder = make_folder(Path(config.trainer.default_root_dir), recipe) or _NEVER_MADE
         config.trainer.default_root_dir = str(self._folder)
-        config.trainer.logger = run_loggers(config.trainer.logger, str(self._folder))
+        run = LoggedRun(self._folder, stage, self._start.logger_ids)
+        config.trainer.logger = run_loggers(config.trainer.logger, run)
 
     def _make_folder(self, root: Path, recipe: str) -> Path:
         """Return the folder of the run: a new one, or that of predictions that go on."""
@@ -511,6 +519,8 @@ def quieten() -> None:
     """Keep Lightning from saying what no user of a stage needs."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # That it makes an experiment which is not there yet is no warning.
+    logging.getLogger("lightning.pytorch.loggers.mlflow").setLevel(logging.ERROR)
     # Their reports come this way.
     logging.getLogger("lightning.pytorch.profilers").setLevel(logging.INFO)
     for message in _NOISE:

@@ -1,9 +1,6 @@
 """What the trainer of every run gets: callbacks, loggers that write into its folder, plugins."""
 
-import os
 from collections.abc import Sequence
-from pathlib import Path
-from pydoc import locate
 
 from jsonargparse import Namespace
 from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
@@ -14,9 +11,12 @@ from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.plugins.io import CheckpointIO
 
 from places.checkpoints.atomic_io import AtomicCheckpointIO
+from places.cli.logger_parts import LoggedRun, fill_in
+from places.cli.part_classes import classes_of
 from places.errors import ConfigError
 from places.reports.complete_scores import CompleteScores
 from places.reports.finite_scores import FiniteScores
+from places.reports.memory import Memory
 from places.reports.plots import Plots
 from places.reports.progress_bar import Bar
 from places.reports.rates import Rates
@@ -24,6 +24,7 @@ from places.reports.results import Results
 from places.reports.run_log import RunLog
 from places.reports.skipped_samples import SkippedSamples
 from places.reports.submission import Submission
+from places.reports.tracking.callback import Tracking
 from places.reports.validations import Validations
 from places.resume.best import KeepBest
 from places.resume.divergence import Divergence
@@ -36,7 +37,16 @@ from places.resume.step_seeds import StepSeeds
 def run_callbacks() -> list[Callback]:
     """Return the callbacks of every run that have no settings."""
     checks = [Divergence(), FiniteScores(), CompleteScores(), SkippedSamples()]
-    files = [Rates(), Plots(), Results(), Submission(), Validations(), RunLog()]
+    files = [
+        Rates(),
+        Memory(),
+        Plots(),
+        Results(),
+        Submission(),
+        Validations(),
+        RunLog(),
+        Tracking(),
+    ]
     resume = [StepSeeds(), OptimizerSettings(), KeepBest(), KnownMetrics(), EarlyStops()]
     return [*resume, *checks, *files]
 
@@ -53,13 +63,6 @@ def with_bar(asked: Namespace) -> list[Callback]:
     if has_bar or asked.enable_progress_bar is False or asked.barebones:
         return callbacks
     return [*callbacks, Bar()]
-
-
-def classes_of(asked: object) -> list[type]:
-    """Return the classes of parts that were asked for as configs: one, several or none."""
-    parts = asked if isinstance(asked, list) else [asked]
-    kinds = (locate(part.class_path) for part in parts if isinstance(part, Namespace))
-    return [kind for kind in kinds if isinstance(kind, type)]
 
 
 def missing_package(loggers: object) -> ConfigError | None:
@@ -82,25 +85,21 @@ def missing_package(loggers: object) -> ConfigError | None:
     return None
 
 
-def run_loggers(asked: object, folder: str) -> list[Namespace] | bool:
+def run_loggers(asked: object, run: LoggedRun) -> list[Namespace] | bool:
     """Return the loggers of a run as configs: the table of metrics, and those asked for.
 
     Args:
         asked: `trainer.logger` as it was asked for: a config, several, a switch or nothing.
-        folder: Folder of the run.
+        run: The run.
     """
     if asked is False:
         return False
     others = asked if isinstance(asked, list) else [asked] if isinstance(asked, Namespace) else []
     for other in others:
-        if other.init_args.get("save_dir") in (None, "."):
-            other.init_args.save_dir = folder
-        if other.class_path.endswith("WandbLogger"):
-            # Only this tells W&B where its cache is to be.
-            os.environ.setdefault("WANDB_CACHE_DIR", str(Path(folder, "wandb", "cache").resolve()))
+        fill_in(other, run)
     csv_logger = Namespace(  # type: ignore[no-untyped-call]  # jsonargparse leaves it untyped
         class_path="lightning.pytorch.loggers.CSVLogger",
-        init_args={"save_dir": folder, "name": "", "version": ""},
+        init_args={"save_dir": str(run.folder), "name": "", "version": ""},
     )
     # First, since Lightning calls the first logger's folder the folder of the run.
     return [csv_logger, *others]

@@ -11,7 +11,6 @@ import yaml
 from jsonargparse import Namespace
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, SaveConfigCallback
-from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.trainer.states import TrainerFn
 
 from places.categories import load_categories
@@ -21,6 +20,7 @@ from places.data.places365 import Places365
 from places.files import write_text
 from places.lightning_internals import data_module
 from places.resume.cost import COST_KEY, Cost, cost_of
+from places.resume.logger_ids import KEY, ids_of
 
 
 class RunRecord(SaveConfigCallback):
@@ -51,16 +51,13 @@ class RunRecord(SaveConfigCallback):
         self._since_s = time.monotonic()
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Write the file, say where the run is, and let Weights & Biases show the config too."""
+        """Write the file, and say where the run is."""
         text = f"# places {TrainerFn(stage).value}\n" + self.parser.dump(
             self.config, skip_unset=False
         )
         write_text(Path(trainer.default_root_dir) / self.config_filename, text)
         if stage == "fit":
             say(f"this run is {trainer.default_root_dir}")
-        for logger in trainer.loggers:
-            if isinstance(logger, WandbLogger):
-                logger.log_hyperparams(self.resolved_config())
 
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
@@ -75,7 +72,8 @@ class RunRecord(SaveConfigCallback):
             "categories": list(load_categories()),
             "manifest_digest": manifest.digest if manifest else None,
             "versions": {name: version(name) for name in ("places", "torch", "lightning")},
-            COST_KEY: self._cost_so_far(),
+            KEY: ids_of(trainer.loggers),
+            COST_KEY: self.cost_so_far(),
         }
 
     def on_load_checkpoint(
@@ -100,7 +98,8 @@ class RunRecord(SaveConfigCallback):
         if self._cost and isinstance(batch, Mapping) and "image" in batch:
             self._cost.num_images += len(batch["image"]) * trainer.world_size
 
-    def _cost_so_far(self) -> dict[str, Any] | None:
+    def cost_so_far(self) -> dict[str, Any] | None:
+        """Return `num_images` and `seconds` of the training; `None` where a part is not known."""
         if self._cost is None:
             return None
         now_s = time.monotonic()

@@ -1,0 +1,1 @@
+"""What loggers are told of a run beside its metrics: Weights & Biases, TensorBoard, MLflow."""

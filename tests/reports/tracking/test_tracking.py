@@ -1,0 +1,361 @@
+"""One training with all three loggers, resumed once, read back by their own readers."""
+
+import csv
+import io
+import json
+import math
+import os
+import tarfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import yaml
+from PIL import Image
+from tests.integration.stages import read_config, run
+from tests.reports.tracking.wandb_file import OfflineRun, read_offline_run
+
+from places.config.recipes import find_recipe
+
+pytest.importorskip("wandb")
+pytest.importorskip("tensorboard")
+pytest.importorskip("mlflow")
+
+NUM_VAL = 36
+SCORES = ("top1", "top5", "mean_class_accuracy", "loss", "calibration_error")
+
+
+class Runs(NamedTuple):
+    """A training of two epochs and its resumption to a third, each with all loggers."""
+
+    first: Path
+    second: Path
+    wandb: list[OfflineRun]
+
+
+def _overlay(name: str) -> dict[str, Any]:
+    """Return the logger that an overlay of ours asks for."""
+    recipe = yaml.safe_load(find_recipe(f"overlays/{name}").read_text(encoding="utf-8"))
+    assert list(recipe) == ["trainer"]
+    assert list(recipe["trainer"]) == ["logger"]
+    logger: dict[str, Any] = recipe["trainer"]["logger"]
+    return logger
+
+
+@pytest.fixture(scope="module")
+def runs(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    root = tmp_path_factory.mktemp("tracked")
+    recipe = root / "tracked.yaml"
+    loggers = [_overlay(name) for name in ("wandb", "tensorboard", "mlflow")]
+    recipe.write_text(yaml.safe_dump({"trainer": {"logger": loggers}}), encoding="utf-8")
+    words = ["--config", recipe, "--data.root", sample, "--model.schedule", "cosine"]
+    words += ["--trainer.default_root_dir", root, "--report", "false"]
+    words += ["--trainer.logger.init_args.log_model", "true"]  # of the last one, MLflow
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WANDB_CACHE_DIR", "")  # so that what the runs set is forgotten
+        patch.delenv("WANDB_CACHE_DIR")
+        patch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+        assert run("fit", *words, "--trainer.max_epochs", 2) == 0
+        first, second = root / "tracked" / "0", root / "tracked" / "1"
+        words += ["--ckpt_path", first / "checkpoints" / "last.ckpt"]
+        assert run("fit", *words, "--trainer.max_epochs", 3) == 0
+    offline = [
+        read_offline_run(*(run_ / "wandb").glob("offline-run-*")) for run_ in (first, second)
+    ]
+    return Runs(first, second, offline)
+
+
+def _metrics(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    """Return the (step, value) pairs in `metrics.csv`."""
+    found: dict[str, list[tuple[int, float]]] = {}
+    with (folder / "metrics.csv").open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            for name, value in row.items():
+                if value and name not in ("step", "epoch"):
+                    found.setdefault(name, []).append((int(row["step"]), float(value)))
+    return found
+
+
+def _same(one: list[tuple[int, float]], other: list[tuple[int, float]]) -> bool:
+    return [step for step, _ in one] == [step for step, _ in other] and np.allclose(
+        [value for _, value in one], [value for _, value in other], rtol=1e-6
+    )
+
+
+def _best(*folders: Path) -> dict[str, float]:
+    """Return the scores of the validation with the best top-1, the first of equal ones."""
+    rows = [(step, value) for folder in folders for step, value in _metrics(folder)["val/top1"]]
+    best = max(value for _, value in rows)
+    step = next(step for step, value in rows if value == best)
+    found = {"best/step": float(step)}
+    for folder in folders:
+        for name, pairs in _metrics(folder).items():
+            if name.startswith("val/") and step in dict(pairs):
+                found[f"best/{name}"] = dict(pairs)[step]
+    return found
+
+
+NAMES = {
+    *(f"train/{name}" for name in ("loss", "top1", "learning_rate")),
+    *(f"val/{name}" for name in SCORES),
+    *("time/images_per_second", "time/waiting_share", "memory/process_gib"),
+}
+
+
+def test_the_table_of_metrics_has_all_that_is_measured(runs: Runs) -> None:
+    assert _metrics(runs.first).keys() >= NAMES
+    assert all(0.05 < value < 64 for _, value in _metrics(runs.first)["memory/process_gib"])
+
+
+def test_wandb_has_every_metric(runs: Runs) -> None:
+    for folder, offline in zip(runs[:2], runs.wandb, strict=True):
+        for name, pairs in _metrics(folder).items():
+            assert _same(offline.values(name), pairs), name
+
+
+def test_wandb_knows_what_ran(runs: Runs, sample: Path) -> None:
+    for folder, offline in zip(runs[:2], runs.wandb, strict=True):
+        number = folder.name
+        assert offline.run.display_name == "tracked/0" if number == "0" else "tracked/1"
+        assert offline.run.run_group == "tracked"
+        assert list(offline.run.tags) == ["tracked", f"run {number}", "fit"]
+        assert offline.run.job_type == "fit"
+        assert offline.run.project == "places"
+        config = {k: v for k, v in offline.config.items() if k not in ("_wandb", "places")}
+        assert config == read_config(folder)
+        about = offline.config["places"]
+        _check_facts(about, sample)
+        assert (about["recipe"], about["run"], about["stage"]) == (
+            "tracked",
+            f"tracked/{number}",
+            "fit",
+        )
+        assert offline.exit_code == 0
+
+
+def _check_facts(about: dict[str, Any], sample: Path) -> None:
+    assert len(about["config_sha256"]) == len(about["config_hash"]) == 64
+    assert {"places", "torch", "lightning"} <= about["versions"].keys()
+    assert len(about["code"]["source_sha256"]) == 64
+    assert about["hardware"]["device"] == "cpu"
+    for split in ("train", "val"):
+        manifest = json.loads((sample / f"{split}.json").read_text(encoding="utf-8"))
+        assert about["data"][split]["num_images"] == sum(
+            s["num_samples"] for s in manifest["shards"]
+        )
+        assert about["data"][split]["synthetic"] is True
+        assert len(about["data"][split]["manifest_digest"]) == 64
+
+
+def test_a_resumed_run_is_the_same_run_for_wandb(runs: Runs) -> None:
+    first, second = (offline.run.run_id for offline in runs.wandb)
+    assert first == second
+
+
+def test_the_best_scores_are_in_the_summary(runs: Runs) -> None:
+    folders = ([runs.first], [runs.first, runs.second])
+    for offline, so_far in zip(runs.wandb, folders, strict=True):
+        for name, value in _best(*so_far).items():
+            assert math.isclose(offline.summary[name], value, rel_tol=1e-6), name
+        # Beside them the last ones.
+        assert math.isclose(
+            offline.summary["val/top1"], _metrics(so_far[-1])["val/top1"][-1][1], rel_tol=1e-6
+        )
+
+
+def test_the_cost_goes_on_when_a_run_is_resumed(runs: Runs) -> None:
+    first, second = (offline.summary for offline in runs.wandb)
+    assert first["cost/images_seen"] == 2 * 96
+    assert second["cost/images_seen"] == 3 * 96
+    assert 0 < first["cost/hours"] < second["cost/hours"] < 1
+    for found in (first, second):
+        per_second = found["cost/images_seen"] / found["cost/hours"] / 3600
+        assert math.isclose(found["cost/images_per_second"], per_second)
+
+
+def test_intervals_enclose_the_scores(runs: Runs) -> None:
+    summary = runs.wandb[0].summary
+    for name in ("top1", "top2", "top5", "mean_class_accuracy", "indoor_or_outdoor"):
+        low, high = (summary[f"val/{name}_{end}"] for end in ("from", "to"))
+        assert 0 <= low <= summary[f"val/{name}"] <= high <= 1
+
+
+def test_categories_add_up_to_the_score(runs: Runs) -> None:
+    columns, rows = runs.wandb[0].table("val/categories")
+    assert columns == ["category", "num_images", "num_predicted", "top1", "from", "to", "top5"]
+    assert sum(row[1] for row in rows) == NUM_VAL
+    hits = sum(row[1] * row[3] for row in rows)
+    expected = runs.wandb[0].summary["val/top1"]
+    assert math.isclose(hits / NUM_VAL, expected, rel_tol=1e-6)
+    truths = [truth for truth, _ in _labels_of_val()]
+    assert {row[0]: row[1] for row in rows} == {name: truths.count(name) for name in truths}
+
+
+def test_reliability_counts_all_pictures(runs: Runs) -> None:
+    columns, rows = runs.wandb[0].table("val/reliability")
+    table = [dict(zip(columns, row, strict=True)) for row in rows]
+    used = [row for row in table if row["num_images"]]
+    assert sum(row["num_images"] for row in used) == NUM_VAL
+    gap = sum(row["num_images"] * abs(row["accuracy"] - row["mean_confidence"]) for row in used)
+    expected = runs.wandb[0].summary["val/calibration_error"]
+    assert math.isclose(gap / NUM_VAL, expected, rel_tol=1e-6)
+
+
+def test_wandb_shows_pictures_with_what_is_said_of_them(runs: Runs) -> None:
+    for offline in runs.wandb:
+        shown = offline.values("val/predictions")
+        assert [step for step, _ in shown] == [step for step, _ in offline.values("val/top1")]
+        for _, value in shown:
+            media: Any = value
+            assert media["format"] == "jpg"
+            labels = _labels_of_val()[:16]
+            assert len(media["filenames"]) == len(media["captions"]) == 16
+            for name, caption, (truth, pixels) in zip(
+                media["filenames"], media["captions"], labels, strict=True
+            ):
+                verdict, _, said = caption.partition(f": is {truth}; guessed ")
+                assert verdict == ("right" if said.startswith(f"{truth} ") else "wrong")
+                assert said.count("%") == 3
+                with Image.open(offline.folder / "files" / name) as picture:
+                    seen = np.asarray(picture.convert("RGB"), np.float32)
+                # JPEG once more, and not resized by the same code.
+                assert np.abs(seen - pixels).mean() < 12
+
+
+_SAMPLE: list[Path] = []
+
+
+@pytest.fixture(autouse=True)
+def _sample(sample: Path) -> None:
+    _SAMPLE[:] = [sample]
+
+
+def _labels_of_val() -> list[tuple[str, npt.NDArray[np.float32]]]:
+    """Return the category of each picture of `val` and its middle 32 of 36 pixels, in order."""
+    names = json.loads((_SAMPLE[0] / "val.json").read_text(encoding="utf-8"))["categories"]
+    found: dict[str, dict[str, bytes]] = {}
+    for shard in sorted(_SAMPLE[0].glob("val-*.tar")):
+        with tarfile.open(shard) as tar:
+            for member in tar:
+                key, _, ending = member.name.partition(".")
+                file = tar.extractfile(member)
+                assert file is not None
+                found.setdefault(key, {})[ending] = file.read()
+    return [(names[int(x["cls"])], _pixels(x["jpg"])) for x in found.values()]
+
+
+def _pixels(jpeg: bytes) -> npt.NDArray[np.float32]:
+    with Image.open(io.BytesIO(jpeg)) as image:
+        scale = 36 / min(image.size)
+        size = (round(scale * image.width), round(scale * image.height))
+        small = image.convert("RGB").resize(size, Image.Resampling.BILINEAR)
+        left, top = (small.width - 32) // 2, (small.height - 32) // 2
+        return np.asarray(small.crop((left, top, left + 32, top + 32)), np.float32)
+
+
+@pytest.mark.parametrize("name", ["val/confusion", "val/reliability_diagram"])
+def test_wandb_shows_figures(runs: Runs, name: str) -> None:
+    ((_, value),) = runs.wandb[0].values(name)
+    media: Any = value
+    with Image.open(runs.wandb[0].folder / "files" / media["filenames"][0]) as picture:
+        assert min(picture.size) >= 400
+        assert len(np.unique(np.asarray(picture))) > 20  # something is drawn
+
+
+def _events(folder: Path) -> Any:  # noqa: ANN401  # tensorboard is not typed
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(
+        str(folder / "tensorboard"), size_guidance={"images": 0, "tensors": 0}
+    )
+    events.Reload()
+    return events
+
+
+def test_tensorboard_has_every_metric_in_the_folder_of_the_run(runs: Runs) -> None:
+    for folder in runs[:2]:
+        events = _events(folder)
+        for name, pairs in _metrics(folder).items():
+            assert _same([(e.step, e.value) for e in events.Scalars(name)], pairs), name
+        assert not list(Path.cwd().glob("lightning_logs"))
+
+
+def test_tensorboard_has_hparams_with_the_best_scores(runs: Runs) -> None:
+    from tensorboard.plugins.hparams import plugin_data_pb2
+
+    events = _events(runs.first)
+    content = events.summary_metadata["_hparams_/session_start_info"].plugin_data.content
+    data = plugin_data_pb2.HParamsPluginData.FromString(content)
+    hparams = data.session_start_info.hparams
+    assert hparams["model.optimizer.lr"].number_value == 0.1
+    assert hparams["data.batch_size"].number_value == 16
+    assert hparams["model.schedule"].string_value == "cosine"
+    assert len(hparams["places.config_sha256"].string_value) == 64
+    content = events.summary_metadata["_hparams_/experiment"].plugin_data.content
+    experiment = plugin_data_pb2.HParamsPluginData.FromString(content).experiment
+    assert "best/val/top1" in {info.name.tag for info in experiment.metric_infos}
+    for name, value in _best(runs.first).items():
+        assert math.isclose(events.Scalars(name)[-1].value, value, rel_tol=1e-6), name
+    assert "hp_metric" not in events.Tags()["scalars"]
+
+
+def test_tensorboard_shows_pictures_tables_and_the_config(runs: Runs) -> None:
+    events = _events(runs.first)
+    steps = [step for step, _ in _metrics(runs.first)["val/top1"]]
+    assert [e.step for e in events.Images("val/predictions")] == steps
+    for name in ("val/confusion", "val/reliability_diagram"):
+        (image,) = events.Images(name)
+        assert min(image.width, image.height) >= 400
+    text = events.Tensors("config/text_summary")[0].tensor_proto.string_val[0].decode()
+    config = yaml.safe_load(text)
+    assert {k: v for k, v in config.items() if k != "places"} == read_config(runs.first)
+    table = events.Tensors("val/categories/text_summary")[0].tensor_proto.string_val[0].decode()
+    assert len(table.splitlines()) == 2 + len(runs.wandb[0].table("val/categories")[1])
+
+
+def _mlflow(folder: Path) -> Any:  # noqa: ANN401  # imported late
+    from mlflow import MlflowClient
+
+    os.environ["MLFLOW_ALLOW_FILE_STORE"] = "true"
+    return MlflowClient(f"file:{folder / 'mlruns'}")
+
+
+def test_mlflow_has_every_metric_in_the_folder_of_the_run(runs: Runs) -> None:
+    for folder in runs[:2]:
+        client = _mlflow(folder)
+        experiment = client.get_experiment_by_name("places")
+        (found,) = client.search_runs([experiment.experiment_id])
+        assert found.info.status == "FINISHED"
+        assert found.info.run_name == f"tracked/{folder.name}"
+        assert found.data.tags["recipe"] == "tracked"
+        assert found.data.tags["number"] == folder.name
+        for name, pairs in _metrics(folder).items():
+            history = client.get_metric_history(found.info.run_id, name)
+            assert _same([(m.step, m.value) for m in history], pairs), name
+        assert found.data.params["model.optimizer.lr"] == "0.1"
+        assert len(found.data.params["places.data.val.manifest_digest"]) == 64
+    best = _best(runs.first, runs.second)
+    assert math.isclose(found.data.metrics["best/val/top1"], best["best/val/top1"], rel_tol=1e-6)
+
+
+def test_mlflow_keeps_files_and_the_best_checkpoint(runs: Runs, tmp_path: Path) -> None:
+    client = _mlflow(runs.first)
+    (found,) = client.search_runs([client.get_experiment_by_name("places").experiment_id])
+    run_id = found.info.run_id
+
+    def fetched(name: str) -> Path:
+        return Path(client.download_artifacts(run_id, name, str(tmp_path)))
+
+    config = yaml.safe_load(fetched("tracked-0-config.yaml").read_text(encoding="utf-8"))
+    assert {k: v for k, v in config.items() if k != "places"} == read_config(runs.first)
+    with fetched("val/categories.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert sum(int(row["num_images"]) for row in rows) == NUM_VAL
+    for name in ("val/confusion.png", "val/reliability_diagram.png"):
+        with Image.open(fetched(name)) as picture:
+            assert min(picture.size) >= 400
+    assert len(list(fetched("images").glob("*predictions*.png"))) == 2
+    best = runs.first / "checkpoints" / "best.ckpt"
+    assert fetched("best/best.ckpt").read_bytes() == best.read_bytes()
