@@ -30,7 +30,13 @@ from places.data.streaming.decode import ResizeMode
 from places.errors import CheckpointError, ConfigError, PlacesError
 from places.models.archives import is_archive, what_is_damaged
 from places.models.recognise import call_of
-from places.models.weights import load_weights, network_of_official, read_weights
+from places.models.weights import (
+    colours_of_official,
+    load_weights,
+    network_of_official,
+    num_classes_of_official,
+    read_weights,
+)
 from places.trained.model import TrainedModel, after_fork
 from places.training.weight_average import match_average
 
@@ -41,6 +47,11 @@ _IN_PYTHON = (
     (r"--model\.net CLASS --model\.weights \S+", "net=YOUR_NETWORK"),
     (r"leave the checkpoint's settings, or start anew .*", "give the network that was trained"),
     (r"--model\.use_average false", "use_average=False"),
+    (
+        r"to load all but .*--model\.replace_head true",
+        "give a network with as many:  net=YOUR_NETWORK",
+    ),
+    (r"(?:name it|it fits):  --model\.net .*", "leave out `net`, or give the network it is for"),
 )
 
 
@@ -128,7 +139,7 @@ def _loaded(
     elif use_average:
         raise CheckpointError(f"{path} has no average of the weights", "leave out:  use_average")
     else:
-        load_weights(net, path)
+        load_weights(net, path, mean=description.mean, std=description.std)
     return net, description
 
 
@@ -144,7 +155,9 @@ def _told(path: Path, needs_net: bool) -> tuple[Description, dict[str, Tensor] |
             raise _untold(path)
         return exported or Description(net=None), None
     if needs_net and (official := network_of_official(path)):
-        return Description(official), None
+        mean, std = colours_of_official(path)
+        num_classes = num_classes_of_official(path)
+        return Description(official, num_classes, mean=mean, std=std), None
     try:
         content = read_checkpoint(path)
     except CheckpointError as error:
