@@ -36,6 +36,7 @@ COMMANDS = {
         "places.reports.leaderboard.submission_score:score",
         "count the errors of a submission file as the official scorer does",
     ),
+    "export": ("places.exports.command:export", "write a trained network as one file for others"),
     "bench loader": ("places.bench.loader:bench_loader", "measure how fast pictures come"),
     "bench step": ("places.bench.step:bench_step", "measure what fit adds to a bare PyTorch loop"),
 }

@@ -234,7 +234,7 @@ class PlacesCLI(LightningCLI):
         if checkpoint is None:
             return None
         trusted = {*self.config[words[0]].trust, *named_packages(words, self._recipes)}
-        return flags_of_official(checkpoint) or flags_of_exported(checkpoint, trusted)
+        return flags_of_exported(checkpoint, trusted) or flags_of_official(checkpoint)
 
     def _take_over(
         self, checkpoint: Path, stage: str, words: Sequence[str]

@@ -132,6 +132,8 @@ def _kind_of_zip(path: Path) -> tuple[str, str] | None:
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
         return "cut off or damaged: the end of the archive is missing", _AGAIN
     parts = {name.partition("/")[2] for name in names}
+    if "archive_format" in parts and "extra/places" in parts:
+        return None  # places wrote it, see `places.models.programs`
     if "archive_format" in parts:
         return _PROGRAM
     if "constants.pkl" in parts:

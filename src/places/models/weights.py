@@ -21,6 +21,9 @@ from places.models.caffe.weights import (
 )
 from places.models.caffe.wire import WireError
 from places.models.file_kinds import check_kind, not_weights
+from places.models.onnx_files import is_onnx
+from places.models.onnx_network import OnnxNetwork
+from places.models.programs import is_program, read_program
 from places.models.recognise import flags_of, num_classes_in, spec_of, spec_of_arch, typed
 from places.models.weight_files import read_file, shown
 from places.models.weight_names import find_weights
@@ -59,12 +62,15 @@ def load_weights(
             of weights or numbers that are none, was made for another number of classes or another
             network, or its tensors differ from those of `net` in name, kind or shape.
     """
+    if isinstance(net, OnnxNetwork):
+        net.open(path)
+        return
     own = net.state_dict()
     if path.suffix == CAFFE:
         file = _read_caffe(path)
         weights, spec = _caffe_weights(file, path, net, mean, std)
     else:
-        loaded = read_file(path)
+        loaded = _read(path)
         weights = find_weights(loaded, path, own)
         spec = _told_network(loaded)
         _check_told_network(spec, net, path)
@@ -97,7 +103,7 @@ def read_weights(path: Path, names: Collection[str] = ()) -> dict[str, Tensor]:
     if path.suffix == CAFFE:
         file = _read_caffe(path)
         return caffe_tensors(file, rgb_mean(file), STD, names)
-    return find_weights(read_file(path), path, names)
+    return find_weights(_read(path), path, names)
 
 
 def flags_of_official(path: Path) -> list[str] | None:
@@ -193,6 +199,17 @@ def words_for(path: Path) -> str | None:
     """
     spec = spec_of(read_weights(path))
     return None if spec is None else typed(spec)
+
+
+def _read(path: Path) -> object:
+    if is_onnx(path):
+        check_kind(path)
+        raise not_weights(
+            path,
+            "a program of ONNX, whose weights have no names of layers",
+            f"use it as it is:  places predict PICTURES... --ckpt_path {path}",
+        )
+    return read_program(path) if is_program(path) else read_file(path)
 
 
 def _read_caffe(path: Path) -> CaffeFile:

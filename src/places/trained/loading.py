@@ -18,7 +18,7 @@ from places.checkpoints.contents import (
 )
 from places.checkpoints.description import Description, description_of
 from places.checkpoints.download import fetch_checkpoint
-from places.checkpoints.exported import read_exported
+from places.checkpoints.exported import is_exported, read_exported
 from places.checkpoints.runs import RUNS, find_checkpoint
 from places.checkpoints.whole import check_whole
 from places.config.build import build
@@ -75,9 +75,9 @@ def load(  # used as places.load
 
     Args:
         path: The folder of a run, of which the best checkpoint is taken; a checkpoint; an official
-            file of Places365 such as `resnet18_places365.pth.tar`; a `.safetensors` file, see
-            `places.checkpoints.exported`; or the URL of one of these, which is fetched into
-            `runs/downloads`.
+            file of Places365 such as `resnet18_places365.pth.tar` or `vgg16_places365.caffemodel`;
+            what `places export` wrote, see `places.checkpoints.exported`; or the URL of one of
+            these, which is fetched into `runs/downloads`.
         net: The network that the weights are for, if the file does not tell or is not to choose:
             `places.models.ResNet(365, depth=18)` for instance. It is filled, and becomes a part of
             the model.
@@ -107,7 +107,7 @@ def load(  # used as places.load
             if is_url(text)
             else find_checkpoint(Path(text))
         )
-        net, description = _loaded(file, net, trusted, use_average)
+        net, description = read_trained(file, net, trusted, use_average)
     crop = EvalCrop(
         description.crop.image_size if image_size is None else image_size,
         description.crop.resize_size if resize_size is None else resize_size,
@@ -122,10 +122,20 @@ def load(  # used as places.load
     return TrainedModel(net, description, device)
 
 
-def _loaded(
+def read_trained(
     path: Path, net: nn.Module | None, trusted: Collection[str], use_average: bool | None
 ) -> tuple[nn.Module, Description]:
-    """Return a network with the weights in a file, and how pictures are prepared for it."""
+    """Return a network with the weights in a file, and how pictures are prepared for it.
+
+    Args:
+        path: The file.
+        net: The network to fill; built as the file tells it, if it is `None`.
+        trusted: See `load`.
+        use_average: See `load`.
+
+    Raises:
+        CheckpointError: See `load`.
+    """
     description, state = _told(path, net is None)
     if net is None:
         first = (description.num_classes,)
@@ -149,7 +159,7 @@ def _told(path: Path, needs_net: bool) -> tuple[Description, dict[str, Tensor] |
     Raises:
         CheckpointError: It is damaged, or tells no network and one is needed.
     """
-    if path.suffix == ".safetensors":
+    if is_exported(path):
         exported = read_exported(path)
         if exported is None and needs_net:
             raise _untold(path)
