@@ -37,6 +37,10 @@ COMMANDS = {
         "count the errors of a submission file as the official scorer does",
     ),
     "export": ("places.exports.command:export", "write a trained network as one file for others"),
+    "models": (
+        "places.models.command:models",
+        "list the networks, what each costs, who has weights",
+    ),
     "bench loader": ("places.bench.loader:bench_loader", "measure how fast pictures come"),
     "bench step": ("places.bench.step:bench_step", "measure what fit adds to a bare PyTorch loop"),
 }
