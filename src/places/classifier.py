@@ -57,7 +57,8 @@ class SceneClassifier(LightningModule):
             `val_ema/`. Null keeps none.
         use_average: Test and predict with the average of the weights.
         num_classes: Number of classes.
-        weights: File of weights to start from: a checkpoint of `places`, torchvision or CSAIL.
+        weights: File of weights to start from: a checkpoint of `places`, or a file of torchvision,
+            timm or CSAIL, see docs/weights.md.
         replace_head: Leave the last layer random where the file has another number of classes.
         mean: Mean of the red, green and blue values of the training pictures, in 0..1.
         std: Their standard deviation, in 0..1.
@@ -103,7 +104,7 @@ class SceneClassifier(LightningModule):
         check_range("model.std", min(std), 0.001)
         self.net = net(num_classes)
         if weights is not None:
-            load_weights(self.net, weights, replace_head=replace_head)
+            load_weights(self.net, weights, replace_head=replace_head, mean=mean, std=std)
         self.average = None if average_decay is None else start_average(self.net, average_decay)
         if use_average and self.average is None:
             raise ConfigError("model.use_average needs the average that model.average_decay keeps")

@@ -21,6 +21,7 @@ from places.checkpoints.choose import choose_checkpoint
 from places.checkpoints.contents import (
     CHECKPOINT_KEY,
     FORMAT_VERSION,
+    ForeignCheckpointError,
     changed_settings,
     check_network,
     check_optimizer,
@@ -72,7 +73,7 @@ from places.data.remote.urls import is_url
 from places.endings.family import mark_children, watch
 from places.errors import CheckpointError, ConfigError, PlacesError, with_prefix
 from places.lightning_internals import happened_in_restoring, is_trial, watch_processes
-from places.models.weights import flags_of_official
+from places.models.weights import flags_of_official, words_for
 from places.reports.page.command import report_at_end
 from places.reports.prediction_state import PredictionState, predictions_of, unfinished_run
 from places.reports.predictions import Predictions
@@ -261,7 +262,7 @@ class PlacesCLI(LightningCLI):
         if checkpoint is None:
             return None
         trusted = {*self.config[words[0]].trust, *named_packages(words, self._recipes)}
-        return flags_of_official(checkpoint) or flags_of_exported(checkpoint, trusted)
+        return flags_of_exported(checkpoint, trusted) or flags_of_official(checkpoint)
 
     def _take_over(
         self, checkpoint: Path, stage: str, words: Sequence[str]
@@ -271,7 +272,13 @@ class PlacesCLI(LightningCLI):
         Raises:
             CheckpointError: Some of it is no setting any more, or not trusted.
         """
-        content = read_checkpoint(checkpoint)
+        try:
+            content = read_checkpoint(checkpoint)
+        except ForeignCheckpointError as error:
+            if (network := words_for(checkpoint)) is None:
+                raise
+            words_to_type = f"name it:  {network} --model.weights {checkpoint}"
+            raise ForeignCheckpointError(error.message, words_to_type) from error
         check_whole(checkpoint)
         check_parts(content, checkpoint)
         record, asked = content[CHECKPOINT_KEY], self.config[stage]
