@@ -158,8 +158,6 @@ class SceneClassifier(LightningModule):
         Raises:
             ConfigError: It has not.
         """
-        if self.train_only_head and stage == "fit":
-            tell_of_frozen(self.net, is_given=bool(self._has_weights or self.trainer.ckpt_path))
         data = data_module(self.trainer)
         num_categories = len(load_categories())
         if isinstance(data, Places365 | ImageFiles) and self.num_classes != num_categories:
@@ -168,6 +166,11 @@ class SceneClassifier(LightningModule):
                 f"the data have {num_categories}",
                 f"type:  --model.num_classes {num_categories}, or leave it out",
             )
+
+    def on_fit_start(self) -> None:
+        """Say what is trained, if that is not everything."""
+        if self.train_only_head:
+            tell_of_frozen(self.net, is_given=bool(self._has_weights or self.trainer.ckpt_path))
 
     def configure_model(self) -> None:
         """Set the memory format of the network and its average, and compile them if asked to.

@@ -49,7 +49,7 @@ def tell_of_frozen(net: nn.Module, *, is_given: bool) -> None:
         net: The network, frozen.
         is_given: Whether a file of weights or a checkpoint was given.
     """
-    sizes = {kind: 0 for kind in (True, False)}
+    sizes = {True: 0, False: 0}
     for parameter in net.parameters():
         sizes[parameter.requires_grad] += parameter.numel()
     where = "" if is_given else ", as the network makes them: no --model.weights was given"

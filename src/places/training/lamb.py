@@ -50,12 +50,13 @@ class Lamb(Optimizer):
     def step(self, closure: Callable[[], float]) -> float: ...
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:
-        """Take a step. `closure` computes the loss and the gradients again, and returns the loss."""
+        """Take a step. `closure` computes loss and gradients again, and returns the loss."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        grads = [p.grad for group in self.param_groups for p in group["params"] if p.grad is not None]
+        parameters = [p for group in self.param_groups for p in group["params"]]
+        grads = [parameter.grad for parameter in parameters if parameter.grad is not None]
         if not grads:
             return loss
         norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads)))
