@@ -20,13 +20,13 @@ OVERLAYS = CONFIGS / "overlays"
 RECIPES = sorted(path for path in CONFIGS.rglob("*.yaml") if OVERLAYS not in path.parents)
 # Those that log elsewhere, and the one that the others are tested with.
 SCHEDULES = sorted(path for path in OVERLAYS.glob("*.yaml") if "model" in read_config(path))
-# Networks of more than 20 million parameters take more than a second or two.
-LARGE = ("resnet50", "vgg16", "repvgg_b0", "finetune", "linear_probe")
+# Networks of more than 20 million parameters, and schedules that are others but for their length.
+SLOW = re.compile(r"resnet50|vgg16|repvgg_b0|finetune|linear_probe|ffcv32|ffcv88|rsb_a2")
 CPU = ["--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false", "--data.num_threads=1"]
 
 
 def _marked(path: Path) -> Any:  # noqa: ANN401  # pytest's own type is private
-    slow = [pytest.mark.slow] if path.stem.startswith(LARGE) else []
+    slow = [pytest.mark.slow] if SLOW.search(path.stem) else []
     return pytest.param(path, marks=slow, id=path.relative_to(CONFIGS).with_suffix("").as_posix())
 
 
@@ -69,7 +69,7 @@ def test_the_command_of_a_recipe_trains(recipe: Path, sample: Path, losses: list
     assert torch.tensor(losses).isfinite().all()
 
 
-@pytest.mark.parametrize("overlay", [pytest.param(path, id=path.stem) for path in SCHEDULES])
+@pytest.mark.parametrize("overlay", [_marked(path) for path in SCHEDULES])
 def test_a_schedule_trains_a_network(overlay: Path, sample: Path, losses: list[float]) -> None:
     assert f"--config overlays/{overlay.name}" in overlay.read_text()
     words = ["--config", "resnet18.yaml", "--config", f"overlays/{overlay.name}"]
