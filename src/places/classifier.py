@@ -25,7 +25,8 @@ from places.models import ResNet
 from places.models.inference import Inference
 from places.models.weights import load_weights
 from places.training.augment import Augment, Draws
-from places.training.mixing import mixed_hits, mixed_loss
+from places.training.head import freeze_all_but_head, rest_all_but_head, tell_of_frozen
+from places.training.mixing import LossName, mixed_hits, mixed_loss
 from places.training.schedules import Schedule, ScheduleName, parameter_groups
 from places.training.scores import EvaluationSums, TrainingSums
 from places.training.views import Views, mean_scores
@@ -45,11 +46,14 @@ class SceneClassifier(LightningModule):
     Args:
         net: The network: a class whose first argument is the number of classes.
         optimizer: The optimizer.
-        schedule: Learning rate schedule after the warm-up: "cosine" falls to 0, "steps" divides by
-            10 at each of `milestones`, "constant" stays.
+        schedule: Learning rate schedule after the warm-up: "cosine" falls to 0, "linear" does so
+            in a straight line, "steps" divides by 10 at each of `milestones`, "constant" stays.
         warmup_epochs: Epochs of linear warm-up of the learning rate.
         milestones: Epochs at which "steps" divides the learning rate.
         decay_norms_and_biases: Apply weight decay to biases and norms too.
+        loss: "cross_entropy" of the softmax, or "binary": the mean of the binary cross-entropies of
+            all classes, where a mixed picture is of both its classes. Scores stay those of the
+            softmax, `val/loss` too.
         label_smoothing: Part of each label that is spread over all classes, in 0..1.
         augment: Augmentation of the training pictures on the device.
         average_decay: Decay per optimizer step of an exponential moving average of the weights
@@ -60,6 +64,9 @@ class SceneClassifier(LightningModule):
         weights: File of weights to start from: a checkpoint of `places`, or a file of torchvision,
             timm or CSAIL, see docs/weights.md.
         replace_head: Leave the last layer random where the file has another number of classes.
+        train_only_head: Train the last `nn.Linear` alone, on features that stay as they are (linear
+            probe): the other layers get no gradients, and their batch norms and dropout work as in
+            evaluation.
         mean: Mean of the red, green and blue values of the training pictures, in 0..1.
         std: Their standard deviation, in 0..1.
         channels_last: Keep the channels last in memory, which is faster on most devices.
@@ -86,6 +93,7 @@ class SceneClassifier(LightningModule):
         warmup_epochs: float = 0.0,
         milestones: tuple[float, ...] = (),
         decay_norms_and_biases: bool = False,
+        loss: LossName = "cross_entropy",
         label_smoothing: float = 0.0,
         augment: Augment = Augment(),  # noqa: B008  # frozen, so it can be shared
         average_decay: float | None = None,
@@ -93,6 +101,7 @@ class SceneClassifier(LightningModule):
         num_classes: int = 365,
         weights: Path | None = None,
         replace_head: bool = False,
+        train_only_head: bool = False,
         mean: tuple[float, float, float] = (0.485, 0.456, 0.406),
         std: tuple[float, float, float] = (0.229, 0.224, 0.225),
         channels_last: bool = True,
@@ -105,12 +114,17 @@ class SceneClassifier(LightningModule):
         self.net = net(num_classes)
         if weights is not None:
             load_weights(self.net, weights, replace_head=replace_head, mean=mean, std=std)
+        self._has_weights = weights is not None
+        self.train_only_head = train_only_head
+        if train_only_head:
+            freeze_all_but_head(self.net)
         self.average = None if average_decay is None else start_average(self.net, average_decay)
         if use_average and self.average is None:
             raise ConfigError("model.use_average needs the average that model.average_decay keeps")
         self.average_decay = average_decay
         self.use_average = use_average
         self.num_classes = num_classes
+        self.loss: LossName = loss
         self.label_smoothing = label_smoothing
         self.augment = augment
         self._optimizer = optimizer
@@ -136,6 +150,13 @@ class SceneClassifier(LightningModule):
         self._seed = torch.initial_seed()  # that of seed_everything
         self._num_train_batches = 0
 
+    def train(self, mode: bool = True) -> Self:
+        """Switch to training or evaluation; with `train_only_head` the last layer alone."""
+        super().train(mode)
+        if self.train_only_head:
+            rest_all_but_head(self.net, mode)
+        return self
+
     def setup(self, stage: str) -> None:
         """Check that the network has as many classes as the data.
 
@@ -150,6 +171,11 @@ class SceneClassifier(LightningModule):
                 f"the data have {num_categories}",
                 f"type:  --model.num_classes {num_categories}, or leave it out",
             )
+
+    def on_fit_start(self) -> None:
+        """Say what is trained, if that is not everything."""
+        if self.train_only_head:
+            tell_of_frozen(self.net, is_given=bool(self._has_weights or self.trainer.ckpt_path))
 
     def configure_model(self) -> None:
         """Set the memory format of the network and its average, and compile them if asked to.
@@ -194,7 +220,7 @@ class SceneClassifier(LightningModule):
         image = self.augment.transform(image, self.mean_255, draws)
         image, labels = self.augment.mix(image, label, weight, draws)
         logits = self._logits(self.net, image).float()
-        loss = mixed_loss(logits, labels, weight, self.label_smoothing)
+        loss = mixed_loss(logits, labels, weight, self.label_smoothing, self.loss)
         num_hits = mixed_hits(logits.detach(), labels, weight)
         self._train_sums.add(loss.detach(), num_hits, weight.sum())
         return loss

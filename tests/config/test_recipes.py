@@ -1,8 +1,10 @@
+import re
 from pathlib import Path
 
 import pytest
 
 from places.cli.main import main
+from places.cli.resolve import resolve
 from places.config.recipes import find_recipe, flatten, read_keys, recipe_folders
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -67,9 +69,8 @@ def test_the_folder_of_the_shipped_recipes_exists() -> None:
 
 
 def test_every_recipe_is_short_documented_and_states_departures_only() -> None:
-    from places.cli.resolve import resolve
-
-    recipes = sorted(CONFIGS.glob("*.yaml"))
+    overlays = sorted((CONFIGS / "overlays").glob("*.yaml"))
+    recipes = sorted({*CONFIGS.rglob("*.yaml")} - {*overlays})
     assert len(recipes) >= 4
     defaults = flatten(resolve(["fit"]))
     for recipe in recipes:
@@ -79,3 +80,36 @@ def test_every_recipe_is_short_documented_and_states_departures_only() -> None:
         assert all(word in header for word in ("# Expect:", "# Cost:", "# Run:")), recipe
         resolved = flatten(resolve(["fit", "--config", str(recipe)]))
         assert resolved["model.class_path"] == defaults["model.class_path"]
+    assert all(len(overlay.read_text().splitlines()) <= 25 for overlay in overlays)
+
+
+# What a recipe of one network has besides its schedule, which is that of an overlay.
+OF_THE_NETWORK = {
+    "resnet18_ffcv16": {"blur_pool"},
+    "resnet18_ffcv32": {"blur_pool"},
+    "resnet18_ffcv88": {"blur_pool"},
+    "resnet50_ffcv16": {"blur_pool", "lr", "weight_decay"},
+    "resnet50_ffcv32": {"blur_pool", "lr", "weight_decay"},
+    "resnet50_ffcv88": {"blur_pool", "lr", "weight_decay"},
+    "resnet50_rsb_a2": {"drop_path"},
+    "resnet50_rsb_a3": set(),
+    "resnet50_torchvision_v2": set(),
+}
+
+
+@pytest.mark.parametrize("name", OF_THE_NETWORK)
+def test_a_recipe_is_its_network_under_its_schedule(name: str) -> None:
+    network, _, schedule = name.partition("_")
+    recipe = flatten(resolve(["fit", "--config", f"{name}.yaml"]))
+    layers = ["--config", f"{network}.yaml", "--config", f"overlays/{schedule}.yaml"]
+    layered = flatten(resolve(["fit", *layers]))
+    differing = {key for key in {*recipe, *layered} if recipe.get(key) != layered.get(key)}
+    # Milestones mean nothing to a schedule without steps.
+    differing -= {"model.init_args.milestones", "config"}
+    assert {key.rpartition(".")[2] for key in differing} == OF_THE_NETWORK[name]
+
+
+def test_every_recipe_of_a_network_and_a_schedule_is_compared_with_its_layers() -> None:
+    schedules = "|".join(path.stem for path in (CONFIGS / "overlays").glob("*.yaml"))
+    named = {p.stem for p in CONFIGS.glob("*.yaml") if re.search(f"_({schedules})$", p.stem)}
+    assert named == OF_THE_NETWORK.keys()

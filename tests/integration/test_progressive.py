@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from tests.integration.stages import load_weights, run
+from tests.networks import Tiny
 
 from places.data.streaming.batches import TrainCrop, train_batches
 
@@ -44,10 +45,39 @@ def test_crops_grow_and_a_resumed_run_goes_on_with_their_size(
     assert all(torch.equal(whole[key], parts[key]) for key in whole)
 
 
+def test_training_crops_may_be_smaller_than_what_is_evaluated(
+    sample: Path, tmp_path: Path, sizes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shapes: list[tuple[bool, int]] = []
+    forward = Tiny.forward
+
+    def recorded(self: Tiny, images: torch.Tensor) -> torch.Tensor:
+        shapes.append((self.training, images.shape[-1]))
+        logits: torch.Tensor = forward(self, images)  # type: ignore[no-untyped-call]  # torch's
+        return logits
+
+    monkeypatch.setattr(Tiny, "forward", recorded)
+    words = ["--data.start_image_size", "32", "--data.train_image_size", "64"]
+    words += ["--data.image_size", "96", "--data.resize_size", "100"]
+    words += ["--data.grow_epochs", "[0,1]", "--trainer.max_epochs", "2"]
+    assert run("fit", "--data.root", sample, *words) == 0
+    assert sizes == [32, 64]
+    assert set(shapes) == {(True, 32), (True, 64), (False, 96)}
+    # Later stages prepare pictures as the evaluation did.
+    shapes.clear()
+    assert run("test", "--data.root", sample, "--ckpt_path", tmp_path / "runs" / "fit" / "0") == 0
+    assert set(shapes) == {(False, 96)}
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["--data.start_image_size", "300"], "data.start_image_size 300 is not between"),
+        (
+            ["--data.train_image_size", "64", "--data.start_image_size", "96"],
+            "data.start_image_size 96 is not between 1 and 64, the final size of training crops",
+        ),
+        (["--data.train_image_size", "0"], "data.train_image_size"),
         (["--data.grow_epochs", "[5,5]"], "data.grow_epochs [5, 5] are no two rising epochs"),
     ],
 )

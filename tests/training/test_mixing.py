@@ -3,6 +3,7 @@ from random import Random
 import numpy as np
 import pytest
 import torch
+from timm.loss import BinaryCrossEntropy
 from torch.nn import functional as F
 
 from places.training.mixing import (
@@ -70,6 +71,22 @@ def test_the_loss_is_that_of_soft_labels_over_pictures_that_count() -> None:
         loss = mixed_loss(logits, Labels(label, (label[OTHER], share)), weight, smoothing)
         expected = F.cross_entropy(logits[rows], soft[rows], label_smoothing=smoothing)
         assert float(loss) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_the_binary_loss_is_that_of_timm_over_pictures_that_count() -> None:
+    logits = torch.randn(6, 7, generator=torch.Generator().manual_seed(1))
+    label, other = torch.tensor([0, 3, 6, 2, 2, 5]), torch.tensor([3, 0, 6, 1, 2, 4])
+    share = torch.tensor([0.3, 0.1, 0.5, 0.9, 1.0, 0.7])  # in two of them one has hardly a part
+    soft = share[:, None] * F.one_hot(label, 7) + (1 - share)[:, None] * F.one_hot(other, 7)
+    weight = torch.tensor([1.0, 1.0, 1.0, 1.0, 0.0, 1.0])
+    rows = weight > 0
+    loss = mixed_loss(logits, Labels(label, (other, share)), weight, 0.0, "binary")
+    theirs = BinaryCrossEntropy(target_threshold=0.2)
+    assert float(loss) == pytest.approx(float(theirs(logits[rows], soft[rows])), rel=1e-6)
+    for smoothing in (0.0, 0.1):
+        loss = mixed_loss(logits, Labels(label), weight, smoothing, "binary")
+        expected = BinaryCrossEntropy(smoothing=smoothing)(logits[rows], label[rows])
+        assert float(loss) == pytest.approx(float(expected), rel=1e-6)
 
 
 def test_labels_that_are_not_mixed_are_those_mixed_with_nothing() -> None:

@@ -1,9 +1,10 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, MultiStepLR
+from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LinearLR, MultiStepLR
 
 from places.training.schedules import _learning_rate_factor, parameter_groups
 
@@ -27,6 +28,26 @@ def test_cosine_equals_torch() -> None:
         lambda s: _learning_rate_factor(s, num_steps=20, num_warmup_steps=0, schedule="cosine"),
     )
     assert _rates(ours, 20) == pytest.approx(_rates(CosineAnnealingLR(_sgd(), T_max=20), 20))
+
+
+def test_linear_equals_torch() -> None:
+    ours = LambdaLR(
+        _sgd(),
+        lambda s: _learning_rate_factor(s, num_steps=20, num_warmup_steps=0, schedule="linear"),
+    )
+    theirs = LinearLR(_sgd(), start_factor=1, end_factor=0, total_iters=20)
+    assert _rates(ours, 24) == pytest.approx(_rates(theirs, 24))
+
+
+def test_linear_after_a_warm_up_is_the_triangle_of_ffcv() -> None:
+    # ffcv-imagenet: numpy.interp over the epochs, from nearly 0 up to the peak and down to 0.
+    factors = [
+        _learning_rate_factor(step, num_steps=160, num_warmup_steps=20, schedule="linear")
+        for step in range(160)
+    ]
+    triangle = np.interp(np.arange(160), [0, 20, 160], [1e-4, 1, 0])
+    assert factors[20:] == pytest.approx(triangle[20:])
+    assert factors[:20] == pytest.approx(triangle[:20], abs=1 / 20)  # the first step does something
 
 
 def test_steps_equal_torch() -> None:

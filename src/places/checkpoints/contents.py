@@ -73,6 +73,7 @@ _OPTIMIZER = (
     "model.init_args.optimizer.class_path",
     "model.init_args.optimizer.init_args.amsgrad",
     "model.init_args.decay_norms_and_biases",
+    "model.init_args.train_only_head",
 )
 
 

@@ -28,10 +28,13 @@ class Places365(TensorsToDevice, LightningDataModule):
         root: Folder with the shards and their manifests, or its URL: https://, s3://, gs://.
         batch_size: Pictures per step over all processes. Each process gets an equal share.
         image_size: Height and width of the network's input in pixels.
+        train_image_size: Height and width of the training crops in pixels; null takes `image_size`.
+            Things look larger in random crops than in whole pictures, so that smaller crops match
+            what is evaluated, and cost less (Touvron et al. 2019, FixRes, arXiv 1906.06423).
         start_image_size: Size of the training crops in the first epochs, in pixels, for progressive
-            resizing; null trains at `image_size` from the start.
-        grow_epochs: Epochs between which the crops grow from `start_image_size` to `image_size`, in
-            steps of 32 pixels; counted from 0.
+            resizing; null trains at the final size from the start.
+        grow_epochs: Epochs between which the crops grow from `start_image_size` to the final size,
+            in steps of 32 pixels; counted from 0.
         resize_size: Short side of an evaluation picture before its centre is cut out, in pixels.
         resize_mode: "short_side" keeps the aspect ratio of an evaluation picture; "squash" makes it
             square first, as the official 256-pixel archives do.
@@ -69,6 +72,7 @@ class Places365(TensorsToDevice, LightningDataModule):
         root: str = "data/places",
         batch_size: int = 256,
         image_size: int = 224,
+        train_image_size: int | None = None,
         start_image_size: int | None = None,
         grow_epochs: tuple[int, int] = (0, 1),
         resize_size: int = 256,
@@ -89,14 +93,16 @@ class Places365(TensorsToDevice, LightningDataModule):
         check_cache: bool = False,
     ) -> None:
         super().__init__()
+        check_range("`train_image_size`", train_image_size, 1)
         check_range("`num_threads`", num_threads, 1)
         check_range("`shuffle_window`", shuffle_window, 1)
         check_range("`max_bad_samples`", max_bad_samples, 0)
         self.root = root
         self.batch_size = batch_size
-        self.train_crop = TrainCrop(image_size, crop_scale, crop_ratio, flip)
+        train_size = image_size if train_image_size is None else train_image_size
+        self.train_crop = TrainCrop(train_size, crop_scale, crop_ratio, flip)
         self.eval_crop = EvalCrop(image_size, resize_size, resize_mode)
-        self.growth = plan.Growth(image_size, start_image_size, grow_epochs)
+        self.growth = plan.Growth(train_size, start_image_size, grow_epochs)
         self.test_split = test_split
         self.predict_split = predict_split
         self.seed = seed

@@ -4,11 +4,15 @@ import math
 from collections.abc import Callable
 from functools import partial
 from random import Random
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+LossName = Literal["cross_entropy", "binary"]
+# A mixed picture shows what has more than this part of it, as in the recipes of timm.
+_PRESENT = 0.2
 
 Box = tuple[int, int, int, int]  # top, bottom, left, right in pixels, the ends exclusive
 
@@ -92,17 +96,40 @@ def random_box(size: tuple[int, ...], lam: float, random: Random) -> tuple[Box, 
     return (top, bottom, left, right), 1 - (bottom - top) * (right - left) / (height * width)
 
 
-def mixed_loss(logits: Tensor, labels: Labels, weight: Tensor, smoothing: float) -> Tensor:
-    """Return the mean cross-entropy over the pictures of weight 1; 0 if there is none.
+def mixed_loss(
+    logits: Tensor,
+    labels: Labels,
+    weight: Tensor,
+    smoothing: float,
+    kind: LossName = "cross_entropy",
+) -> Tensor:
+    """Return the mean loss over the pictures of weight 1; 0 if there is none.
 
     Args:
         logits: `(N, C)` float32.
         labels: The labels, mixed or not.
         weight: `(N,)` float32, 0 or 1: whether a picture counts.
         smoothing: Label smoothing, in 0..1.
+        kind: "cross_entropy" of the softmax, or "binary", see `_binary_losses`.
     """
-    loss = partial(F.cross_entropy, logits, reduction="none", label_smoothing=smoothing)
-    return (labels.mean(loss) * weight).sum() / weight.sum().clamp(min=1)
+    if kind == "binary":
+        losses = _binary_losses(logits, labels, smoothing)
+    else:
+        loss = partial(F.cross_entropy, logits, reduction="none", label_smoothing=smoothing)
+        losses = labels.mean(loss)
+    return (losses * weight).sum() / weight.sum().clamp(min=1)
+
+
+def _binary_losses(logits: Tensor, labels: Labels, smoothing: float) -> Tensor:
+    """Return the loss of each picture, `(N,)`: the mean over all classes of binary cross-entropies.
+
+    Each class is a question of its own. A mixed picture is of both its classes, unless one of them
+    has hardly a part in it (Wightman et al. 2021, ResNet strikes back, arXiv 2110.00476).
+    """
+    num_classes = logits.shape[1]
+    target = labels.mean(lambda label: F.one_hot(label, num_classes).T.to(logits.dtype)).T
+    target = (target > _PRESENT).to(logits.dtype) * (1 - smoothing) + smoothing / num_classes
+    return F.binary_cross_entropy_with_logits(logits, target, reduction="none").mean(dim=1)
 
 
 def mixed_hits(logits: Tensor, labels: Labels, weight: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from places.config.ranges import check_range
 from places.errors import ConfigError
 from places.lightning_internals import data_module
 
-ScheduleName = Literal["cosine", "steps", "constant"]
+ScheduleName = Literal["cosine", "linear", "steps", "constant"]
 
 
 def parameter_groups(net: nn.Module, *, decay_norms_and_biases: bool) -> list[dict[str, Any]]:
@@ -93,13 +93,16 @@ def _learning_rate_factor(
     """Return the factor of the learning rate in an optimizer step, counted from 0.
 
     It rises linearly to 1 at step `num_warmup_steps`. Then "cosine" falls to 0 after the last step
-    (Loshchilov, Hutter 2016, arXiv 1608.03983) and "steps" divides by 10 at each milestone.
+    (Loshchilov, Hutter 2016, arXiv 1608.03983), "linear" does so in a straight line (Li et al.
+    2019, Budgeted Training, arXiv 1905.04753), and "steps" divides by 10 at each milestone.
     """
     if step < num_warmup_steps:
         return (step + 1) / (num_warmup_steps + 1)
+    progress = min(1.0, (step - num_warmup_steps) / max(1, num_steps - num_warmup_steps))
     if schedule == "cosine":
-        progress = (step - num_warmup_steps) / max(1, num_steps - num_warmup_steps)
-        return 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+        return 0.5 * (1 + math.cos(math.pi * progress))
+    if schedule == "linear":
+        return 1 - progress
     if schedule == "steps":
         return 0.1 ** sum(step >= milestone for milestone in milestones)
     return 1.0

@@ -90,7 +90,8 @@ class Growth:
         start = self.start_image_size
         if start is not None and not 0 < start <= self.image_size:
             raise ConfigError(
-                f"`start_image_size` {start} is not between 1 and `image_size` {self.image_size}"
+                f"`start_image_size` {start} is not between 1 and {self.image_size}, "
+                "the final size of training crops"
             )
         if not 0 <= self.grow_epochs[0] < self.grow_epochs[1]:
             raise ConfigError(
