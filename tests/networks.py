@@ -1,6 +1,9 @@
 """A network that trains in milliseconds, for tests."""
 
+import os
+import signal
 import sys
+from collections import OrderedDict
 from typing import Self
 
 import torch
@@ -122,3 +125,25 @@ class FailingValidations(Tiny):
         """Return the logits."""
         logits: Tensor = super().forward(images)  # type: ignore[no-untyped-call]  # torch's
         return logits if self.training or self._number == self.good else logits * torch.nan
+
+
+class Broken(Tiny):
+    """A network that can be built and never run."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Fail."""
+        raise RuntimeError("this network cannot run")
+
+
+class Deadly(Tiny):
+    """A network that takes its process with it, as one does for which there is no memory."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Be killed."""
+        os.kill(os.getpid(), signal.SIGKILL)
+        return images
+
+
+def no_network(num_classes: int) -> OrderedDict[str, int]:
+    """Return something else."""
+    return OrderedDict(num_classes=num_classes)

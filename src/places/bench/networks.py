@@ -1,5 +1,6 @@
 """`places bench networks`: what networks cost in training and inference, and where it goes."""
 
+import math
 import os
 import platform
 import shlex
@@ -45,6 +46,7 @@ def bench_networks(
     turn_s: float = 1.0,
     accelerator: Literal["auto", "cpu", "gpu"] = "auto",
     num_threads: int | None = None,
+    max_s: float | None = None,
     memory: bool = True,
     file: Path | None = None,
     figure: Path | None = None,
@@ -84,6 +86,8 @@ def bench_networks(
         turn_s: How long to run each candidate in each turn, in seconds; at least one batch.
         accelerator: Where to run; "auto" takes a GPU if there is one.
         num_threads: Threads on the CPU; null takes what PyTorch takes.
+        max_s: Begin no turn after so many seconds; what is not ready after 60 % of them is left
+            out. Null sets no limit.
         memory: Measure peak memory. On the CPU each candidate is then run once more, in a process
             of its own.
         file: JSON file for everything that was measured; `places report` shows it as well.
@@ -103,6 +107,7 @@ def bench_networks(
     check_range("num_classes", num_classes, 1, 1 << 20)
     check_range("runs", runs, 1, 10_000)
     check_range("turn_s", turn_s, 0, 3600)
+    check_range("max_s", max_s, 1)
     check_range("num_threads", num_threads, 1, 4096)
     check_choices("networks", networks)
     works: list[Work] = [x for x in WORKS if x in words_of("work", work, WORKS)]
@@ -119,6 +124,7 @@ def bench_networks(
         device=device,
         memory=memory,
         traces=traces,
+        max_s=math.inf if max_s is None else max_s,
     )
     if not plan.candidates():
         raise ConfigError(f"`ways` has none for {work}", "training takes eager, channels_last, ...")

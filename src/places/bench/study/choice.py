@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import nn
 
 from places.config.trust import check_trusted
@@ -32,24 +33,26 @@ class Choice:
     init_args: Mapping[str, Any]
     paper: str | None
 
-    def build(self, num_classes: int) -> nn.Module:
-        """Return the network with random weights, the same each time it is asked for.
+    def build(self, num_classes: int, device: torch.device) -> nn.Module:
+        """Return the network on a device, with the same random weights each time.
+
+        Args:
+            num_classes: Width of its last layer.
+            device: Where it is made: on a GPU random weights take no time.
 
         Raises:
             Exception: Whatever its code raises, or TypeError if it makes no network.
         """
-        import torch
-
         made = _imported(self.class_path)
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), device:
             torch.manual_seed(0)
-            try:
+            if isinstance(made, type):
                 net = made(num_classes, **self.init_args)
-            except TypeError:  # functions of torchvision and timm take it by its name
+            else:  # functions of torchvision and timm take it by its name
                 net = made(num_classes=num_classes, **self.init_args)
         if not isinstance(net, nn.Module):
             raise TypeError(f"{self.class_path} makes a {type(net).__name__}, no network")
-        return net
+        return net.to(device)
 
 
 def find_network(text: str) -> Choice:

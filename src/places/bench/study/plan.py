@@ -1,5 +1,7 @@
 """What a study measures: networks, ways, kinds of work, sizes."""
 
+import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import product
@@ -28,6 +30,12 @@ class Plan:
     device: torch.device
     memory: bool
     traces: Path | None
+    max_s: float = math.inf  # after which no turn begins
+    start_s: float = field(default_factory=time.monotonic)
+
+    def is_over(self, part: float = 1.0) -> bool:
+        """Tell whether a part of `max_s` is over."""
+        return time.monotonic() - self.start_s > part * self.max_s
 
     def sizes(self, work: Work) -> Sequence[int]:
         """Return the batch sizes of a kind of work."""

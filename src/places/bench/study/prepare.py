@@ -42,7 +42,7 @@ def prepared_step(
     if work == "inference":
         prepared = prepared_network(choice, way, image_size, num_classes, device)
         return inference_step(prepared, batch_size, image_size, device)
-    net = choice.build(num_classes).to(device)
+    net = choice.build(num_classes, device)
     labels = torch.arange(batch_size, device=device) % num_classes
     return training_step(net, way, noise(batch_size, image_size, device), labels)
 
@@ -51,7 +51,7 @@ def prepared_network(
     choice: Choice, way: Way, image_size: int, num_classes: int, device: torch.device
 ) -> Prepared:
     """Return a network that is ready to classify, see `prepare_inference`."""
-    net = choice.build(num_classes).eval().requires_grad_(False).to(device)
+    net = choice.build(num_classes, device).eval().requires_grad_(False)
     return prepare_inference(net, way, image_size, device, torch.get_num_threads())
 
 

@@ -1,16 +1,18 @@
 """What this machine can do at most: arithmetic per second, and bytes per second."""
 
 import time
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 
 from places.bench.parts import now_s
 
-_SIZES = {"cpu": 2048, "cuda": 8192}  # of square matrices
+_SIZES = {"cpu": 1024, "cuda": 8192}  # of square matrices
 _COPY_BYTES = {"cpu": 1 << 28, "cuda": 1 << 30}  # far more than any cache holds
-_LEAST_S = {"cpu": 0.5, "cuda": 0.1}
+_LEAST_S = {"cpu": 0.3, "cuda": 0.1}
 _LEAST_RUNS = 3
 
 
@@ -51,20 +53,29 @@ def measure_roofline(
     """
     size = size or _SIZES[device.type]
     flops = {}
-    allowed = torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = True
-    try:
+    with _tensor_cores():
         for dtype in (torch.float32, torch.bfloat16):
             first = torch.randn(size, size, device=device).to(dtype)
             second, into = first.t().contiguous(), torch.empty_like(first)
             best_s = _best_s(lambda a=first, b=second, c=into: torch.mm(a, b, out=c), device)  # type: ignore[misc]  # mypy cannot infer a lambda with defaults
             flops[str(dtype).removeprefix("torch.")] = 2 * size**3 / best_s
-    finally:
-        torch.backends.cuda.matmul.allow_tf32 = allowed
     source = torch.zeros((copy_bytes or _COPY_BYTES[device.type]) // 4, device=device)
     target = torch.ones_like(source)  # written once, so that the system has given the memory
     copied_s = _best_s(lambda: target.copy_(source), device)
     return Roofline(flops, 2 * 4 * source.numel() / copied_s)
+
+
+@contextmanager
+def _tensor_cores() -> Iterator[None]:
+    """Let products of float32 use TF32 on a GPU."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # releases of PyTorch disagree on how this is to be said
+        before = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision("high")
+        try:
+            yield
+        finally:
+            torch.set_float32_matmul_precision(before)
 
 
 def _best_s(run: Callable[[], object], device: torch.device) -> float:

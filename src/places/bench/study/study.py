@@ -22,6 +22,7 @@ from places.bench.study.workshop import Workshop, give_up
 from places.console import Counter
 from places.errors import StorageError
 
+_PREPARING = 0.6  # the part of the time in which preparing has to end
 Kinds = list[dict[str, Any]] | str
 
 
@@ -59,7 +60,12 @@ def measure(
             candidate.step = None
         networks = []
         for network in plan.networks:
-            kinds: dict[str, Kinds] = {work: _kinds_of(plan, network, work, roofline, counter) for work in plan.works}
+            kinds: dict[str, Kinds] = {}
+            for work in plan.works:
+                counter.describe("profiling", f"{network.name}, {work}")
+                why = _why_none(candidates, network, work)
+                kinds[work] = why or _kinds_of(plan, network, work, roofline)
+                counter.advance(1)
             networks.append(_network_row(plan, network, kinds))
     return networks, [candidate_row(candidate, candidates) for candidate in candidates]
 
@@ -98,6 +104,8 @@ def _prepare(plan: Plan, candidates: Iterable[Candidate], counter: Counter) -> N
     workshop = Workshop(plan)
     for candidate in candidates:
         counter.describe("preparing", candidate.title)
+        if candidate.reason is None and plan.is_over(_PREPARING):
+            candidate.reason = "left out: the time of --max_s was over"
         if candidate.reason is None:
             try:
                 workshop.prepare(candidate)
@@ -111,6 +119,9 @@ def _take_turns(
 ) -> None:
     """Time all candidates once in each turn, each turn beginning with another one."""
     for run in range(plan.runs):
+        if run and plan.is_over():  # whole turns only: they are compared with each other
+            counter.advance((plan.runs - run) * len(candidates))
+            return
         start = run * len(candidates) // plan.runs
         for candidate in [*candidates[start:], *candidates[:start]]:
             counter.describe(f"turn {run + 1} of {plan.runs}", candidate.title)
@@ -123,22 +134,29 @@ def _take_turns(
             counter.advance(1)
 
 
+def _why_none(candidates: Iterable[Candidate], network: Choice, work: Work) -> str | None:
+    """Return why a network could not be run in any way; it may end the process that tries."""
+    same = [x for x in candidates if x.network == network and x.work == work]
+    if not same or any(candidate.turns for candidate in same):
+        return None
+    return same[0].reason
+
+
 def _network_row(plan: Plan, network: Choice, kinds: dict[str, Kinds]) -> dict[str, Any]:
+    num_parameters = multiply_adds = reason = None
     try:
-        net = network.build(plan.num_classes)
+        net = network.build(plan.num_classes, plan.device)
         num_parameters = sum(weights.numel() for weights in net.parameters())
-        multiply_adds = _amounts(plan, network, 1).multiply_adds
-    except Exception as error:  # as above: it was said why
-        return network_row(network, None, None, kinds, reason_of(error))
-    return network_row(network, num_parameters, multiply_adds, kinds, None)
+        if any(not isinstance(rows, str) for rows in kinds.values()):  # so it can be run
+            multiply_adds = _amounts(plan, network, 1).multiply_adds
+    except Exception as error:  # the code of a network may do anything
+        reason = reason_of(error)
+    return network_row(network, num_parameters, multiply_adds, kinds, reason)
 
 
-def _kinds_of(
-    plan: Plan, network: Choice, work: Work, roofline: Roofline, counter: Counter
-) -> Kinds:
+def _kinds_of(plan: Plan, network: Choice, work: Work, roofline: Roofline) -> Kinds:
     """Return where the time of a plain network goes, or why that is not known."""
     size = max(plan.sizes(work))
-    counter.describe("profiling", f"{network.name}, {work} of {size}")
     name = re.sub(r"[^\w.-]+", "_", network.name)
     trace = plan.traces / f"{name}-{work}.json" if plan.traces else None
     try:
@@ -158,10 +176,8 @@ def _kinds_of(
         raise
     except Exception as error:  # the code of a network may do anything
         return reason_of(error)
-    finally:
-        counter.advance(1)
 
 
 def _amounts(plan: Plan, network: Choice, batch_size: int) -> Amounts:
-    net = network.build(plan.num_classes).eval().to(plan.device)
+    net = network.build(plan.num_classes, plan.device).eval()
     return count_inference(net, noise(batch_size, plan.image_size, plan.device))

@@ -206,7 +206,7 @@ class _Compiled:
         with ExitStack() as stack:
             stack.enter_context(without_words())
             torch.compiler.config.recompile_limit = _RECOMPILE_LIMIT
-            if not torch.is_grad_enabled():
+            if not torch.is_grad_enabled() and images.device.type == "cpu":
                 stack.enter_context(frozen_weights())
             logits = self._run(images)
         self._shapes.add(images.shape)

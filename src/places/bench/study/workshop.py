@@ -103,7 +103,7 @@ class Workshop:
 
     def _plain_net(self, network: Choice) -> nn.Module:
         if self._plain is None or self._plain[0] != network.name:
-            net = network.build(self._plan.num_classes).eval().to(self._plan.device)
+            net = network.build(self._plan.num_classes, self._plan.device).eval()
             self._plain = network.name, net
         return self._plain[1]
 
