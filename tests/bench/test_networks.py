@@ -33,7 +33,7 @@ SMALL = ["--image_size", "32", "--num_classes", "5", "--runs", "3", "--turn_s", 
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What one run of the command wrote; `terminal.txt` is what it printed."""
     folder = tmp_path_factory.mktemp("study")
-    nets = ["tests.networks.Tiny", "tests.networks.Tiny(width=4)", "tests.networks.Broken"]
+    nets = ["tests.networks.Tiny", "tests.networks.Tiny(width=4)", "tests.failing_networks.Broken"]
     words = ["--batch_sizes", "1,3", "--train_batch_size", "2", "--ways", ",".join(WAYS)]
     files = ["--file", str(folder / "networks.json"), "--traces", str(folder / "traces")]
     patch = pytest.MonkeyPatch()
@@ -113,12 +113,12 @@ def test_a_way_gives_the_answers_of_the_plain_network(content: dict[str, Any]) -
 
 
 def test_what_fails_is_a_row_with_the_reason(content: dict[str, Any], folder: Path) -> None:
-    rows = [row for row in content["rows"] if row["network"] == "tests.networks.Broken"]
+    rows = [row for row in content["rows"] if row["network"] == "tests.failing_networks.Broken"]
     assert len(rows) == 3 * 2 + 2
     for row in rows:
         assert row["images_per_s"] is None
         assert row["reason"] == "this network cannot run"
-    (network,) = (x for x in content["networks"] if x["name"] == "tests.networks.Broken")
+    (network,) = (x for x in content["networks"] if x["name"] == "tests.failing_networks.Broken")
     assert network["layers"]["inference"] == {"rows": [], "reason": "this network cannot run"}
     assert "this network cannot run" in (folder / "terminal.txt").read_text()
 
@@ -276,13 +276,13 @@ def test_a_file_that_cannot_be_written_is_said(
 
 def test_nothing_measured_is_a_failure(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--ways", "eager", "--work", "training", "--no-memory", *SMALL]
-    assert main(["bench", "networks", "tests.networks.Broken", *words]) == 1
+    assert main(["bench", "networks", "tests.failing_networks.Broken", *words]) == 1
     assert "this network cannot run" in capsys.readouterr().out
 
 
 def test_a_process_that_dies_is_a_row(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--ways", "eager", "--work", "inference", "--batch_sizes", "1", *SMALL]
-    assert main(["bench", "networks", "tests.networks.Deadly", *words]) == 1
+    assert main(["bench", "networks", "tests.failing_networks.Deadly", *words]) == 1
     assert "its process was killed, mostly for want of memory" in capsys.readouterr().out
 
 
@@ -478,7 +478,7 @@ def test_networks_are_found_by_name_and_by_class_path() -> None:
     assert isinstance(more, ResNet)
     assert not more.layer1[0].bn2.weight.any()
     with pytest.raises(TypeError, match="makes a OrderedDict, no network"):
-        find_network("tests.networks.no_network").build(7, CPU)
+        find_network("tests.failing_networks.no_network").build(7, CPU)
 
 
 def test_ways_say_what_they_fit() -> None:

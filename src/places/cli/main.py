@@ -36,6 +36,10 @@ COMMANDS = {
         "places.reports.leaderboard.submission_score:score",
         "count the errors of a submission file as the official scorer does",
     ),
+    "models": (
+        "places.models.command:models",
+        "list the networks, what each costs, who has weights",
+    ),
     "bench loader": ("places.bench.loader:bench_loader", "measure how fast pictures come"),
     "bench step": ("places.bench.step:bench_step", "measure what fit adds to a bare PyTorch loop"),
     "bench networks": (
