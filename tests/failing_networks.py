@@ -4,9 +4,8 @@ import os
 import signal
 from collections import OrderedDict
 
-from torch import Tensor
-
 from tests.networks import Tiny
+from torch import Tensor
 
 
 class Broken(Tiny):
