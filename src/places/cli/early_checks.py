@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from places.cli.option_table import load_options
-from places.cli.suggestions import locate, nearest_option, other_stage, other_stage
+from places.cli.suggestions import locate, nearest_option, other_stage
 from places.config.recipes import as_typed, find_recipes, read_keys
 from places.config.secrets import refuse_secrets_in, refuse_typed_secrets
 from places.errors import ConfigError
