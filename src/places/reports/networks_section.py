@@ -59,13 +59,16 @@ def _network_table(content: Mapping[str, Any]) -> TextTable:
         (
             network["name"],
             _millions(network["parameters"]),
+            _millions(network["folded_parameters"]),
             _billions(network["multiply_adds"]),
+            _billions(network["folded_multiply_adds"]),
             network["reason"] or network["paper"] or "",
         )
         for network in content["networks"]
     ]
-    columns = ("network", "parameters", "multiply-adds", "paper")
-    return TextTable("networks, multiply-adds of one picture", columns, rows, frozenset({1, 2}))
+    columns = ("network", "parameters", "folded", "multiply-adds", "folded ", "paper")
+    title = "networks, multiply-adds of one picture"
+    return TextTable(title, columns, rows, frozenset({1, 2, 3, 4}))
 
 
 def _speed_tables(content: Mapping[str, Any]) -> list[TextTable]:
