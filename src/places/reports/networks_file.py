@@ -105,6 +105,8 @@ def _check_network(network: Mapping[str, Any]) -> None:
         _text(network[key], may_miss=True)
     for work, layers in network["layers"].items():
         _text(work)
+        if _number(layers["batch_size"]) < 1:
+            raise ValueError("a batch of nothing")
         for row in layers["rows"]:
             _text(row["kind"])
             _text(row["bound"], may_miss=True)

@@ -14,6 +14,7 @@ def network_row(
     network: Choice,
     cost: Cost | None,
     kinds: Mapping[str, list[dict[str, Any]] | str],
+    sizes: Mapping[str, int],
     reason: str | None,
 ) -> dict[str, Any]:
     """Return what is known of a network.
@@ -22,6 +23,7 @@ def network_row(
         network: The network.
         cost: Its parameters and multiply-adds, if they are known.
         kinds: For each kind of work the rows of `kind_rows`, or why there are none.
+        sizes: For each kind of work the batch size of these rows.
         reason: Why its cost is not known, if it is not.
     """
     return {
@@ -31,7 +33,10 @@ def network_row(
         "paper": network.paper,
         **(dict.fromkeys(Cost._fields) if cost is None else cost._asdict()),
         "layers": {
-            work: {"rows": [], "reason": rows} if isinstance(rows, str) else {"rows": rows}
+            work: {
+                "batch_size": sizes[work],
+                **({"rows": [], "reason": rows} if isinstance(rows, str) else {"rows": rows}),
+            }
             for work, rows in kinds.items()
         },
         "reason": reason,

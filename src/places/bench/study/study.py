@@ -144,13 +144,14 @@ def _why_none(candidates: Iterable[Candidate], network: Choice, work: Work) -> s
 
 
 def _network_row(plan: Plan, network: Choice, kinds: dict[str, Kinds]) -> dict[str, Any]:
+    sizes: dict[str, int] = {work: max(plan.sizes(work)) for work in plan.works}
     if all(isinstance(rows, str) for rows in kinds.values()):
-        return network_row(network, None, kinds, next(map(str, kinds.values())))
+        return network_row(network, None, kinds, sizes, next(map(str, kinds.values())))
     try:
         cost = cost_of(network.build(plan.num_classes, plan.device), plan.image_size)
     except Exception as error:  # the code of a network may do anything with numbers that it lacks
-        return network_row(network, None, kinds, reason_of(error))
-    return network_row(network, cost, kinds, None)
+        return network_row(network, None, kinds, sizes, reason_of(error))
+    return network_row(network, cost, kinds, sizes, None)
 
 
 def _kinds_of(plan: Plan, network: Choice, work: Work, roofline: Roofline) -> Kinds:
