@@ -119,7 +119,8 @@ def test_what_fails_is_a_row_with_the_reason(content: dict[str, Any], folder: Pa
         assert row["images_per_s"] is None
         assert row["reason"] == "this network cannot run"
     (network,) = (x for x in content["networks"] if x["name"] == "tests.failing_networks.Broken")
-    assert network["layers"]["inference"] == {"rows": [], "reason": "this network cannot run"}
+    reason = {"rows": [], "reason": "this network cannot run"}
+    assert network["layers"]["inference"] == {"batch_size": 3, **reason}
     assert "this network cannot run" in (folder / "terminal.txt").read_text()
 
 

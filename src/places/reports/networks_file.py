@@ -99,12 +99,14 @@ def _check_head(content: Mapping[str, Any]) -> None:
 
 def _check_network(network: Mapping[str, Any]) -> None:
     _text(network["name"])
-    for key in ("parameters", "multiply_adds"):
+    for key in ("parameters", "folded_parameters", "multiply_adds", "folded_multiply_adds"):
         _number(network[key], may_miss=True)
     for key in ("paper", "reason"):
         _text(network[key], may_miss=True)
     for work, layers in network["layers"].items():
         _text(work)
+        if _number(layers["batch_size"]) < 1:
+            raise ValueError("a batch of nothing")
         for row in layers["rows"]:
             _text(row["kind"])
             _text(row["bound"], may_miss=True)

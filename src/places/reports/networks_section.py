@@ -59,13 +59,16 @@ def _network_table(content: Mapping[str, Any]) -> TextTable:
         (
             network["name"],
             _millions(network["parameters"]),
+            _millions(network["folded_parameters"]),
             _billions(network["multiply_adds"]),
+            _billions(network["folded_multiply_adds"]),
             network["reason"] or network["paper"] or "",
         )
         for network in content["networks"]
     ]
-    columns = ("network", "parameters", "multiply-adds", "paper")
-    return TextTable("networks, multiply-adds of one picture", columns, rows, frozenset({1, 2}))
+    columns = ("network", "parameters", "folded", "multiply-adds", "folded ", "paper")
+    title = "networks, multiply-adds of one picture"
+    return TextTable(title, columns, rows, frozenset({1, 2, 3, 4}))
 
 
 def _speed_tables(content: Mapping[str, Any]) -> list[TextTable]:
@@ -109,7 +112,7 @@ def _layer_tables(content: Mapping[str, Any]) -> list[TextTable]:
     tables = []
     works = list(dict.fromkeys(w for network in content["networks"] for w in network["layers"]))
     for work in works:
-        layers = {x["name"]: x["layers"].get(work, {"rows": []}) for x in content["networks"]}
+        layers = {x["name"]: x["layers"][work] for x in content["networks"] if work in x["layers"]}
         found = (row["kind"] for layer in layers.values() for row in layer["rows"])
         kinds = list(dict.fromkeys(found))
         if not kinds:
@@ -121,7 +124,10 @@ def _layer_tables(content: Mapping[str, Any]) -> list[TextTable]:
             if layer["rows"]
         ]
         columns = ("network", *kinds, "ms in all")
-        tables.append(TextTable(f"{work}: share of the time", columns, shares, numbers))
+        sizes = sorted({layer["batch_size"] for layer in layers.values() if layer["rows"]})
+        batches = f"plain networks, batches of {', '.join(map(str, sizes))}"
+        title = f"{work}: share of the time, {batches}"
+        tables.append(TextTable(title, columns, shares, numbers))
         intensities = [
             (name, *_cells(layer, kinds, _intensity))
             for name, layer in layers.items()

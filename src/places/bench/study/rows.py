@@ -7,33 +7,36 @@ from places.bench.study.choice import Choice
 from places.bench.study.plan import Candidate
 from places.bench.study.turns import percentiles_ms, quartiles
 from places.bench.study.ways import EAGER
+from places.models.cost import Cost
 
 
 def network_row(
     network: Choice,
-    num_parameters: int | None,
-    multiply_adds: int | None,
+    cost: Cost | None,
     kinds: Mapping[str, list[dict[str, Any]] | str],
+    sizes: Mapping[str, int],
     reason: str | None,
 ) -> dict[str, Any]:
     """Return what is known of a network.
 
     Args:
         network: The network.
-        num_parameters: Its parameters, if it can be built.
-        multiply_adds: Those of one picture.
+        cost: Its parameters and multiply-adds, if they are known.
         kinds: For each kind of work the rows of `kind_rows`, or why there are none.
-        reason: Why it cannot be built, if it cannot.
+        sizes: For each kind of work the batch size of these rows.
+        reason: Why its cost is not known, if it is not.
     """
     return {
         "name": network.name,
         "class_path": network.class_path,
         "init_args": {key: _in_json(value) for key, value in network.init_args.items()},
         "paper": network.paper,
-        "parameters": num_parameters,
-        "multiply_adds": multiply_adds,
+        **(dict.fromkeys(Cost._fields) if cost is None else cost._asdict()),
         "layers": {
-            work: {"rows": [], "reason": rows} if isinstance(rows, str) else {"rows": rows}
+            work: {
+                "batch_size": sizes[work],
+                **({"rows": [], "reason": rows} if isinstance(rows, str) else {"rows": rows}),
+            }
             for work, rows in kinds.items()
         },
         "reason": reason,

@@ -21,6 +21,7 @@ from places.bench.study.ways import EAGER, Work, noise, way_of
 from places.bench.study.workshop import Workshop, give_up
 from places.console import Counter
 from places.errors import StorageError
+from places.models.cost import cost_of
 
 _PREPARING = 0.6  # the part of the time in which preparing has to end
 Kinds = list[dict[str, Any]] | str
@@ -143,15 +144,14 @@ def _why_none(candidates: Iterable[Candidate], network: Choice, work: Work) -> s
 
 
 def _network_row(plan: Plan, network: Choice, kinds: dict[str, Kinds]) -> dict[str, Any]:
-    num_parameters = multiply_adds = reason = None
+    sizes: dict[str, int] = {work: max(plan.sizes(work)) for work in plan.works}
+    if all(isinstance(rows, str) for rows in kinds.values()):
+        return network_row(network, None, kinds, sizes, next(map(str, kinds.values())))
     try:
-        net = network.build(plan.num_classes, plan.device)
-        num_parameters = sum(weights.numel() for weights in net.parameters())
-        if any(not isinstance(rows, str) for rows in kinds.values()):  # so it can be run
-            multiply_adds = _amounts(plan, network, 1).multiply_adds
-    except Exception as error:  # the code of a network may do anything
-        reason = reason_of(error)
-    return network_row(network, num_parameters, multiply_adds, kinds, reason)
+        cost = cost_of(network.build(plan.num_classes, plan.device), plan.image_size)
+    except Exception as error:  # the code of a network may do anything with numbers that it lacks
+        return network_row(network, None, kinds, sizes, reason_of(error))
+    return network_row(network, cost, kinds, sizes, None)
 
 
 def _kinds_of(plan: Plan, network: Choice, work: Work, roofline: Roofline) -> Kinds:
