@@ -35,6 +35,7 @@ from places.checkpoints.whole import check_whole
 from places.cli.bare_names import prefer_ours
 from places.cli.error_messages import Refused, mistake_behind, mistake_in_building
 from places.cli.main import STAGES
+from places.cli.net_arguments import leave_out_num_classes
 from places.cli.predict_words import with_pictures, without_pictures
 from places.cli.stage_parser import PlacesParser, option_names, own_defaults, without_model
 from places.cli.trainer_parts import (
@@ -116,6 +117,7 @@ class PlacesCLI(LightningCLI):
     def __init__(self, words: Sequence[str]) -> None:
         deny_standard_library()
         prefer_ours()
+        leave_out_num_classes()
         refuse_typed_secrets(words)
         self._recipes, args = find_recipes(words)
         for recipe in self._recipes:
