@@ -73,13 +73,11 @@ def test_counting_leaves_a_network_as_it_is() -> None:
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_costs_that_are_looked_up_are_right(name: str) -> None:
     with COSTS.open(encoding="utf-8", newline="") as file:
-        rows = {
-            row.pop("name"): Cost(**{k: int(v) for k, v in row.items()})
-            for row in csv.DictReader(file)
-        }
+        rows = {row.pop("name"): row for row in csv.DictReader(file)}
     assert list(rows) == list(NETWORKS)
     with torch.device("meta"):
-        assert cost_of(NETWORKS[name].build()) == rows[name]
+        cost = cost_of(NETWORKS[name].build())
+    assert {key: str(value) for key, value in cost._asdict().items()} == rows[name]
 
 
 def test_the_list_agrees_with_what_torchvision_publishes(
