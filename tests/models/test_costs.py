@@ -110,7 +110,7 @@ def test_weights_are_published_where_the_list_says() -> None:
         assert ("torchvision" in network.weights) == at_torchvision, name
         assert ("timm" in network.weights) == (name in at_timm), name
     of_csail = {name for name, network in NETWORKS.items() if "CSAIL" in network.weights}
-    assert of_csail == {"alexnet", "resnet18", "resnet50", "densenet161", "wideresnet18"}
+    assert of_csail == {"vgg16", "alexnet", "resnet18", "resnet50", "densenet161", "wideresnet18"}
 
 
 def test_the_table_fits_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
