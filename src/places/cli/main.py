@@ -48,8 +48,16 @@ COMMANDS = {
         "places.reports.leaderboard.submission_score:score",
         "count the errors of a submission file as the official scorer does",
     ),
+    "models": (
+        "places.models.command:models",
+        "list the networks, what each costs, who has weights",
+    ),
     "bench loader": ("places.bench.loader:bench_loader", "measure how fast pictures come"),
     "bench step": ("places.bench.step:bench_step", "measure what fit adds to a bare PyTorch loop"),
+    "bench networks": (
+        "places.bench.networks:bench_networks",
+        "measure what networks cost, in training and inference",
+    ),
 }
 # What other tools call what ours do.
 _OTHER_WORDS = {
