@@ -63,6 +63,7 @@ def test_a_test_is_read_as_others_read_its_files(tested: Path) -> None:
     for rank in range(5):
         assert pictures.guesses[:, rank].tolist() == list(table[f"top{rank + 1}"])
     assert pictures.probability == pytest.approx(table["probability"].to_numpy())
+    assert facts.result is not None
     assert facts.best_top1 == facts.result["scores"]["top1"]
     assert facts.versions["torch"] == torch.__version__.partition("+")[0]
 
@@ -180,7 +181,10 @@ def _link(name: str) -> Callable[[Path], None]:
 
 
 def _written(name: str, content: bytes) -> Callable[[Path], None]:
-    return lambda folder: (folder / name).write_bytes(content) and None
+    def write(folder: Path) -> None:
+        (folder / name).write_bytes(content)
+
+    return write
 
 
 def _pipe(name: str) -> Callable[[Path], None]:
