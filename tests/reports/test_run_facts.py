@@ -63,6 +63,7 @@ def test_a_test_is_read_as_others_read_its_files(tested: Path) -> None:
     for rank in range(5):
         assert pictures.guesses[:, rank].tolist() == list(table[f"top{rank + 1}"])
     assert pictures.probability == pytest.approx(table["probability"].to_numpy())
+    assert facts.result is not None
     assert facts.best_top1 == facts.result["scores"]["top1"]
     assert facts.versions["torch"] == torch.__version__.partition("+")[0]
 
@@ -135,6 +136,10 @@ def test_flags_are_told_as_changes_of_the_recipe(sample: Path, tmp_path: Path) -
     assert changes["trainer.max_epochs"] == ("2", "1")
     assert changes["model.optimizer.class_path"] == ("torch.optim.SGD", "torch.optim.AdamW")
     assert changes["trainer.limit_val_batches"] == ("null", "1")
+    assert facts.config is not None
+    optimizer = facts.config["model"]["init_args"]["optimizer"]
+    assert optimizer["class_path"] == "torch.optim.AdamW"
+    assert facts.config["trainer"]["max_epochs"] == 1
     assert not {"model.label_smoothing", "trainer.default_root_dir", "trainer.logger"} & {*changes}
     ((path, digest),) = facts.recipes
     assert path == str(recipe)
@@ -176,7 +181,10 @@ def _link(name: str) -> Callable[[Path], None]:
 
 
 def _written(name: str, content: bytes) -> Callable[[Path], None]:
-    return lambda folder: (folder / name).write_bytes(content) and None
+    def write(folder: Path) -> None:
+        (folder / name).write_bytes(content)
+
+    return write
 
 
 def _pipe(name: str) -> Callable[[Path], None]:

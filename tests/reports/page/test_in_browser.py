@@ -63,7 +63,7 @@ def test_dragging_zooms_and_a_double_click_shows_all(page: Page, runs: Path) -> 
     svg.scroll_into_view_if_needed()
 
     def ticks() -> list[float]:
-        texts = page.locator(f"#{plot['id']} text[text-anchor=middle]").all_inner_texts()
+        texts = page.locator(f"#{plot['id']} text[text-anchor=middle]:visible").all_text_contents()
         return [float(text) for text in texts if text.replace(".", "").isdecimal()]
 
     def path() -> str:

@@ -1,11 +1,15 @@
 """`places report`, and the page that `fit` and `test` leave, as people get them."""
 
+import base64
 import csv
 import errno
+import hashlib
 import html
+import io
 import json
 import re
 import shutil
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +17,8 @@ import numpy as np
 import pandas
 import pytest
 import scipy.stats
+import yaml
+from PIL import Image
 from tests.failing_files import FailingFiles
 from tests.integration.stages import fit_in, run
 
@@ -25,9 +31,10 @@ from places.reports.page.panels import thinned
 MAX_BYTES = 3_000_000
 
 
-def text_of(page: Path) -> str:
+def text_of(path: Path) -> str:
     """Return what a page says, without markup."""
-    return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]*>", " ", page.read_text("utf-8"))))
+    page = re.sub(r"<(style|script).*?</\1>", "", path.read_text("utf-8"), flags=re.DOTALL)
+    return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]*>", " ", page.replace("<wbr>", ""))))
 
 
 def data_of(page: Path) -> dict[str, Any]:
@@ -71,7 +78,7 @@ def test_the_page_of_a_test_says_what_its_result_says(runs: Path) -> None:
     for name, version in result["versions"].items():
         assert f"{name} {version}" in text
     assert "36 drawn pictures of split val" in text
-    assert "places test --ckpt_path" in text
+    assert f"--ckpt_path {runs / '0'}" in text
     assert "What this page could not read" not in text
 
 
@@ -146,7 +153,7 @@ def test_the_page_of_a_training_shows_its_last_validation(runs: Path) -> None:
 
 
 def test_a_page_needs_no_network_and_allows_no_foreign_script(runs: Path) -> None:
-    page = (runs / "1" / "report.html").read_text()
+    page = html.unescape((runs / "1" / "report.html").read_text())
     assert "default-src 'none'" in page
     assert "unsafe" not in page
     addresses = {*re.findall(r'\b(?:src|href|action)="([^"]*)"', page)}
@@ -194,6 +201,93 @@ def test_several_runs_are_beside_each_other(
     assert page.stat().st_size < MAX_BYTES
 
 
+def test_the_most_confidently_wrong_are_those_with_the_surest_wrong_guess(copied: Path) -> None:
+    folder = copied / "1"
+    table = pandas.read_parquet(folder / "scores.parquet")
+    table["confidence"] = np.random.default_rng(2).uniform(0.01, 1, len(table)).astype(np.float32)
+    table.to_parquet(folder / "scores.parquet")
+    result = result_of(folder)
+    digest = hashlib.sha256((folder / "scores.parquet").read_bytes()).hexdigest()
+    result["pictures"]["sha256"] = digest
+    (folder / "result.json").write_text(json.dumps(result))
+    assert main(["report", str(folder)]) == 0
+    page = (folder / "report.html").read_text().replace("<wbr>", "")
+    strips = re.split(r'<div class="card strip">', page)[1:]
+    found = {
+        re.findall(r"<h3>(.*?) <", strip)[0]: re.findall(r'class="key">(.*?)</p>', strip)
+        for strip in strips
+    }
+    right = table["label"] == table["top1"]
+
+    def surest(rows: Any) -> list[str]:  # noqa: ANN401  # pandas ships no types
+        return list(rows.sort_values("confidence", ascending=False, kind="stable")["key"][:12])
+
+    assert found == {
+        "Best": surest(table[right]),
+        "Most confidently wrong": surest(table[~right]),
+        "Worst": list(table[~right].sort_values("probability", kind="stable")["key"][:12]),
+    }
+    # Each picture is that of its name, as the archive has it.
+    names = re.findall(r'<img src="data:image/jpeg;base64,([^"]*)" alt="([^"]*)"', page)
+    for text, key in names[:8]:
+        with Image.open(io.BytesIO(base64.b64decode(text))) as image:
+            shown = np.asarray(image.convert("RGB"), np.float64)
+        expected = np.asarray(_picture(copied, key).resize(image.size), np.float64)
+        assert np.abs(shown - expected).mean() < 12
+
+
+def _picture(runs: Path, key: str) -> Image.Image:
+    config = yaml.safe_load((runs / "1" / "config.yaml").read_text())
+    root = Path(config["data"]["init_args"]["root"])
+    for shard in sorted(root.glob("val-*.tar")):
+        with tarfile.open(shard) as tar:
+            if f"{key}.jpg" in tar.getnames():
+                member = tar.extractfile(f"{key}.jpg")
+                assert member is not None
+                return Image.open(io.BytesIO(member.read())).convert("RGB")
+    raise AssertionError(f"no picture {key}")
+
+
+def test_a_training_that_went_on_shows_its_whole_curves(sample: Path, tmp_path: Path) -> None:
+    first = fit_in(tmp_path, "--data.root", sample, "--trainer.max_epochs", 1)
+    last = first / "checkpoints" / "last.ckpt"
+    words = ("--trainer.max_epochs", 2, "--trainer.default_root_dir", tmp_path)
+    assert run("fit", "--ckpt_path", last, *words) == 0
+    assert main(["report", str(tmp_path / "fit" / "1")]) == 0
+    page = tmp_path / "fit" / "1" / "report.html"
+    assert f"goes on from {last}" in text_of(page)
+    (loss,) = (
+        each
+        for plot in data_of(page)["plots"]
+        for each in plot["series"]
+        if each["name"] == "train/loss"
+    )
+    assert loss["x"] == list(range(1, 12, 2))
+    folders = (tmp_path / "fit" / number for number in ("0", "1"))
+    tables = [pandas.read_csv(folder / "metrics.csv") for folder in folders]
+    expected = [value for table in tables for value in table["train/loss"].dropna()]
+    assert loss["y"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_costs_of_networks_are_shown_where_they_are_given(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sizes = ["--image_size", "32", "--num_classes", "5", "--runs", "2", "--turn_s", "0.01"]
+    words = [*sizes, "--batch_sizes", "1", "--ways", "eager", "--file", "networks.json"]
+    assert main(["bench", "networks", "tests.networks.Tiny", *words]) == 0
+    assert main(["report", str(runs / "2"), "--networks", "networks.json", "--file", "a.html"]) == 0
+    text = text_of(Path("a.html"))
+    measured = json.loads(Path("networks.json").read_text())
+    assert "Costs of networks" in text
+    for row in measured["rows"]:
+        assert f"{row['work']}, batches of {row['batch_size']}" in text
+    assert f"machine: {measured['hardware']['cpu']}" in text
+    Path("networks.json").write_text("{}")
+    capsys.readouterr()
+    assert main(["report", str(runs / "2"), "--networks", "networks.json"]) == 2
+    assert "was not written by places bench networks" in capsys.readouterr().err
+
+
 def test_scores_of_other_pictures_are_not_compared(copied: Path) -> None:
     result = result_of(copied / "2")
     result["data"]["manifest_digest"] = "0" * 64
@@ -218,7 +312,7 @@ def test_three_runs_of_which_one_is_a_training(runs: Path) -> None:
         (["nowhere"], ["no run at nowhere", "  list those that there are:  places runs"]),
         (["."], [". is not the folder of a run", "  list the runs:  places runs"]),
         (["{run}", "{run}"], ["{run} is given twice"]),
-        (["{run}", "--file", "."], ["--file . is a folder", "  name a file:  report.html"]),
+        (["{run}", "--file", "."], ["file . is a folder", "  name a file:  report.html"]),
     ],
 )
 def test_mistakes_are_told(
@@ -302,9 +396,7 @@ def nonsense(value: object) -> Any:  # noqa: ANN401  # JSON of any kind
     return [value]
 
 
-@pytest.mark.parametrize(
-    "part", ["scores", "intervals", "categories", "reliability", "data", "all"]
-)
+@pytest.mark.parametrize("part", ["scores", "intervals", "categories", "data", "all"])
 def test_a_page_is_made_of_what_is_left(copied: Path, part: str) -> None:
     result = result_of(copied / "1")
     if part == "all":

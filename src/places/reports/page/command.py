@@ -8,7 +8,7 @@ from places.errors import ConfigError
 PAGE = "report.html"
 
 
-def report(runs: list[Path], file: Path | None = None) -> int:
+def report(runs: list[Path], file: Path | None = None, networks: Path | None = None) -> int:
     """Make one page of a run, or of several beside each other: report.html.
 
     The page is a single file that needs no network: what was run, its curves, scores with their
@@ -18,11 +18,13 @@ def report(runs: list[Path], file: Path | None = None) -> int:
     Args:
         runs: The folder of a run, such as runs/demo/0; or several.
         file: The page; by default report.html in the folder of the run, of several runs here.
+        networks: A file of `places bench networks --file FILE`, to be shown too.
 
     Raises:
-        DataError: A folder is not that of a run.
+        DataError: A folder is not that of a run, or the file of networks is none.
         StorageError: The page cannot be written.
     """
+    from places.reports.networks_file import read_networks
     from places.reports.page.write import write_page  # what it imports takes a second
     from places.reports.run_facts import read_run
 
@@ -32,7 +34,8 @@ def report(runs: list[Path], file: Path | None = None) -> int:
     path = file or (runs[0] / PAGE if len(runs) == 1 else Path(PAGE))
     if path.is_dir():
         raise ConfigError(f"`file` {path} is a folder", f"name a file:  {path / PAGE}")
-    write_page([read_run(run) for run in runs], path)
+    costs = None if networks is None else read_networks(networks)
+    write_page([read_run(run) for run in runs], path, costs)
     put(f"{path}")
     return 0
 
