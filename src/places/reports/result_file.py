@@ -113,7 +113,7 @@ def result_of(
         "pictures": pictures,
         "config_hash": config_hash(config, views),
         "code": {"revision": git_revision(), "source_sha256": source_digest()},
-        "versions": {"python": platform.python_version()} | {p: version(p) for p in _PACKAGES},
+        "versions": _versions(),
         "hardware": dict(hardware),
         "cost": {
             "training_images": trained.get("num_images_seen"),
@@ -173,6 +173,12 @@ def hardware_of(device: torch.device, num_processes: int) -> dict[str, Any]:
         "num_cores": len(os.sched_getaffinity(0)),
         "system": f"{platform.system()} {platform.machine()}",
     }
+
+
+def _versions() -> dict[str, str]:
+    versions = {"python": platform.python_version()} | {p: version(p) for p in _PACKAGES}
+    cuda = torch.version.cuda  # of torch's build, also where there is no GPU
+    return versions if cuda is None else versions | {"cuda": cuda}
 
 
 def _cpu_name() -> str:
