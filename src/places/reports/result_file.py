@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+import places
 from places.data.shards.manifest import Manifest
 from places.reports.result_schema import FORMAT_VERSION
 from places.reports.revision import git_revision, source_digest
@@ -23,7 +24,7 @@ from places.training.intervals import wilson
 from places.training.scores import NUM_RANKS, EvaluationSums
 from places.training.views import Views
 
-_PACKAGES = ("places", "torch", "torchvision", "lightning", "numpy", "Pillow", "simplejpeg")
+_PACKAGES = ("torch", "torchvision", "lightning", "numpy", "Pillow", "simplejpeg")
 _NUM_PAIRS = 20
 _PREPROCESSING = ("image_size", "resize_size", "resize_mode")
 # What a network computes depends on these; the rest of a config only on how it was trained.
@@ -165,7 +166,11 @@ def config_hash(config: Mapping[str, Any] | None, views: Views) -> str | None:
 
 def package_versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that a result depends on."""
-    return {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES}
+    # The source may run without having been installed.
+    versions = {"python": platform.python_version(), "places": places.__version__}
+    versions |= {name: version(name) for name in _PACKAGES}
+    cuda = torch.version.cuda  # of torch's build, also where there is no GPU
+    return versions if cuda is None else versions | {"cuda": cuda}
 
 
 def hardware_of(device: torch.device, num_processes: int) -> dict[str, Any]:

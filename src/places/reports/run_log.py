@@ -234,7 +234,7 @@ class RunLog(Callback):
             "ended": None,
             "outcome": None,
             "data": digests,
-            "versions": _versions(),
+            "versions": package_versions(),
             "hardware": hardware_of(pl_module.device, trainer.world_size)
             | {"num_parameters": sum(p.numel() for p in pl_module.parameters())},
             "code": _code(),
@@ -276,8 +276,6 @@ def _code() -> dict[str, Any]:
 
 
 @cache
-def _versions() -> dict[str, str]:
-    return package_versions()
 
 
 def _peaks(device: torch.device) -> dict[str, int]:
