@@ -22,6 +22,7 @@ from places.lightning_internals import data_module
 from places.reports.complete_scores import is_complete
 from places.reports.figures import confusion_figure, reliability_figure
 from places.reports.result_file import scores_of
+from places.reports.scoring_protocol import num_reported_ranks
 from places.reports.tracking.facts import facts_of, record_of
 from places.reports.tracking.guard import Guard
 from places.reports.tracking.guesses import NUM_PICTURES, Guess, guesses_of
@@ -30,6 +31,7 @@ from places.reports.tracking.tensorboard_tracker import TensorBoardTracker
 from places.reports.tracking.tracker import Tracker
 from places.reports.tracking.wandb_tracker import WandbTracker
 from places.resume.best import BestCheckpoint
+from places.training.views import Views
 
 # A logger that is none of these gets settings and numbers.
 TRACKERS: dict[type[Logger], Callable[[Any], Tracker] | None] = {
@@ -96,7 +98,7 @@ class Tracking(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Take the first few pictures."""
-        self._take(batch, outputs)
+        self._take(batch, outputs, Views())
 
     def on_test_batch_end(
         self,
@@ -108,7 +110,7 @@ class Tracking(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Take the first few pictures."""
-        self._take(batch, outputs)
+        self._take(batch, outputs, _views_of(pl_module))
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show the pictures and the best scores; all scores, if no training goes on."""
@@ -158,10 +160,10 @@ class Tracking(Callback):
             facts = facts_of(trainer, pl_module)
             self._each(lambda x: x.begin(facts))
 
-    def _take(self, batch: object, outputs: object) -> None:
+    def _take(self, batch: object, outputs: object, views: Views) -> None:
         num = NUM_PICTURES - len(self._guesses)
         if self._trackers and num > 0:
-            self._guesses += guesses_of(batch, outputs, load_categories(), num)
+            self._guesses += guesses_of(batch, outputs, load_categories(), num, views)
 
     def _show_pictures(self, trainer: Trainer, stage: str) -> None:
         if self._guesses:
@@ -192,7 +194,8 @@ class Tracking(Callback):
         if not is_complete(trainer, pl_module, split):
             return
         names, step = load_categories(), _step(trainer)
-        scores = scores_of(pl_module.evaluation, names, load_settings())
+        num_ranks = num_reported_ranks(trainer)
+        scores = scores_of(pl_module.evaluation, names, load_settings(), num_ranks)
         rows = [_category_row(row) for row in scores["categories"] if row["num_images"]]
         self._each(lambda x: x.table(f"{stage}/categories", _CATEGORY_COLUMNS, rows, step))
         bins = [[row[name] for name in _RELIABILITY_COLUMNS] for row in scores["reliability"]]
@@ -230,6 +233,10 @@ class Tracking(Callback):
 def _is_score(name: str) -> bool:
     stage, _, score = name.partition("/")
     return stage in ("val", "val_ema") and score not in ("bad_samples", "skipped")
+
+
+def _views_of(module: LightningModule) -> Views:
+    return module.views if isinstance(module, SceneClassifier) else Views()
 
 
 def _step(trainer: Trainer) -> int:
