@@ -17,6 +17,7 @@ FILES = {
     "confusion.png": "which scenes are taken for which",
     "predictions.csv": "five guesses for each picture",
     "gallery.html": "the pictures with their guesses, to look at",
+    "report.html": "all of the run on one page",  # last: the page of the test, made after that of fit
 }
 
 

@@ -1,6 +1,7 @@
 """The files around the package: pinned requirements, the Makefile, the summary of a run."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -104,12 +105,15 @@ def test_the_summary_names_the_newest_scores_and_files(tmp_path: Path) -> None:
     for folder in (fit, test, predict):
         folder.mkdir(parents=True)
     (fit / "curves.png").touch()
+    (fit / "report.html").touch()
     result = {
         "scores": {"top1": 0.9125, "top5": 1.0},
         "num_images": 1600,
         "data": {"split": "val", "synthetic": True},
     }
     (test / "result.json").write_text(json.dumps(result), encoding="utf-8")
+    (test / "report.html").touch()
+    os.utime(fit / "report.html", (0, 0))
     rows = "path,category_1,error\na.jpg,beach,\nb.jpg,,cut off\n"
     (predict / "predictions.csv").write_text(rows, encoding="utf-8")
     lines = summary(tmp_path).stdout.splitlines()
@@ -121,6 +125,7 @@ def test_the_summary_names_the_newest_scores_and_files(tmp_path: Path) -> None:
         str(fit / "curves.png"),
         str(test / "result.json"),
         str(predict / "predictions.csv"),
+        str(test / "report.html"),
     ]
 
 

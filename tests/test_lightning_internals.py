@@ -109,6 +109,27 @@ def test_the_train_loader_is_wrapped_and_the_data_module_left_alone(tmp_path: Pa
     assert "train_dataloader" not in vars(data)
 
 
+def test_all_that_writes_checkpoints_is_wrapped(tmp_path: Path) -> None:
+    seen: list[str] = []
+
+    def setup(trainer: Trainer, module: LightningModule) -> None:
+        def wrapped(path: Path, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  # passed on
+            seen.append(Path(path).name)
+            save(path, *args, **kwargs)
+
+        save = lightning_internals.wrap_save_checkpoint(trainer, wrapped)
+
+    trainer = _fit(
+        tmp_path,
+        ModelCheckpoint(tmp_path, "kept"),
+        Listener("setup", setup),
+        enable_checkpointing=True,
+    )
+    trainer.save_checkpoint(tmp_path / "own.ckpt")
+    assert seen == ["kept.ckpt", "own.ckpt"]
+    assert {path.name for path in tmp_path.glob("*.ckpt")} == {*seen}
+
+
 def test_signals_are_ignored(tmp_path: Path) -> None:
     # The first is called once for each run, the second before each batch of several processes.
     assert callable(_SignalConnector.register_signal_handlers)

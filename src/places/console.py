@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn
 
 _S_PER_LINE = 10.0
+_WIDEST = 10_000  # characters of a row where nothing says how many fit
 
 
 def say(text: object) -> None:
@@ -111,7 +112,7 @@ def _drawn(content: object, file: TextIO) -> str:
     console = Console(file=file, highlight=False, markup=False)
     options = console.options
     if not file.isatty():  # has no width: rows as long as they are
-        options = options.update(no_wrap=True, overflow="ignore")
+        options = options.update(no_wrap=True, overflow="ignore", max_width=_WIDEST)
     parts = [
         part if part.control or part.text == "\n" else Segment(printable(part.text), part.style)
         for part in console.render(content, options)  # type: ignore[arg-type]  # whatever rich draws

@@ -42,7 +42,8 @@ def run(stage: str, *words: object) -> int:
 
 def options_of(stage: str) -> list[str]:
     """Return the options that a stage needs beside its data and its checkpoint."""
-    return FIT if stage == "fit" else MACHINE
+    no_page = ["--report", "false"] if stage in ("fit", "test") else []  # it takes a second
+    return [*(FIT if stage == "fit" else MACHINE), *no_page]
 
 
 def fit_in(root: Path, *words: object) -> Path:

@@ -69,6 +69,8 @@ def test_fit_leaves_its_files_in_the_folder_of_the_run(trained: Path, sample: Pa
         "metrics.csv",
         "curves.png",
         "confusion.png",
+        "run.json",
+        "validation.json",
     }
     config = read_config(trained)
     assert config["data"]["init_args"]["root"] == str(sample)
@@ -128,7 +130,7 @@ def test_an_incomplete_evaluation_publishes_nothing(
     ]
     assert "top1" not in out + error
     # A table of metrics would hold scores.
-    assert _files(tmp_path) == {"config.yaml"}
+    assert _files(tmp_path) == {"config.yaml", "run.json"}
 
 
 @pytest.mark.parametrize("stage", ["validate", "test"])

@@ -4,6 +4,7 @@ import difflib
 import inspect
 import re
 from collections.abc import Callable, Collection, Sequence
+from collections.abc import Sequence as SequenceKind
 from typing import NoReturn, get_origin, get_type_hints
 
 from jsonargparse import ActionYesNo, ArgumentParser
@@ -43,7 +44,8 @@ def run_tool(function: Callable[..., int], name: str, words: Sequence[str]) -> i
 
     Args:
         function: The tool; its docstring is the help. A parameter without a default is given
-            without its name: a path, or text such as a URL; several if it is a list. Parameters
+            without its name: a path, or text such as a URL; several if it is a list; any number,
+            none as well, if its default is `()`. Parameters
             with a default of `False` become flags such as `--decode`; those with `True` can be
             switched off: `--no-md5`.
         name: What the command is called, such as "config diff".
@@ -56,18 +58,18 @@ def run_tool(function: Callable[..., int], name: str, words: Sequence[str]) -> i
         ConfigError: What was typed is not accepted.
     """
     doc, hints = inspect.getdoc(function) or "", get_type_hints(function)
-    found = re.findall(r"^    (\w+): (.+(?:\n {8}.+)*)", doc, flags=re.MULTILINE)
-    texts = {name: " ".join(text.split()) for name, text in found}
+    texts = texts_of(doc)
     parameters = inspect.signature(function).parameters.values()
-    positional = [p.name for p in parameters if p.default is p.empty]
+    positional = [p.name for p in parameters if p.default is p.empty or p.default == ()]
+    optional = {p.name for p in parameters if p.default == ()}
     flags = {p.name: p.default for p in parameters if isinstance(p.default, bool)}
     description = doc.partition("\n\nArgs:")[0]
     parser = _ToolParser(prog=f"places {name}", description=description, allow_abbrev=False)
     parser.options = [f"--{p.name}" for p in parameters if p.name not in positional]
     for parameter in positional:
-        is_list = get_origin(hints[parameter]) is list
+        is_list = get_origin(hints[parameter]) in (list, SequenceKind)
         kind = hints[parameter].__args__[0] if is_list else hints[parameter]
-        nargs = "+" if is_list else None
+        nargs = ("*" if parameter in optional else "+") if is_list else None
         parser.add_argument(parameter, type=kind, nargs=nargs, help=texts[parameter])
     parser.add_function_arguments(function, as_group=False, skip={*positional, *flags})
     for flag, default in flags.items():
@@ -78,6 +80,12 @@ def run_tool(function: Callable[..., int], name: str, words: Sequence[str]) -> i
         return function(**options)
     except PlacesError as error:
         raise with_prefix(error, "--", options) from error
+
+
+def texts_of(doc: str) -> dict[str, str]:
+    """Return what the docstring of a tool says of each parameter, in one line each."""
+    found = re.findall(r"^    (\w+): (.+(?:\n {8}.+)*)", doc, flags=re.MULTILINE)
+    return {name: " ".join(text.split()) for name, text in found}
 
 
 def _with_underscores(word: str) -> str:

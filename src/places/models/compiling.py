@@ -100,7 +100,7 @@ class CompiledWhereItPays:
         """Compile, and return what the compiled network returns; `None` if it cannot be used."""
         start_s = time.perf_counter()
         try:
-            with _silence(), _frozen_weights():
+            with without_words(), frozen_weights():
                 compiled = torch.compile(self._net, dynamic=False)
                 output = compiled(images)
         except Exception as error:  # no C++ compiler, or a network beyond the compiler
@@ -149,7 +149,7 @@ def _difference(eager: Any, compiled: Any, num: int) -> float | None:  # noqa: A
 
 
 @contextmanager
-def _frozen_weights() -> Iterator[None]:
+def frozen_weights() -> Iterator[None]:
     """Let the compiler take weights for constants, which saves most of what it saves on a CPU.
 
     `torch.compile` has an option of that name, but looks at this setting, too, when it reads the
@@ -162,7 +162,7 @@ def _frozen_weights() -> Iterator[None]:
 
 
 @contextmanager
-def _silence() -> Iterator[None]:
+def without_words() -> Iterator[None]:
     """Keep the compiler from warning of what no user can do anything about, such as no GPU."""
     logger = logging.getLogger("torch")
     level = logger.level

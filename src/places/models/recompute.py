@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
-def recomputed(part: nn.Module, images: Tensor) -> Tensor:
+def recomputed(part: nn.Module, images: Tensor, *more: Tensor | None) -> Tensor:
     """Run a part of a network and keep nothing but its input and its output.
 
     Gradients are the same to the last bit, for about one forward pass more per step. The part must
@@ -20,9 +20,10 @@ def recomputed(part: nn.Module, images: Tensor) -> Tensor:
     Args:
         part: The part; its batch norms count each batch once.
         images: Its input.
+        more: Its other inputs, such as random numbers that were drawn for it.
     """
     if not torch.is_grad_enabled():
-        output: Tensor = part(images)
+        output: Tensor = part(images, *more)
         return output
 
     # The compiler takes no contexts, and counts a batch once by itself.
@@ -30,7 +31,7 @@ def recomputed(part: nn.Module, images: Tensor) -> Tensor:
     if not torch.compiler.is_compiling():
         options["context_fn"] = lambda: (nullcontext(), _kept_statistics(part))
     again: Tensor = checkpoint(
-        part, images, use_reentrant=False, preserve_rng_state=False, **options
+        part, images, *more, use_reentrant=False, preserve_rng_state=False, **options
     )
     return again
 

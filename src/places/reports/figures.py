@@ -76,8 +76,20 @@ def panel_figure(title: str, curves: Mapping[str, Sequence[tuple[int, float]]]) 
         title: What they show; with "loss" in it, a high peak is drawn on a log scale.
         curves: (step, value) pairs by name.
     """
-    figure = Figure(figsize=(5.2, 3.1), layout="constrained")
-    draw_curves(figure.subplots(), title, curves)
+    figure = Figure(figsize=(4.4, 3.0), layout="constrained")
+    axes = figure.subplots()
+    draw_curves(axes, title, curves)
+    if (legend := axes.get_legend()) is not None:  # below, where it hides no curve
+        legend.remove()
+        num_columns = 2 if len(curves) > 1 else 1
+        figure.legend(
+            loc="outside lower left",
+            ncols=num_columns,
+            frameon=False,
+            labelcolor=INK,
+            fontsize="small",
+            columnspacing=1.2,
+        )
     return figure
 
 
@@ -112,9 +124,9 @@ def reliability_figure(bins: Sequence[Mapping[str, float | None]]) -> Figure:
     Args:
         bins: As in a `result.json`: "from", "to", "num_images", "mean_confidence", "accuracy".
     """
-    figure = Figure(figsize=(5.2, 4.6), layout="constrained")
+    figure = Figure(figsize=(4.4, 4.2), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    upper.plot([0, 1], [0, 1], color=SOFT, linestyle="--", linewidth=1)
+    upper.plot([0, 1], [0, 1], color=SOFT, linestyle="--", linewidth=1, zorder=3)
     for row in bins:
         left, right, num = (float(row[name] or 0) for name in ("from", "to", "num_images"))
         middle, width = (left + right) / 2, 0.88 * (right - left)
@@ -141,7 +153,7 @@ def times_figure(times_s: Mapping[str, Mapping[str, float]]) -> Figure:
         times_s: Seconds by part, by the name of a run.
     """
     parts = list(dict.fromkeys(part for times in times_s.values() for part in times))
-    figure = Figure(figsize=(7.2, 1.3 + 0.45 * len(times_s)), layout="constrained")
+    figure = Figure(figsize=(4.8, 1.5 + 0.4 * len(times_s)), layout="constrained")
     axes = figure.subplots()
     names = [_plain(name) for name in times_s]
     left = np.zeros(len(names))
@@ -158,7 +170,7 @@ def times_figure(times_s: Mapping[str, Mapping[str, float]]) -> Figure:
     axes.grid(visible=False)
     axes.xaxis.set_major_formatter(PercentFormatter(1.0))
     figure.legend(
-        loc="outside upper left", ncols=4, frameon=False, labelcolor=INK, fontsize="small"
+        loc="outside lower left", ncols=3, frameon=False, labelcolor=INK, fontsize="small"
     )
     return figure
 
@@ -174,20 +186,25 @@ def confused_figure(counts: npt.NDArray[np.int64], names: Sequence[str]) -> Figu
         names: The `K` names.
     """
     num = len(names)
-    size = 2.6 + 0.34 * num
+    num_columns = num + bool(counts[:, num:].any())
+    size = 2.2 + 0.3 * num
     figure = Figure(figsize=(size, size), layout="constrained")
     axes = figure.subplots()
     shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
     for row, column in np.argwhere(counts).tolist():
         share = float(shares[row, column])
         colour = SERIES[0] if row == column else SERIES[1]
-        patch = Rectangle((column, row), 1, 1, facecolor=colour, alpha=0.12 + 0.88 * share)
+        patch = Rectangle((column, row), 1, 1, facecolor=colour, alpha=0.1 + 0.45 * share)
         patch.set_gid(f"cell-{row}-{column}")
         axes.add_patch(patch)
+        place = (column + 0.5, row + 0.53)
+        text = f"{counts[row, column]:,}"
+        axes.annotate(text, place, ha="center", va="center", color=INK, fontsize="x-small")
     shown = [_plain(name) for name in names]
-    axes.set_xticks(np.arange(num + 1) + 0.5, [*shown, "any other"], rotation=90)
+    labels = [*shown, "any other"][:num_columns]
+    axes.set_xticks(np.arange(num_columns) + 0.5, labels, rotation=90)
     axes.set_yticks(np.arange(num) + 0.5, shown)
-    axes.set_xlim(0, num + 1)
+    axes.set_xlim(0, num_columns)
     axes.set_ylim(num, 0)
     _style(axes, "")
     axes.grid(visible=False)

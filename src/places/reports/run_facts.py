@@ -5,6 +5,7 @@ run that goes on, that was killed, or that somebody changed: what cannot be read
 `notes` says so.
 """
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -120,6 +121,9 @@ def read_run(folder: Path) -> RunFacts:
     curves, epochs = reading.part("metrics.csv", _read_metrics(reading)) or ({}, [])
     result = reading.part(RESULT, _read_object)
     pictures = reading.part(PICTURES, read_pictures) if result else None
+    if pictures is not None and result and not _is_told(result.get("pictures"), folder):
+        reading.notes.append(f"{PICTURES} is not the one that {RESULT} tells of")
+        pictures = None
     validation = reading.part(VALIDATION, _read_object)
     run = _described(folder, reading)
     if not (run.stage or record or config or curves or result):
@@ -194,6 +198,12 @@ def _read_object(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ValueError("it is no object of JSON")
     return content
+
+
+def _is_told(record: object, folder: Path) -> bool:
+    with (folder / PICTURES).open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return isinstance(record, dict) and record.get("sha256") == digest
 
 
 def _described(folder: Path, reading: _Reading) -> Run:

@@ -175,12 +175,12 @@ class RunLog(Callback):
         """Wait for the next batch from here on."""
         self._switch("waiting")
 
-    def on_validation_batch_start(self, trainer: Trainer, *batch: Any) -> None:  # type: ignore[override]  # noqa: ANN401  # as of a test
+    def on_validation_batch_start(self, trainer: Trainer, *batch: Any) -> None:  # noqa: ANN401  # as of a test
         """The batch is there; a validation within a training has no parts."""
         if trainer.state.fn != TrainerFn.FITTING:
             self._switch("forward")
 
-    def on_validation_batch_end(self, trainer: Trainer, *batch: Any) -> None:  # type: ignore[override]  # noqa: ANN401  # as of a test
+    def on_validation_batch_end(self, trainer: Trainer, *batch: Any) -> None:  # noqa: ANN401  # as of a test
         """Wait for the next batch from here on."""
         if trainer.state.fn != TrainerFn.FITTING:
             self._switch("waiting")
@@ -245,6 +245,8 @@ class RunLog(Callback):
         """Write the file. That it cannot be written ends no run."""
         folder = run_folder(trainer)
         if not (trainer.is_global_zero and self._clock and self._record) or is_trial(trainer):
+            return
+        if not folder.is_dir():  # made when the run began; others say that it is gone
             return
         self._written_s = time.monotonic()
         self._record |= {

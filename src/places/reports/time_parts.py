@@ -84,7 +84,7 @@ class DeviceMarks:
         if len(self._pending) >= _MAX_PENDING:
             self._last = None
             return
-        event = torch.cuda.Event(enable_timing=True)
+        event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]  # torch's
         event.record(torch.cuda.current_stream(self._device))
         if part and self._last is not None:
             self._pending.append((part, self._last, event))
@@ -98,6 +98,6 @@ class DeviceMarks:
         return dict(self._times_s)
 
     def _collect(self) -> None:
-        while self._pending and self._pending[0][-1].query():
+        while self._pending and self._pending[0][-1].query():  # type: ignore[no-untyped-call]  # torch's
             part, first, last = self._pending.popleft()
             self._times_s[part] += first.elapsed_time(last) / 1000

@@ -38,6 +38,8 @@ class Validations(Callback):
             return
         if not trainer.is_global_zero or not is_complete(trainer, pl_module, "val"):
             return
+        if not folder.is_dir():  # made when the run began; others say that it is gone
+            return
         manifest, confusion = data.manifests["val"], pl_module.evaluation.confusion
         true, guessed = np.nonzero(confusion)
         content = {

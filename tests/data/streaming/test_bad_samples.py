@@ -298,7 +298,7 @@ def test_no_score_is_published_when_pictures_were_skipped(
             f"  1 could not be read; repair the split:  places verify {root} --decode",
         ]
         files = {path.name for path in (folder.parent / str(number)).iterdir()}
-        assert files == {"config.yaml"}
+        assert files == {"config.yaml", "run.json"}
 
 
 def test_no_submission_is_written_when_pictures_were_skipped(

@@ -66,8 +66,10 @@ def time_rows(times_s: Mapping[str, float]) -> list[tuple[str, str, str]]:
 
 def times_svg(runs: Mapping[str, Mapping[str, float]]) -> str:
     """Return a drawing of where the time of runs went; empty if none tells."""
+    # All in one order, so that a part has one colour.
+    parts = ordered(dict.fromkeys((part for times_s in runs.values() for part in times_s), 0.0))
     named = {
-        run: {PART_NAMES.get(part, part): value for part, value in ordered(times_s).items()}
+        run: {PART_NAMES.get(part, part): times_s.get(part, 0.0) for part in parts}
         for run, times_s in runs.items()
         if times_s
     }
@@ -171,6 +173,8 @@ def _rows(found: object) -> list[tuple[str, str]]:
 def _text(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, str) and value.isdecimal() and 4 < len(value) < 16:
+        value = int(value)
     text = f"{value:,}" if isinstance(value, int) else str(value)
     return printable(text)[:_MAX_VALUE]
 

@@ -96,6 +96,8 @@ def _why_not_comparable(runs: Sequence[RunFacts]) -> str:
     digests = {str((content or {}).get("data", {}).get("manifest_digest")) for content in contents}
     if len(digests) > 1:
         return "they were scored on different pictures, so their scores cannot be compared"
+    if len({run.result is None for run in runs}) > 1:
+        return "some were scored by a test, others by a validation of their training"
     protocols = [str((content or {}).get("protocol")) for content in contents]
     if len({*protocols}) > 1:
         return "they were scored by different protocols, so their scores cannot be compared"

@@ -17,7 +17,7 @@ _MAX_CLASSES = 10_000
 
 @dataclass(frozen=True)
 class Pair:
-    """Two categories that were confused, by their labels.
+    """Two categories that were confused, by their labels; the more common direction first.
 
     Attributes:
         first: The one.
@@ -62,7 +62,8 @@ def pairs_of(counts: Counts, most: int) -> list[Pair]:
     both = np.triu(wrong + wrong.T)
     order = np.argsort(-both, axis=None, kind="stable")[:most]
     pairs = zip(*(part.tolist() for part in np.unravel_index(order, both.shape)), strict=True)
-    return [Pair(a, b, int(wrong[a, b]), int(wrong[b, a])) for a, b in pairs if both[a, b]]
+    found = [(a, b) if wrong[a, b] >= wrong[b, a] else (b, a) for a, b in pairs if both[a, b]]
+    return [Pair(a, b, int(wrong[a, b]), int(wrong[b, a])) for a, b in found]
 
 
 def block_of(counts: Counts) -> tuple[list[int], Counts]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from places.checkpoints.runs import BEST_CHECKPOINT
 from places.config.secrets import masked
+from places.console import printable
 from places.errors import PlacesError
 from places.files import is_plain_name
 from places.reports.figures import confused_figure, reliability_figure
@@ -90,7 +91,10 @@ def training_of(facts: RunFacts) -> RunFacts | None:
 def _scored(content: Mapping[str, Any]) -> str:
     data = content["data"]
     kind = "drawn pictures" if data.get("synthetic") is True else "pictures"
-    return f"{int(content['num_images']):,} {kind} of split {str(data['split'])[:20]}"
+    split = data["split"]
+    if not isinstance(split, str):
+        raise TypeError("its split has no name")
+    return f"{int(content['num_images']):,} {kind} of split {printable(split)[:20]}"
 
 
 def _categories(content: Mapping[str, Any], counts: Counts | None) -> list[Any]:

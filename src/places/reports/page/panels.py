@@ -100,8 +100,8 @@ def _panel(number: int, title: str, curves: Mapping[str, Curve]) -> Panel:
     rows = []
     for label, curve in curves.items():
         if curve:
-            step, best = pick(curve, key=lambda pair: pair[1])
-            rows.append((label, f"{curve[-1][1]:.4g}", f"{best:.4g}", f"{step:,}"))
+            step, value = pick(curve, key=lambda pair: pair[1])
+            rows.append((label, f"{curve[-1][1]:.4g}", f"{value:.4g}", f"{step:,}"))
     data = {"id": name, **places_of(figure)[0], "series": series}
     best = "lowest" if is_low else "highest" if is_high else ""
     return Panel(title, svg, data, rows, best)

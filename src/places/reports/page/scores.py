@@ -1,5 +1,6 @@
 """Scores of a result as a page shows them."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -41,14 +42,14 @@ def scores_in(content: Mapping[str, Any]) -> list[Score]:
     """Return the scores of a result, or of a validation."""
     intervals, found = content["intervals"], []
     for name, value in list(content["scores"].items())[:_MAX_SCORES]:
-        if not isinstance(value, int | float):
-            continue  # such as "inf"
-        ends = intervals.get(name)
-        interval = (float(ends[0]), float(ends[1])) if isinstance(ends, list) else None
+        number, ends = float(value), intervals.get(name)  # a text such as "inf" is a number, too
+        interval = None if ends is None else (float(ends[0]), float(ends[1]))
         is_share = interval is not None or name == "calibration_error"
         words = "" if interval is None else f"{interval[0]:.2%} to {interval[1]:.2%}"
-        text = f"{value:.2%}" if is_share else f"{value:.4f}"
-        found.append(Score(name, label_of(name), float(value), text, interval, words))
+        text = f"{number:.2%}" if is_share else f"{number:.4f}"
+        if not all(map(math.isfinite, (number, *(interval or ())))):
+            interval, text = None, str(number)
+        found.append(Score(printable(name), label_of(name), number, text, interval, words))
     return found
 
 

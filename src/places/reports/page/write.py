@@ -40,6 +40,7 @@ def _filled(template: str, context: dict[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["breakable"] = _breakable
     # tojson escapes <, >, & and ', and with ensure_ascii all that is not ASCII.
     environment.policies["json.dumps_kwargs"] = {
         "allow_nan": False,
@@ -54,6 +55,14 @@ def _filled(template: str, context: dict[str, Any]) -> str:
         "img-src data:; base-uri 'none'; form-action 'none'"
     )
     return environment.get_template(template).render(**context, **parts, policy=policy)
+
+
+def _breakable(name: str) -> str:
+    """Return a name that may be broken into lines where its words end."""
+    from markupsafe import Markup, escape  # part of Jinja
+
+    text = escape(name)
+    return Markup(str(text).replace("_", "_<wbr>").replace("/", "/<wbr>"))
 
 
 def _hash(text: str) -> str:

@@ -1,0 +1,262 @@
+"""Write the measured parts of docs/runtime.md and README.md anew, from the files in docs/measured.
+
+    python scripts/runtime_tables.py            # after scripts/benchmarks/study_cpu.sh
+    python scripts/runtime_tables.py --check    # only tell whether they are up to date
+
+Each file there is what `places bench networks --file` wrote; what is not there has no section.
+"""
+
+import argparse
+import statistics
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from places.reports.figures import save_figure
+from places.reports.networks_file import read_networks
+from places.reports.networks_layers import layers_figure, roofline_figure
+from places.reports.networks_section import TextTable, networks_section
+
+ROOT = Path(__file__).parents[1]
+MEASURED, PICTURES = ROOT / "docs" / "measured", ROOT / "docs" / "pictures"
+BEGIN, END = "<!-- measured: begin, by scripts/runtime_tables.py -->", "<!-- measured: end -->"
+DEVICES = {
+    "On a processor": ("variants-cpu", "ways-cpu"),
+    "On a GPU": ("networks-gpu", "networks-gpu-compiled"),
+}
+WORKS = ("inference", "training")
+RESNET, VGG = "resnet50", "vgg16_bn"
+NAMES = {RESNET: "ResNet-50", VGG: "VGG-16 with batch norm"}
+BUSY = 0.5  # of the cores: load before the measurement from which on a machine was shared
+PAID, LOST = 1.05, 0.95
+WHY = {
+    "channels_last": "libraries compute convolutions with the channels of a pixel beside each "
+    "other; what lies so already need not be rearranged before and after each of them",
+    "folded": "a batch norm reads and writes all that a convolution computed, for next to no "
+    "arithmetic; folded into the weights it costs nothing",
+    "bf16": "half the bytes, and instructions that multiply pairs of 16-bit numbers, where the "
+    "device has them; the logits change in their third digit",
+    "compiled": "norms, activations and additions are computed while their input is still in the "
+    "cache, and Python does nothing between them; compiling takes up to a minute",
+    "cuda_graph": "the kernels of a batch are started together, not one by one from Python, which "
+    "is most of the time of a small batch",
+    "onnxruntime": "knows the whole network: folds, fuses, and chooses layouts before it runs",
+    "openvino": "as ONNX Runtime, with convolutions that are made for processors",
+}
+
+
+def main() -> int:
+    """Write or check, and return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing")
+    is_check = parser.parse_args().check
+    files = {path.stem: read_networks(path) for path in sorted(MEASURED.glob("*.json"))}
+    texts = {
+        ROOT / "docs" / "runtime.md": "\n".join(_document(files)),
+        ROOT / "README.md": "\n".join(_readme(files)),
+    }
+    stale = [path for path, text in texts.items() if _replaced(path, text) != path.read_text()]
+    if is_check:
+        for path in stale:
+            print(f"{path.relative_to(ROOT)} is stale:  python scripts/runtime_tables.py")
+        return 1 if stale else 0
+    for path in stale:
+        path.write_text(_replaced(path, texts[path]))
+    for name, content in files.items():
+        _draw(name, content)
+    return 0
+
+
+def _replaced(path: Path, text: str) -> str:
+    before, begin, rest = path.read_text().partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise SystemExit(f"{path} has no lines {BEGIN} and {END}")
+    return f"{before}{begin}\n\n{text}\n\n{end}{after}"
+
+
+def _draw(name: str, content: Mapping[str, Any]) -> None:
+    section = networks_section(content)
+    figures = {f"{name}.png": section.figure}
+    for work in WORKS:
+        figures[f"{name}-layers-{work}.png"] = layers_figure(content, work)
+        figures[f"{name}-roof-{work}.png"] = roofline_figure(content, work)
+    for file, figure in figures.items():
+        if figure is not None:
+            save_figure(figure, PICTURES / file)
+
+
+def _document(files: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    for title, names in DEVICES.items():
+        present = [name for name in names if name in files]
+        if not present:
+            continue
+        first = files[present[0]]
+        yield f"## {title}: {_device(first)}\n"
+        yield from _warning([files[name] for name in present])
+        yield from (f"- {sentence}" for sentence in _answers(first))
+        yield f"\n![pictures per second against parameters](pictures/{present[0]}.png)\n"
+        yield "Hollow: the plain network. Filled: the way that was the fastest for it.\n"
+        yield "### Which ways paid\n"
+        yield _markdown(_ways_table([files[name] for name in present]))
+        for name in present:
+            yield from _tables(name, files[name])
+
+
+def _tables(name: str, content: Mapping[str, Any]) -> Iterator[str]:
+    section = networks_section(content)
+    networks = ", ".join(network["name"] for network in content["networks"])
+    yield f"### Measured: {networks}\n"
+    for table in section.tables:
+        yield f"{table.title[0].upper()}{table.title[1:]}:\n"
+        yield _markdown(table)
+    for work in WORKS:
+        if layers_figure(content, work) is not None:
+            yield f"![where the time goes in {work}](pictures/{name}-layers-{work}.png)"
+            yield f"![the roof in {work}](pictures/{name}-roof-{work}.png)\n"
+    yield "\n".join(f"- {fact}" for fact in section.facts)
+    yield f"- all numbers: [measured/{name}.json](measured/{name}.json)\n"
+
+
+def _warning(contents: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    hardware = [content["hardware"] for content in contents]
+    busy = [
+        h for h in hardware if h["device"] == "cpu" and h["load_before"] > BUSY * h["num_cores"]
+    ]
+    if busy:
+        load = max(h["load_before"] for h in busy)
+        yield "!!! warning"
+        yield (
+            f"    The machine was shared while this was measured: a load of {load:.1f} on "
+            f"{busy[0]['num_cores']} cores. Speeds are far below those of a quiet machine; ratios "
+            "are of the same turns, and still noisy. To measure anew:  "
+            "`scripts/benchmarks/study_cpu.sh`\n"
+        )
+
+
+def _answers(content: Mapping[str, Any]) -> Iterator[str]:
+    """Return in sentences how ResNet-50 and VGG-16 compare, and which variants are faster."""
+    costs = {network["name"]: network for network in content["networks"]}
+    for work in WORKS:
+        plain, best = _rows(content, work, "eager"), _best(content, work)
+        if not {RESNET, VGG} <= set(plain):
+            continue
+        here, there = plain[RESNET], plain[VGG]
+        verb = "classifies" if work == "inference" else "trains on"
+        operations = costs[VGG]["multiply_adds"] / costs[RESNET]["multiply_adds"]
+        yield (
+            f"Plain {NAMES[RESNET]} {verb} {_speed(here):,.1f} pictures a second in batches of "
+            f"{here['batch_size']}, plain {NAMES[VGG]} {_speed(there):,.1f}: "
+            f"{_times(_speed(here) / _speed(there))} for {operations:.1f} times the multiply-adds."
+        )
+        yield (
+            f"In the fastest way of each it is {_speed(best[RESNET]):,.1f} "
+            f"(`{best[RESNET]['way']}`) against {_speed(best[VGG]):,.1f} (`{best[VGG]['way']}`)."
+        )
+        order = sorted(best.items(), key=lambda pair: -_speed(pair[1]))
+        ranks = ", ".join(f"{name} {_speed(row) / _speed(best[RESNET]):.2f}" for name, row in order)
+        yield f"Speed in {work}, each in its fastest way, as a multiple of ResNet-50's: {ranks}."
+
+
+def _readme(files: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    content = files.get("variants-cpu")
+    if content is None:
+        return
+    yield "![pictures per second against parameters](docs/pictures/variants-cpu.png)\n"
+    sentences = list(_answers(content))
+    yield sentences[0]
+    yield sentences[3]
+    conv = []
+    for network in content["networks"]:
+        if network["name"] == RESNET:
+            rows = network["layers"]["training"]["rows"]
+            conv = [f"{row['share']:.0%}" for row in rows if row["kind"] == "conv"]
+    busy = "; the machine was busy" if list(_warning([content])) else ""
+    yield (
+        f"Of a training step of ResNet-50 convolutions take {conv[0]}; what that means for the "
+        f"ways of running it is on the page [Runtime](docs/runtime.md) ({_device(content)}{busy})."
+    )
+
+
+def _ways_table(contents: Sequence[Mapping[str, Any]]) -> TextTable:
+    """Return for each way how many times as fast as plain networks it was."""
+    measured = [row for content in contents for row in content["rows"] if row["against_eager"]]
+    keys = dict.fromkeys((row["work"], row["way"]) for row in measured if row["way"] != "eager")
+    rows = []
+    for work, way in keys:
+        same = [row for row in measured if (row["work"], row["way"]) == (work, way)]
+        ratios = sorted(same, key=lambda row: row["against_eager"]["median"])
+        low, high = ratios[0], ratios[-1]
+        median = statistics.median(row["against_eager"]["median"] for row in same)
+        why = "; ".join(WHY[part] for part in way.split("+") if part in WHY)
+        rows.append(
+            (work, f"`{way}`", f"{median:.2f}", _case(low), _case(high), _verdict(same), why)
+        )
+    columns = ("work", "way", "median", "least", "most", "paid", "what it does")
+    return TextTable("times as fast as the plain network", columns, rows, frozenset({2}))
+
+
+def _case(row: Mapping[str, Any]) -> str:
+    return f"{row['against_eager']['median']:.2f} ({row['network']}, {row['batch_size']})"
+
+
+def _verdict(rows: Sequence[Mapping[str, Any]]) -> str:
+    paid = sum(row["against_eager"]["lower"] > PAID for row in rows)
+    lost = sum(row["against_eager"]["upper"] < LOST for row in rows)
+    if paid == len(rows):
+        return "yes"
+    if lost == len(rows):
+        return "no, slower"
+    return f"in {paid} of {len(rows)}, slower in {lost}"
+
+
+def _rows(content: Mapping[str, Any], work: str, way: str) -> dict[str, Mapping[str, Any]]:
+    """Return the rows of a way at the largest batch, by network."""
+    measured = [row for row in content["rows"] if row["work"] == work and row["images_per_s"]]
+    largest = max((row["batch_size"] for row in measured), default=0)
+    found = [row for row in measured if row["batch_size"] == largest and row["way"] == way]
+    return {row["network"]: row for row in found}
+
+
+def _best(content: Mapping[str, Any], work: str) -> dict[str, Mapping[str, Any]]:
+    best: dict[str, Mapping[str, Any]] = {}
+    for way in dict.fromkeys(row["way"] for row in content["rows"]):
+        for network, row in _rows(content, work, way).items():
+            if network not in best or _speed(row) > _speed(best[network]):
+                best[network] = row
+    return best
+
+
+def _speed(row: Mapping[str, Any]) -> float:
+    return float(row["images_per_s"]["median"])
+
+
+def _times(ratio: float) -> str:
+    return (
+        f"ResNet-50 is {ratio:.1f} times as fast"
+        if ratio > 1
+        else (f"VGG-16 is {1 / ratio:.1f} times as fast")
+    )
+
+
+def _device(content: Mapping[str, Any]) -> str:
+    hardware = content["hardware"]
+    if hardware["device"] == "cpu":
+        return f"{hardware['cpu']}, {hardware['num_threads']} threads"
+    return str(hardware["device"])
+
+
+def _markdown(table: TextTable) -> str:
+    lines = [
+        f"| {' | '.join(column.strip() for column in table.columns)} |",
+        f"|{'|'.join('--:' if n in table.numbers else '---' for n in range(len(table.columns)))}|",
+    ]
+    for row in table.rows:
+        cells = (cell.replace("|", "\\|").replace("*", "\\*").replace("<", "&lt;") for cell in row)
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
