@@ -15,10 +15,11 @@ from lightning.pytorch.loggers import (
 from lightning.pytorch.loggers.logger import DummyLogger
 from lightning.pytorch.trainer.states import TrainerFn
 from matplotlib.figure import Figure
+from torch.optim import Optimizer
 
 from places.categories import load_categories, load_settings
 from places.classifier import SceneClassifier
-from places.lightning_internals import data_module
+from places.lightning_internals import data_module, log_every_n_steps
 from places.reports.complete_scores import is_complete
 from places.reports.figures import confusion_figure, reliability_figure
 from places.reports.result_file import scores_of
@@ -26,6 +27,7 @@ from places.reports.scoring_protocol import num_reported_ranks
 from places.reports.tracking.facts import facts_of, record_of
 from places.reports.tracking.guard import Guard
 from places.reports.tracking.guesses import NUM_PICTURES, Guess, guesses_of
+from places.reports.tracking.memory import memory_peaks
 from places.reports.tracking.mlflow_tracker import MlflowTracker
 from places.reports.tracking.tensorboard_tracker import TensorBoardTracker
 from places.reports.tracking.tracker import Tracker
@@ -49,7 +51,7 @@ class Tracking(Callback):
     """Shows a run in the loggers that were asked for beside the table of metrics.
 
     When a run begins: its config without secrets, its hash, versions, the commit of the code, the
-    digests of the data, the machine. After each validation: the best scores so far, and some
+    digests of the data, the machine. While it trains: memory. After each validation: the best scores so far, and some
     pictures with what the network says of them. At the end: scores of each category, confusion
     matrix, reliability, cost. A logger that fails ends no run, see `Guard`.
     """
@@ -87,6 +89,19 @@ class Tracking(Callback):
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Tell what the run is."""
         self._begin(trainer, pl_module)
+
+    def on_before_optimizer_step(
+        self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
+    ) -> None:
+        """Every few steps, tell how much memory was taken.
+
+        `metrics.csv` does without: a resumed run repeats all that is in there, and takes other
+        memory.
+        """
+        every = log_every_n_steps(trainer)
+        if self._trackers and every and (trainer.global_step + 1) % every == 0:
+            peaks = memory_peaks(pl_module.device)
+            self._each(lambda x: x.numbers(peaks, trainer.global_step))
 
     def on_validation_batch_end(
         self,
