@@ -135,6 +135,10 @@ def test_flags_are_told_as_changes_of_the_recipe(sample: Path, tmp_path: Path) -
     assert changes["trainer.max_epochs"] == ("2", "1")
     assert changes["model.optimizer.class_path"] == ("torch.optim.SGD", "torch.optim.AdamW")
     assert changes["trainer.limit_val_batches"] == ("null", "1")
+    assert facts.config is not None
+    optimizer = facts.config["model"]["init_args"]["optimizer"]
+    assert optimizer["class_path"] == "torch.optim.AdamW"
+    assert facts.config["trainer"]["max_epochs"] == 1
     assert not {"model.label_smoothing", "trainer.default_root_dir", "trainer.logger"} & {*changes}
     ((path, digest),) = facts.recipes
     assert path == str(recipe)

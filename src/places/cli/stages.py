@@ -429,14 +429,19 @@ class PlacesCLI(LightningCLI):
             return self._start.changes
         if not self._recipes or self._asked is None or not is_first_process():
             return None
-        stage = str(self.subcommand)
+        stage, kept = str(self.subcommand), self.config
         parser = self._stage_parsers[stage]
         parser.set_defaults(self._first_defaults)
         words = [stage, *(word for path in self._recipes for word in ("--config", str(path)))]
-        self.config, kept = self._parse(self.parser, words), self.config
-        if self._forget_other_classes(stage):
+        try:
             self.config = self._parse(self.parser, words)
-        plain, self.config = self.config[stage], kept
+            if self._forget_other_classes(stage):
+                self.config = self._parse(self.parser, words)
+            plain = self.config[stage]
+        except (Refused, PlacesError):  # a recipe that needs the flags
+            return None
+        finally:
+            self.config = kept
         configs = (yaml.safe_load(parser.dump(c, skip_unset=False)) for c in (plain, self._asked))
         return compare(*configs)
 

@@ -38,7 +38,6 @@ def run_callbacks() -> list[Callback]:
     checks = [Divergence(), FiniteScores(), CompleteScores(), SkippedSamples()]
     files = [
         Rates(),
-        Memory(),
         Plots(),
         Results(),
         Submission(),

@@ -1,11 +1,15 @@
 """`places report`, and the page that `fit` and `test` leave, as people get them."""
 
+import base64
 import csv
 import errno
+import hashlib
 import html
+import io
 import json
 import re
 import shutil
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +17,8 @@ import numpy as np
 import pandas
 import pytest
 import scipy.stats
+import yaml
+from PIL import Image
 from tests.failing_files import FailingFiles
 from tests.integration.stages import fit_in, run
 
@@ -193,6 +199,93 @@ def test_several_runs_are_beside_each_other(
     assert "random_weights" in text, "the configs differ in it"
     assert "fit/1 and fit/2" in text
     assert page.stat().st_size < MAX_BYTES
+
+
+def test_the_most_confidently_wrong_are_those_with_the_surest_wrong_guess(copied: Path) -> None:
+    folder = copied / "1"
+    table = pandas.read_parquet(folder / "scores.parquet")
+    table["confidence"] = np.random.default_rng(2).uniform(0.01, 1, len(table)).astype(np.float32)
+    table.to_parquet(folder / "scores.parquet")
+    result = result_of(folder)
+    digest = hashlib.sha256((folder / "scores.parquet").read_bytes()).hexdigest()
+    result["pictures"]["sha256"] = digest
+    (folder / "result.json").write_text(json.dumps(result))
+    assert main(["report", str(folder)]) == 0
+    page = (folder / "report.html").read_text().replace("<wbr>", "")
+    strips = re.split(r'<div class="card strip">', page)[1:]
+    found = {
+        re.findall(r"<h3>(.*?) <", strip)[0]: re.findall(r'class="key">(.*?)</p>', strip)
+        for strip in strips
+    }
+    right = table["label"] == table["top1"]
+    sure = table.sort_values("confidence", ascending=False, kind="stable")
+    assert found == {
+        "Best": list(sure[right]["key"][:12]),
+        "Most confidently wrong": list(sure[~right]["key"][:12]),
+        "Worst": list(table[~right].sort_values("probability", kind="stable")["key"][:12]),
+    }
+    # Each picture is that of its name, as the archive has it.
+    names = re.findall(r'<img src="data:image/jpeg;base64,([^"]*)" alt="([^"]*)"', page)
+    for text, key in names[:8]:
+        with Image.open(io.BytesIO(base64.b64decode(text))) as image:
+            shown = np.asarray(image.convert("RGB"), np.float64)
+        expected = np.asarray(_picture(copied, key).resize(image.size), np.float64)
+        assert np.abs(shown - expected).mean() < 12
+
+
+def _picture(runs: Path, key: str) -> Image.Image:
+    config = yaml.safe_load((runs / "1" / "config.yaml").read_text())
+    root = Path(config["data"]["init_args"]["root"])
+    for shard in sorted(root.glob("val-*.tar")):
+        with tarfile.open(shard) as tar:
+            if f"{key}.jpg" in tar.getnames():
+                member = tar.extractfile(f"{key}.jpg")
+                assert member is not None
+                return Image.open(io.BytesIO(member.read())).convert("RGB")
+    raise AssertionError(f"no picture {key}")
+
+
+def test_a_training_that_went_on_shows_its_whole_curves(sample: Path, tmp_path: Path) -> None:
+    first = fit_in(tmp_path, "--data.root", sample, "--trainer.max_epochs", 1)
+    last = first / "checkpoints" / "last.ckpt"
+    words = ("--trainer.max_epochs", 2, "--trainer.default_root_dir", tmp_path)
+    assert run("fit", "--ckpt_path", last, *words) == 0
+    assert main(["report", str(tmp_path / "fit" / "1")]) == 0
+    page = tmp_path / "fit" / "1" / "report.html"
+    assert f"goes on from {last}" in text_of(page)
+    (loss,) = (
+        each
+        for plot in data_of(page)["plots"]
+        for each in plot["series"]
+        if each["name"] == "train/loss"
+    )
+    assert loss["x"] == list(range(1, 12, 2))
+    expected = [
+        float(row["train/loss"])
+        for number in ("0", "1")
+        for row in csv.DictReader((tmp_path / "fit" / number / "metrics.csv").open())
+        if row["train/loss"]
+    ]
+    assert loss["y"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_costs_of_networks_are_shown_where_they_are_given(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sizes = ["--image_size", "32", "--num_classes", "5", "--runs", "2", "--turn_s", "0.01"]
+    words = [*sizes, "--batch_sizes", "1", "--ways", "eager", "--file", "networks.json"]
+    assert main(["bench", "networks", "tests.networks.Tiny", *words]) == 0
+    assert main(["report", str(runs / "2"), "--networks", "networks.json", "--file", "a.html"]) == 0
+    text = text_of(Path("a.html"))
+    measured = json.loads(Path("networks.json").read_text())
+    assert "Costs of networks" in text
+    for row in measured["rows"]:
+        assert f"{row['work']}, batches of {row['batch_size']}" in text
+    assert f"machine: {measured['hardware']['cpu']}" in text
+    Path("networks.json").write_text("{}")
+    capsys.readouterr()
+    assert main(["report", str(runs / "2"), "--networks", "networks.json"]) == 2
+    assert "was not written by places bench networks" in capsys.readouterr().err
 
 
 def test_scores_of_other_pictures_are_not_compared(copied: Path) -> None:

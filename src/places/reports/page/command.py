@@ -16,6 +16,7 @@ PAGE = "report.html"
 def report(
     runs: list[Path],
     file: Path | None = None,
+    networks: Path | None = None,
     wandb: str | None = None,
     wandb_json: Path | None = None,
 ) -> int:
@@ -28,14 +29,16 @@ def report(
     Args:
         runs: The folder of a run, such as runs/demo/0; or several.
         file: The page; by default report.html in the folder of the run, of several runs here.
+        networks: A file of `places bench networks --file FILE`, to be shown too.
         wandb: ENTITY/PROJECT of Weights & Biases, where a report is made of the same runs: the
             numbers and figures of the page, and live curves of what was logged there.
         wandb_json: Write what would be sent to Weights & Biases into this file, and send nothing.
 
     Raises:
-        DataError: A folder is not that of a run.
+        DataError: A folder is not that of a run, or the file of networks is none.
         StorageError: The page cannot be written.
     """
+    from places.reports.networks_file import read_networks
     from places.reports.page.write import write_page  # what it imports takes a second
     from places.reports.run_facts import read_run
 
@@ -47,9 +50,10 @@ def report(
     path = file or (runs[0] / PAGE if len(runs) == 1 else Path(PAGE))
     if path.is_dir():
         raise ConfigError(f"`file` {path} is a folder", f"name a file:  {path / PAGE}")
+    costs = None if networks is None else read_networks(networks)
     facts = [read_run(run) for run in runs]
     if wandb is None:
-        write_page(facts, path)
+        write_page(facts, path, costs)
         put(f"{path}")
     else:
         _report_to_wandb(facts, wandb, wandb_json)

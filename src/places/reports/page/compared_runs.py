@@ -1,6 +1,6 @@
 """What the page of several runs shows: each beside the others, the first one as the measure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +11,9 @@ from places.config.recipes import as_typed, flatten
 from places.console import printable
 from places.reports.page import about_run
 from places.reports.page.attempts import Attempts
-from places.reports.page.one_run import training_of
+from places.reports.page.networks import shown_networks
 from places.reports.page.panels import panels_of_runs
+from places.reports.page.related_runs import training_of, with_earlier
 from places.reports.page.scores import CategoryRow, Score, categories_in, scores_in
 from places.reports.run_facts import RunFacts
 from places.training.intervals import CONFIDENCE, paired_test
@@ -36,12 +37,19 @@ class Difference:
     how: str
 
 
-def context_of_several(runs: Sequence[RunFacts]) -> dict[str, Any]:
-    """Return what the template of the page of several runs takes."""
+def context_of_several(
+    runs: Sequence[RunFacts], networks: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Return what the template of the page of several runs takes.
+
+    Args:
+        runs: What they tell.
+        networks: What `places bench networks` measured, if that is to be shown.
+    """
     attempts = Attempts()
     names = _names(runs)
     trainings = [run if run.stage == "fit" else training_of(run) or run for run in runs]
-    curves = {name: run.curves for name, run in zip(names, trainings, strict=True)}
+    curves = {name: with_earlier(run).curves for name, run in zip(names, trainings, strict=True)}
     times = {name: run.times_s for name, run in zip(names, trainings, strict=True)}
     panels = attempts.part("The curves", lambda: panels_of_runs(curves)) or []
     tested = [run.result or run.validation for run in runs]
@@ -65,6 +73,8 @@ def context_of_several(runs: Sequence[RunFacts]) -> dict[str, Any]:
         else attempts.part("The categories", lambda: _category_changes(runs)),
         "config_rows": attempts.part("The configs", lambda: _config_rows(runs)),
         "times": attempts.part("Where the time went", lambda: about_run.times_svg(times)),
+        "networks_section": networks
+        and attempts.part("The costs of networks", lambda: shown_networks(networks)),
         "notes": [*notes, *attempts.notes],
     }
 

@@ -1,14 +1,9 @@
 """What the page of one run shows."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from places.checkpoints.runs import BEST_CHECKPOINT
-from places.config.secrets import masked
 from places.console import printable
-from places.errors import PlacesError
-from places.files import is_plain_name
 from places.reports.figures import confused_figure, reliability_figure
 from places.reports.page import about_run
 from places.reports.page.attempts import Attempts
@@ -20,33 +15,37 @@ from places.reports.page.confusion import (
     names_for,
     pairs_of,
 )
+from places.reports.page.networks import shown_networks
 from places.reports.page.panels import panels_of_run
 from places.reports.page.pictures import pictures_of, strips_of
+from places.reports.page.related_runs import origin_of, training_of, with_earlier
 from places.reports.page.scores import categories_in, scores_in
 from places.reports.page.thumbnails import Thumbnails
-from places.reports.run_facts import RunFacts, read_run
+from places.reports.run_facts import RunFacts
 from places.reports.svg import as_svg
 
 _NUM_PAIRS = 10
 
 
-def context_of_one(facts: RunFacts, folder: Path) -> dict[str, Any]:
+def context_of_one(facts: RunFacts, networks: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return what the template of the page of a run takes.
 
     Args:
         facts: What the run tells.
-        folder: Where the page will be.
+        networks: What `places bench networks` measured, if that is to be shown.
     """
     attempts = Attempts()
     training = facts if facts.stage == "fit" else training_of(facts)
+    whole = training and with_earlier(training)
     content = facts.result or facts.validation
     counts = attempts.part("What was confused", lambda: counts_of(facts.pictures, facts.validation))
-    panels = training and attempts.part("The curves", lambda: panels_of_run(training.curves))
+    panels = whole and attempts.part("The curves", lambda: panels_of_run(whole.curves))
     times = {run.name: run.times_s for run in (facts, training) if run is not None}
     context: dict[str, Any] = {
         "facts": facts,
         "training": training,
         "title": facts.name,
+        "origin": origin_of(facts) if facts.stage == "fit" else "",
         "network": about_run.network_of(facts.config),
         "day": about_run.day_of(facts.started),
         "command": about_run.command_line(facts.command),
@@ -63,29 +62,12 @@ def context_of_one(facts: RunFacts, folder: Path) -> dict[str, Any]:
         and attempts.part("The config", lambda: about_run.config_rows(facts.config or {})),
         "tables": attempts.part("What was run", lambda: about_run.fact_tables(facts)) or [],
     }
+    context["networks_section"] = networks and attempts.part(
+        "The costs of networks", lambda: shown_networks(networks)
+    )
     context |= _confusion(facts, counts, attempts)
     context["plots"] = [panel.data for panel in context["panels"]]
     return context | {"notes": [*facts.notes, *attempts.notes]}
-
-
-def training_of(facts: RunFacts) -> RunFacts | None:
-    """Return the training behind a test, if its folder is beside that of the test and unchanged."""
-    result = facts.result or {}
-    weights, record = result.get("checkpoint"), result.get("training")
-    if not isinstance(weights, dict) or not isinstance(record, dict):
-        return None
-    # Of the path only two names are believed: what others wrote leads nowhere else.
-    names = Path(str(weights.get("path"))).parts[-4:-2]
-    if len(names) < 2 or not all(map(is_plain_name, names)):
-        return None
-    folder = facts.folder.absolute().parents[1].joinpath(*names)
-    try:
-        if not (folder / BEST_CHECKPOINT.parent).is_dir():
-            return None
-        training = read_run(folder)
-    except (PlacesError, OSError):
-        return None
-    return training if training.config == masked(record.get("config")) else None
 
 
 def _scored(content: Mapping[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +14,23 @@ from places.reports.run_facts import RunFacts
 _FOLDER = Path(__file__).parent
 
 
-def write_page(runs: Sequence[RunFacts], path: Path) -> None:
+def write_page(
+    runs: Sequence[RunFacts], path: Path, networks: Mapping[str, Any] | None = None
+) -> None:
     """Write the page of a run, or of several, as a whole or not at all.
 
     Args:
         runs: What they tell.
         path: The file.
+        networks: What `places bench networks` measured, if that is to be shown.
 
     Raises:
         StorageError: The system refuses to write.
     """
     if len(runs) == 1:
-        write_text(path, _filled("one_run.html", context_of_one(runs[0], path.parent)))
+        write_text(path, _filled("one_run.html", context_of_one(runs[0], networks)))
     else:
-        write_text(path, _filled("compared_runs.html", context_of_several(runs)))
+        write_text(path, _filled("compared_runs.html", context_of_several(runs, networks)))
 
 
 def _filled(template: str, context: dict[str, Any]) -> str:

@@ -51,9 +51,9 @@ class Tracking(Callback):
     """Shows a run in the loggers that were asked for beside the table of metrics.
 
     When a run begins: its config without secrets, its hash, versions, the commit of the code, the
-    digests of the data, the machine. While it trains: memory. After each validation: the best scores so far, and some
-    pictures with what the network says of them. At the end: scores of each category, confusion
-    matrix, reliability, cost. A logger that fails ends no run, see `Guard`.
+    digests of the data, the machine. While it trains: memory. After each validation: the best
+    scores so far, and some pictures with what the network says of them. At the end: scores of each
+    category, confusion matrix, reliability, cost. A logger that fails ends no run, see `Guard`.
     """
 
     def __init__(self) -> None:
