@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 from jsonargparse import Namespace
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
@@ -7,6 +9,7 @@ from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from places.checkpoints.atomic_io import AtomicCheckpointIO
+from places.cli.logger_parts import LoggedRun
 from places.cli.trainer_parts import run_loggers, run_plugins, with_bar
 from places.reports.progress_bar import Bar
 
@@ -52,12 +55,13 @@ def test_the_table_of_metrics_comes_first() -> None:
     other = Namespace(  # type: ignore[no-untyped-call]  # jsonargparse leaves it untyped
         {"class_path": "wandb", "init_args": Namespace(init_args)}  # type: ignore[no-untyped-call]  # jsonargparse leaves it untyped
     )
+    run = LoggedRun(Path("runs/demo/0"), "fit")
     for asked, num_others in [(None, 0), (True, 0), (other, 1), ([other, other], 2)]:
-        loggers = run_loggers(asked, "runs/demo/0")
+        loggers = run_loggers(asked, run)
         assert isinstance(loggers, list)
         assert loggers[0].class_path.endswith("CSVLogger")
         assert [logger.init_args.save_dir for logger in loggers[1:]] == ["runs/demo/0"] * num_others
-    assert run_loggers(False, "runs/demo/0") is False
+    assert run_loggers(False, run) is False
 
 
 def test_our_bar_is_shown_unless_none_or_another_is_wanted() -> None:

@@ -277,7 +277,10 @@ def test_a_missing_package_is_named(
     package = OTHER_PACKAGES[name]
     if find_spec(package) is not None:
         pytest.skip(f"{package} is installed")
-    words, start = [f"--trainer.logger={name}"], f"{name} needs a package that is not installed\n  "
+    words, start = (
+        [f"--trainer.logger={name}"],
+        f"{name} needs a package that is not installed:  pip",
+    )
     if name == "TensorBoardLogger":
         words += ["--trainer.logger.save_dir=elsewhere"]
     elif name == "LitLogger":

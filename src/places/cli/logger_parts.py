@@ -155,7 +155,7 @@ def _is_known(run_id: str | None, uri: str) -> bool:
     try:
         MlflowClient(uri).get_run(run_id)
     except MlflowException as error:
-        return error.error_code != "RESOURCE_DOES_NOT_EXIST"
+        return str(error.error_code) != "RESOURCE_DOES_NOT_EXIST"
     return True
 
 

@@ -16,7 +16,6 @@ from places.cli.part_classes import classes_of
 from places.errors import ConfigError
 from places.reports.complete_scores import CompleteScores
 from places.reports.finite_scores import FiniteScores
-from places.reports.memory import Memory
 from places.reports.plots import Plots
 from places.reports.progress_bar import Bar
 from places.reports.rates import Rates
@@ -39,7 +38,6 @@ def run_callbacks() -> list[Callback]:
     checks = [Divergence(), FiniteScores(), CompleteScores(), SkippedSamples()]
     files = [
         Rates(),
-        Memory(),
         Plots(),
         Results(),
         Submission(),

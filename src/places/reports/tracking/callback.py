@@ -15,21 +15,25 @@ from lightning.pytorch.loggers import (
 from lightning.pytorch.loggers.logger import DummyLogger
 from lightning.pytorch.trainer.states import TrainerFn
 from matplotlib.figure import Figure
+from torch.optim import Optimizer
 
 from places.categories import load_categories, load_settings
 from places.classifier import SceneClassifier
-from places.lightning_internals import data_module
+from places.lightning_internals import data_module, log_every_n_steps
 from places.reports.complete_scores import is_complete
 from places.reports.figures import confusion_figure, reliability_figure
 from places.reports.result_file import scores_of
+from places.reports.scoring_protocol import num_reported_ranks
 from places.reports.tracking.facts import facts_of, record_of
 from places.reports.tracking.guard import Guard
 from places.reports.tracking.guesses import NUM_PICTURES, Guess, guesses_of
+from places.reports.tracking.memory import memory_peaks
 from places.reports.tracking.mlflow_tracker import MlflowTracker
 from places.reports.tracking.tensorboard_tracker import TensorBoardTracker
 from places.reports.tracking.tracker import Tracker
 from places.reports.tracking.wandb_tracker import WandbTracker
 from places.resume.best import BestCheckpoint
+from places.training.views import Views
 
 # A logger that is none of these gets settings and numbers.
 TRACKERS: dict[type[Logger], Callable[[Any], Tracker] | None] = {
@@ -47,9 +51,9 @@ class Tracking(Callback):
     """Shows a run in the loggers that were asked for beside the table of metrics.
 
     When a run begins: its config without secrets, its hash, versions, the commit of the code, the
-    digests of the data, the machine. After each validation: the best scores so far, and some
-    pictures with what the network says of them. At the end: scores of each category, confusion
-    matrix, reliability, cost. A logger that fails ends no run, see `Guard`.
+    digests of the data, the machine. While it trains: memory. After each validation: the best
+    scores so far, and some pictures with what the network says of them. At the end: scores of each
+    category, confusion matrix, reliability, cost. A logger that fails ends no run, see `Guard`.
     """
 
     def __init__(self) -> None:
@@ -86,6 +90,19 @@ class Tracking(Callback):
         """Tell what the run is."""
         self._begin(trainer, pl_module)
 
+    def on_before_optimizer_step(
+        self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
+    ) -> None:
+        """Every few steps, tell how much memory was taken.
+
+        `metrics.csv` does without: a resumed run repeats all that is in there, and takes other
+        memory.
+        """
+        every = log_every_n_steps(trainer)
+        if self._trackers and every and (trainer.global_step + 1) % every == 0:
+            peaks = memory_peaks(pl_module.device)
+            self._each(lambda x: x.numbers(peaks, trainer.global_step))
+
     def on_validation_batch_end(
         self,
         trainer: Trainer,
@@ -96,7 +113,7 @@ class Tracking(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Take the first few pictures."""
-        self._take(batch, outputs)
+        self._take(batch, outputs, Views())
 
     def on_test_batch_end(
         self,
@@ -108,7 +125,7 @@ class Tracking(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Take the first few pictures."""
-        self._take(batch, outputs)
+        self._take(batch, outputs, _views_of(pl_module))
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show the pictures and the best scores; all scores, if no training goes on."""
@@ -158,10 +175,10 @@ class Tracking(Callback):
             facts = facts_of(trainer, pl_module)
             self._each(lambda x: x.begin(facts))
 
-    def _take(self, batch: object, outputs: object) -> None:
+    def _take(self, batch: object, outputs: object, views: Views) -> None:
         num = NUM_PICTURES - len(self._guesses)
         if self._trackers and num > 0:
-            self._guesses += guesses_of(batch, outputs, load_categories(), num)
+            self._guesses += guesses_of(batch, outputs, load_categories(), num, views)
 
     def _show_pictures(self, trainer: Trainer, stage: str) -> None:
         if self._guesses:
@@ -192,7 +209,8 @@ class Tracking(Callback):
         if not is_complete(trainer, pl_module, split):
             return
         names, step = load_categories(), _step(trainer)
-        scores = scores_of(pl_module.evaluation, names, load_settings())
+        num_ranks = num_reported_ranks(trainer)
+        scores = scores_of(pl_module.evaluation, names, load_settings(), num_ranks)
         rows = [_category_row(row) for row in scores["categories"] if row["num_images"]]
         self._each(lambda x: x.table(f"{stage}/categories", _CATEGORY_COLUMNS, rows, step))
         bins = [[row[name] for name in _RELIABILITY_COLUMNS] for row in scores["reliability"]]
@@ -230,6 +248,10 @@ class Tracking(Callback):
 def _is_score(name: str) -> bool:
     stage, _, score = name.partition("/")
     return stage in ("val", "val_ema") and score not in ("bad_samples", "skipped")
+
+
+def _views_of(module: LightningModule) -> Views:
+    return module.views if isinstance(module, SceneClassifier) else Views()
 
 
 def _step(trainer: Trainer) -> int:

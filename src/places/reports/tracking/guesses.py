@@ -9,8 +9,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from places.training.views import Views
+
 NUM_PICTURES = 16
 _NUM_GUESSES = 3
+_CENTER = 4  # of ten crops, see `Views.of`
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,9 @@ class Guess:
         return f"{'right' if self.is_right else 'wrong'}: is {self.truth}; guessed {said}"
 
 
-def guesses_of(batch: object, outputs: object, names: Sequence[str], num: int) -> list[Guess]:
+def guesses_of(
+    batch: object, outputs: object, names: Sequence[str], num: int, views: Views
+) -> list[Guess]:
     """Return the first few pictures of a batch that have a label. Waits for the device.
 
     There are none where a data module of the user's gives other batches than ours.
@@ -52,15 +57,14 @@ def guesses_of(batch: object, outputs: object, names: Sequence[str], num: int) -
             `probability`.
         names: Names of the categories by label.
         num: How many pictures at most.
+        views: Which views of each picture were scored; the centre is shown.
     """
     if num <= 0 or not isinstance(outputs, Mapping) or not _is_ours(batch):
         return []
     rows = [row for row, weight in enumerate(batch["weight"][:num].tolist()) if weight > 0]
     labels, probabilities = _best(outputs, num)
     truths = batch["label"][:num].tolist()
-    images = batch["image"][:num]
-    if images.ndim == 5:  # several crops: the last of the first half is the one in the middle
-        images = images[:, (images.shape[1] - 1) // 2]
+    images = views.of(batch["image"][:num])[_CENTER if views.crops > 1 else 0]
     pixels = images.cpu().permute(0, 2, 3, 1).contiguous().numpy()
     return [
         Guess(
@@ -81,7 +85,7 @@ def _is_ours(batch: object) -> TypeGuard[Mapping[str, Any]]:
     if not isinstance(batch, Mapping) or not {"image", "label", "weight", "key"} <= batch.keys():
         return False
     image = batch["image"]
-    return isinstance(image, Tensor) and image.dtype == torch.uint8 and image.ndim in (4, 5)
+    return isinstance(image, Tensor) and image.dtype == torch.uint8 and image.ndim == 4
 
 
 def _best(outputs: Mapping[str, Tensor], num: int) -> tuple[list[list[int]], list[list[float]]]:

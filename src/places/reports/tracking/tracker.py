@@ -28,6 +28,10 @@ class Tracker:
         """Tell what the run is, see `facts_of`."""
         self.logger.log_hyperparams(flat(facts))
 
+    def numbers(self, values: Mapping[str, float], step: int) -> None:
+        """Tell numbers of a step."""
+        self.logger.log_metrics(dict(values), step)
+
     def summary(self, values: Mapping[str, float], step: int) -> None:
         """Tell numbers that stand for the run as a whole, such as its best scores and its cost."""
         self.logger.log_metrics(dict(values), step)
