@@ -98,7 +98,12 @@ def _other_kind(path: Path, head: bytes) -> tuple[str, str] | None:
         return _kind_of_zip(path)
     if b"V 1" in head[:32] or path.suffix == ".t7":
         return _TORCH7
-    if _TORCH_PICKLE in head[:_TORCH_PICKLE_ENDS] or head[8:9] == b"{":
+    return _kind_of_stream(path, head)
+
+
+def _kind_of_stream(path: Path, head: bytes) -> tuple[str, str] | None:
+    """Return what a file is that is no archive."""
+    if _TORCH_PICKLE in head[:_TORCH_PICKLE_ENDS] or head[8:9] == b"{":  # or safetensors
         return None
     if head.startswith(_PICKLE):
         return _PLAIN_PICKLE
