@@ -50,6 +50,7 @@ from places.cli.trainer_parts import (
     run_plugins,
     with_bar,
 )
+from places.cli.weights_words import with_mean_of_weights
 from places.config.compare import compare, value_text
 from places.config.ranges import check_range
 from places.config.recipes import as_typed, find_recipes
@@ -222,6 +223,7 @@ class PlacesCLI(LightningCLI):
         # They would all be kept in memory until the end.
         self._stage_parsers["predict"].set_defaults(return_predictions=False)
         words = list(args) if isinstance(args, list) else []  # what __init__ gave
+        words = with_mean_of_weights(words)
         # The options of the model depend on its class, which the checkpoint may have to tell.
         self.config = self._parse(parser, without_model(words))
         stage = self.config.subcommand

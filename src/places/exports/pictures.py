@@ -38,7 +38,7 @@ class Pictures(NamedTuple):
 
     def batches(self) -> list[Tensor]:
         """Return the pictures, some at a time."""
-        return list(self.images.split(_BATCH_SIZE))
+        return list(torch.split(self.images, _BATCH_SIZE))
 
 
 def pictures_for(

@@ -9,7 +9,9 @@ from places.errors import CheckpointError
 _HEAD_BYTES = 1024
 _TAR_MAGIC, _TAR_AT = b"ustar", 257
 _PICKLE = b"\x80"
-_TORCH_PICKLE = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # how PyTorch began until 2020
+# How the files of PyTorch began until 2020, behind the version of the pickle.
+_TORCH_PICKLE, _TORCH_PICKLE_ENDS = b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.", 24
+_ONNX_START = 8
 _TEXT_SHOWN = 40  # characters
 _AGAIN = "download it again, and look at what the server sends"
 _UNPACK = "unpack it first, and give the file of weights in it"
@@ -17,6 +19,7 @@ _PROGRAM = (
     "a program of torch.export that places did not write",
     "where it was made, save the weights alone:  torch.save(net.state_dict(), path)",
 )
+_UNKNOWN = ("of an unknown kind: it begins like none of the files of PyTorch", _AGAIN)
 # By their first bytes: what they are, and what to do.
 _BY_MAGIC: tuple[tuple[bytes, str, str], ...] = (
     (b"\x1f\x8b", "compressed with gzip", "unpack it first:  gunzip"),
@@ -91,13 +94,21 @@ def _other_kind(path: Path, head: bytes) -> tuple[str, str] | None:
             return what, f"{hint} {path}" if "unpack it first:" in hint else hint
     if head[_TAR_AT : _TAR_AT + len(_TAR_MAGIC)] == _TAR_MAGIC:
         return "a tar archive", f"{_UNPACK}:  tar xf {path}"
-    if head.startswith(b"PK\x03\x04"):
+    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return _kind_of_zip(path)
     if b"V 1" in head[:32] or path.suffix == ".t7":
         return _TORCH7
-    if head.startswith(_PICKLE) and not head.startswith(_TORCH_PICKLE):
+    return _kind_of_stream(path, head)
+
+
+def _kind_of_stream(path: Path, head: bytes) -> tuple[str, str] | None:
+    """Return what a file is that is no archive."""
+    if _TORCH_PICKLE in head[:_TORCH_PICKLE_ENDS] or head[8:9] == b"{":  # or safetensors
+        return None
+    if head.startswith(_PICKLE):
         return _PLAIN_PICKLE
-    return _kind_of_text(head)
+    is_marked = path.suffix in (".caffemodel", ".onnx", ".safetensors") or head[0] == _ONNX_START
+    return _kind_of_text(head) or (None if is_marked else _UNKNOWN)
 
 
 def _kind_of_text(head: bytes) -> tuple[str, str] | None:

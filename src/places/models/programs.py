@@ -92,7 +92,8 @@ def _opened(path: Path) -> zipfile.ZipFile:
 
 
 def _read(archive: zipfile.ZipFile, name: str, limit_bytes: int) -> bytes:
-    (found, *_) = [x for x in archive.infolist() if x.filename.partition("/")[2] == name] or [None]
+    members = (x for x in archive.infolist() if x.filename.partition("/")[2] == name)
+    found = next(members, None)
     if found is None:
         raise ValueError(f"{name} is not there")
     if found.compress_type != zipfile.ZIP_STORED:

@@ -7,6 +7,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import numpy._core.multiarray as multiarray
 import torch
 
 from places.console import printable, say
@@ -19,8 +20,8 @@ _MAX_SHOWN = 100  # characters of a name or a reason
 # a training script (torchvision's and timm's), and numbers of NumPy, such as the best score.
 _HARMLESS = (
     (argparse.Namespace, "argparse.Namespace"),
-    (np._core.multiarray.scalar, "numpy.core.multiarray.scalar"),
-    (np._core.multiarray.scalar, "numpy._core.multiarray.scalar"),
+    (multiarray.scalar, "numpy.core.multiarray.scalar"),
+    (multiarray.scalar, "numpy._core.multiarray.scalar"),
     (np.dtype, "numpy.dtype"),
     *((type(np.dtype(kind)), f"numpy.dtypes.{type(np.dtype(kind)).__name__}") for kind in "fdilq"),
 )

@@ -27,6 +27,7 @@ _OLD_DENSENET = re.compile(
 _TIMM_VGG = {"pre_logits.fc1": "classifier.0", "pre_logits.fc2": "classifier.3"}
 _TIMM_VGG["head.fc"] = "classifier.6"
 _MAX_PREFIX_PARTS = 3
+_LEAST_FITTING = 0.5  # of the names of a network, in a part that may be one
 _MAX_NESTED = 3  # tables in tables
 
 
@@ -107,6 +108,8 @@ def _without_prefix(
     for prefix in _prefixes(weights):
         fitting[prefix] = sum(f"{prefix}{name}" in weights for name in wanted)
     best = max(fitting.values())
+    if best < len(wanted) * _LEAST_FITTING:
+        return weights
     first, *others = [prefix for prefix, count in fitting.items() if count == best]
     if not first or best == 0:
         return weights

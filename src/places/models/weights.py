@@ -19,7 +19,6 @@ from places.models.caffe.weights import (
     read_caffe,
     rgb_mean,
 )
-from places.models.caffe.wire import WireError
 from places.models.file_kinds import check_kind, not_weights
 from places.models.onnx_files import is_onnx
 from places.models.onnx_network import OnnxNetwork
@@ -74,6 +73,7 @@ def load_weights(
         weights = find_weights(loaded, path, own)
         spec = _told_network(loaded)
         _check_told_network(spec, net, path)
+    found = dict(weights)
     head = _find_head(net)
     head_keys = {key for key in own if head is not None and key.startswith(f"{head}.")}
     if replace_head:
@@ -85,7 +85,8 @@ def load_weights(
     # PyTorch before 0.4.1 did not count batches; the count only matters where momentum is None.
     old = {key for key in own.keys() - weights.keys() if key.endswith(".num_batches_tracked")}
     weights |= {key: own[key] for key in old}
-    _check_tensors(weights, own, path, type(net).__name__, spec)
+    if wrong := _wrong_tensors(weights, own):
+        raise _misfit(path, type(net).__name__, wrong, found, own, spec)
     _check_numbers(weights, own, path)
     net.load_state_dict(weights)
 
@@ -216,7 +217,7 @@ def _read_caffe(path: Path) -> CaffeFile:
     check_kind(path)
     try:
         return read_caffe(path)
-    except WireError as error:
+    except ValueError as error:  # a WireError, or shapes that do not go together
         raise not_weights(
             path, "no network of Caffe that can be read", printable(str(error))[:300]
         ) from error
@@ -231,7 +232,7 @@ def _caffe_weights(
 ) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
     try:
         weights = caffe_tensors(file, mean, std, net.state_dict())
-    except WireError as error:
+    except ValueError as error:  # a WireError, or shapes that do not go together
         raise not_weights(
             path, "no network of Caffe that can be read", printable(str(error))[:300]
         ) from error
@@ -305,13 +306,8 @@ def _check_num_classes(
         )
 
 
-def _check_tensors(
-    weights: dict[str, Tensor],
-    own: dict[str, Tensor],
-    path: Path,
-    name: str,
-    told: dict[str, Any] | None,
-) -> None:
+def _wrong_tensors(weights: dict[str, Tensor], own: dict[str, Tensor]) -> list[str]:
+    """Return a line for each way in which tensors differ from those of a network."""
     missing = [key for key in own if key not in weights]
     unexpected = [shown(key) for key in weights if key not in own]
     pairs = [(key, weights[key], own[key]) for key in own if key in weights]
@@ -328,19 +324,36 @@ def _check_tensors(
     ]
     wrong = {"missing": missing, "unexpected": unexpected, "of another shape": shapes}
     wrong = {**wrong, "of another type": [] if any(wrong.values()) else kinds}
-    lines = [f"{len(keys)} {what}: {first_few(keys)}" for what, keys in wrong.items() if keys]
-    if not lines:
-        return
+    return [f"{len(keys)} {what}: {first_few(keys)}" for what, keys in wrong.items() if keys]
+
+
+def _misfit(
+    path: Path,
+    name: str,
+    lines: list[str],
+    weights: dict[str, Tensor],
+    own: dict[str, Tensor],
+    told: dict[str, Any] | None,
+) -> CheckpointError:
+    """Return how a file does not fit a network, and what to type for one that it fits.
+
+    Args:
+        path: The file.
+        name: The class of the network.
+        lines: How its tensors differ.
+        weights: The tensors in the file.
+        own: Those of the network.
+        told: The network that the file tells, if it does.
+    """
     spec = spec_of(weights) or told
     if spec is None:
         message = f"{path} does not fit the network {name}: another network or depth?"
-        raise CheckpointError(message, *lines[:3])
+        return CheckpointError(message, *lines[:3])
     words = typed(spec)
-    num_classes = num_classes_in(weights, spec)
-    if num_classes not in (None, _num_classes(own)):
+    if num_classes_in(weights, spec) not in (None, _num_classes(own)):
         words += " --model.replace_head true"
     # A line for the mistake, one for what to type, and two for the most that differs.
-    raise CheckpointError(
+    return CheckpointError(
         f"{path} does not fit the network {name}", f"it fits:  {words}", *lines[:2]
     )
 

@@ -18,7 +18,8 @@ from torch import nn
 from places.models.caffe.weights import PLACES365_MEAN
 
 RECORDED = Path(__file__).with_name("opencv_logits.json")
-CAN_IMPORT = hasattr(cv2.dnn, "readNetFromCaffe")
+IMPORTER = "readNetFromCaffe"
+CAN_IMPORT = hasattr(cv2.dnn, IMPORTER)
 # Each network, the same in PyTorch, and whether its file is of Caffe's old form.
 CASES: dict[str, tuple[Callable[[], list[Caffe]], Callable[[], nn.Module], bool]] = {
     "vgg": (vgg, torch_vgg, False),
@@ -47,7 +48,8 @@ def logits(name: str, folder: Path) -> list[float]:
     """What OpenCV makes of the picture."""
     (folder / "net.caffemodel").write_bytes(written(name))
     (folder / "net.prototxt").write_text(prototxt(CASES[name][0](), SIZE), encoding="utf-8")
-    net = cv2.dnn.readNetFromCaffe(str(folder / "net.prototxt"), str(folder / "net.caffemodel"))
+    read = getattr(cv2.dnn, IMPORTER)
+    net = read(str(folder / "net.prototxt"), str(folder / "net.caffemodel"))
     bgr = picture()[:, :, ::-1].astype(np.float32) - np.array(PLACES365_MEAN, np.float32)
     net.setInput(np.ascontiguousarray(bgr.transpose(2, 0, 1)[None]))
     return [round(float(value), 4) for value in net.forward()[0]]

@@ -102,8 +102,10 @@ def test_numbers_of_64_bits_are_the_same_network(tmp_path: Path) -> None:
 def test_a_network_with_strides_elsewhere_is_refused(tmp_path: Path) -> None:
     (tmp_path / "net.caffemodel").write_bytes(written("resnet"))
     net = CASES["resnet"][1]()
-    block = net.get_submodule("layer2.0")
-    block.conv1.stride, block.conv2.stride = (1, 1), (2, 2)  # type: ignore[union-attr]  # convolutions
+    for name, stride in (("conv1", (1, 1)), ("conv2", (2, 2))):
+        conv = net.get_submodule(f"layer2.0.{name}")
+        assert isinstance(conv, nn.Conv2d)
+        conv.stride = stride
     with pytest.raises(CheckpointError, match=r"other strides: layer2\.0\.conv1") as caught:
         load_weights(net, tmp_path / "net.caffemodel")
     assert len(str(caught.value).splitlines()) <= 4
@@ -158,7 +160,9 @@ def test_caffe_resnet_differs_from_torchvisions_by_strides_and_pooling() -> None
     }
     assert ours.layer3[0].conv1.stride == (2, 2)
     assert ours.layer3[0].conv2.stride == (1, 1)
-    assert (ours.maxpool.padding, ours.maxpool.ceil_mode) == (0, True)
+    assert isinstance(ours.maxpool, nn.MaxPool2d)
+    assert ours.maxpool.padding == 0
+    assert ours.maxpool.ceil_mode
 
 
 GOOD = caffemodel(vgg())

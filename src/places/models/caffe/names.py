@@ -105,8 +105,11 @@ def tensors_of(name: str, layers: list[Layer]) -> dict[str, Numbers]:
         mean, variance, *rest = _expect(first, 2, 3)
         factor = float(rest[0].reshape(-1)[0]) if rest and rest[0].size else 1.0
         by = 0.0 if factor == 0 else 1 / factor  # as Caffe does
-        scaled = [np.asarray(x, np.float64).reshape(-1) * by for x in (mean, variance)]
-        gain, shift = np.ones_like(scaled[0]), np.zeros_like(scaled[0])
+        scaled: list[Numbers] = [
+            np.asarray(x, np.float64).reshape(-1) * by for x in (mean, variance)
+        ]
+        gain: Numbers = np.ones_like(scaled[0])
+        shift: Numbers = np.zeros_like(scaled[0])
         if len(layers) > 1:
             blobs = _expect(layers[1], 1, 2)
             gain = np.asarray(blobs[0]).reshape(-1)
@@ -119,7 +122,8 @@ def tensors_of(name: str, layers: list[Layer]) -> dict[str, Numbers]:
             weight = weight.reshape(weight.shape[-2:]) if weight.ndim >= 2 else weight
         elif weight.ndim != 4:
             raise WireError(f"layer {first.name!r:.60} has weights of shape {weight.shape}")
-        parts = {"weight": weight, **({"bias": bias[0].reshape(-1)} if bias else {})}
+        parts = {"weight": weight}
+        parts |= {"bias": bias[0].reshape(-1)} if bias else {}
     return {f"{name}.{key}": value for key, value in parts.items()}
 
 

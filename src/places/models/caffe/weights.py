@@ -86,10 +86,10 @@ def network_of_caffe(file: CaffeFile) -> tuple[str, dict[str, object]] | None:
         first = file.layers["layer2.0.conv1"][0] if "layer2.0.conv1" in file.layers else None
         is_torchvisions = first is not None and first.strides == [1]
         name = "ResNet" if is_torchvisions else "CaffeResNet"
-        return depth and (f"places.models.{name}", {"depth": depth})
+        return (f"places.models.{name}", {"depth": depth}) if depth else None
     num_convolutions = sum(name.startswith("features.") for name in file.layers)
     depth = _VGG_DEPTHS.get(num_convolutions)
-    return depth and ("places.models.VGG", {"depth": depth, "batch_norm": False})
+    return ("places.models.VGG", {"depth": depth, "batch_norm": False}) if depth else None
 
 
 def num_classes_of(file: CaffeFile) -> int | None:
