@@ -1,12 +1,29 @@
 """A network that trains in milliseconds, for tests."""
 
 import sys
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from places.models import ResNet
+from places.models.residual_blocks import BasicBlock
 
 FAILURE = "the network fails now"
+
+
+def as_after_training(net: nn.Module) -> Any:  # noqa: ANN401  # a network of the same class
+    """Give the batch norms of a network statistics and weights as after a training, in place."""
+    for norm in net.modules():
+        if isinstance(norm, _BatchNorm):
+            if norm.running_mean is not None and norm.running_var is not None:
+                norm.running_mean.normal_(0, 0.3)
+                norm.running_var.uniform_(0.3, 3)
+            if norm.affine:
+                nn.init.uniform_(norm.weight, 0.5, 1.5)
+                nn.init.normal_(norm.bias, 0, 0.3)
+    return net.eval()
 
 
 class Tiny(nn.Sequential):
@@ -122,3 +139,23 @@ class FailingValidations(Tiny):
         """Return the logits."""
         logits: Tensor = super().forward(images)  # type: ignore[no-untyped-call]  # torch's
         return logits if self.training or self._number == self.good else logits * torch.nan
+
+
+class Thin(ResNet):
+    """A ResNet-18 with stochastic depth and an eighth of the channels.
+
+    Args:
+        num_classes: Number of classes.
+        checkpoint_gradients: See `ResNet`.
+    """
+
+    def __init__(self, num_classes: int, checkpoint_gradients: bool = False) -> None:
+        with torch.device("meta"):
+            super().__init__(num_classes, 18, False, checkpoint_gradients, drop_path=0.5)
+        self.conv1 = nn.Conv2d(3, 8, 7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(8)
+        self.inplanes = 8
+        for number, channels in enumerate((8, 16, 32, 64), 1):
+            stage = self._make_layer(BasicBlock, channels, 2, stride=1 if number == 1 else 2)
+            setattr(self, f"layer{number}", stage)
+        self.fc = nn.Linear(64, num_classes)

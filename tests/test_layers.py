@@ -23,6 +23,7 @@ FLOORS = [
     {"resume"},
     {"reports"},
     {"bench", "trained"},
+    {"exports"},
     {"cli"},
     {"__main__"},
 ]

@@ -14,6 +14,7 @@ from torch.optim import SGD, Optimizer
 
 from places.categories import load_categories, load_settings
 from places.checkpoints.stored_arguments import stored_arguments
+from places.config.num_classes import call_with_num_classes
 from places.config.ranges import check_range
 from places.console import counted
 from places.data.image_files import ImageFiles
@@ -42,7 +43,8 @@ class SceneClassifier(LightningModule):
     """Classifies pictures of scenes with any network that maps pictures to logits.
 
     Args:
-        net: The network: a class whose first argument is the number of classes.
+        net: The network: any class, or function, that takes the number of classes, as `num_classes`
+            or as its first argument.
         optimizer: The optimizer.
         schedule: Learning rate schedule after the warm-up: "cosine" falls to 0, "linear" does so
             in a straight line, "steps" divides by 10 at each of `milestones`, "constant" stays.
@@ -59,7 +61,8 @@ class SceneClassifier(LightningModule):
             `val_ema/`. Null keeps none.
         use_average: Test and predict with the average of the weights.
         num_classes: Number of classes.
-        weights: File of weights to start from: a checkpoint of `places`, torchvision or CSAIL.
+        weights: File of weights to start from: a checkpoint of `places`, or a file of torchvision,
+            timm or CSAIL, see docs/weights.md.
         replace_head: Leave the last layer random where the file has another number of classes.
         train_only_head: Train the last `nn.Linear` alone, on features that stay as they are (linear
             probe): the other layers get no gradients, and their batch norms and dropout work as in
@@ -107,18 +110,18 @@ class SceneClassifier(LightningModule):
         check_range("model.num_classes", num_classes, 1)
         check_range("model.label_smoothing", label_smoothing, 0, 1)
         check_range("model.std", min(std), 0.001)
-        self.net = net(num_classes)
+        self.net: nn.Module = call_with_num_classes(net, num_classes)
         if weights is not None:
-            load_weights(self.net, weights, replace_head=replace_head)
-        self._has_weights = weights is not None
-        self.train_only_head = train_only_head
-        if train_only_head:
-            freeze_all_but_head(self.net)
+            load_weights(self.net, weights, replace_head=replace_head, mean=mean, std=std)
         self.average = None if average_decay is None else start_average(self.net, average_decay)
         if use_average and self.average is None:
             raise ConfigError("model.use_average needs the average that model.average_decay keeps")
         self.average_decay = average_decay
         self.use_average = use_average
+        self.train_only_head = train_only_head
+        self._has_weights = weights is not None
+        if train_only_head:
+            freeze_all_but_head(self.net)
         self.num_classes = num_classes
         self.loss: LossName = loss
         self.label_smoothing = label_smoothing

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import torch
 import torchvision
+from tests.networks import as_after_training
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -20,19 +21,6 @@ def _timm(name: str, **options: object) -> nn.Module:
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
     torch.manual_seed(0)
-
-
-def _trained(net: nn.Module) -> Any:  # noqa: ANN401  # a network of the same class
-    """Give the batch norms of a network statistics and weights as after a training."""
-    for norm in net.modules():
-        if isinstance(norm, _BatchNorm):
-            if norm.running_mean is not None and norm.running_var is not None:
-                norm.running_mean.normal_(0, 0.3)
-                norm.running_var.uniform_(0.3, 3)
-            if norm.affine:
-                nn.init.uniform_(norm.weight, 0.5, 1.5)
-                nn.init.normal_(norm.bias, 0, 0.3)
-    return net.eval()
 
 
 def _num_norms(net: nn.Module) -> int:
@@ -57,7 +45,7 @@ def _check(net: nn.Module, images: Tensor, num_left: int | None) -> nn.Module:
 
 @pytest.mark.parametrize("depth", [18, 34, 50, 101, 152])
 def test_resnets(depth: int) -> None:
-    _check(_trained(ResNet(365, depth=depth)), torch.randn(2, 3, 64, 64), 0)  # type: ignore[arg-type]  # one of them
+    _check(as_after_training(ResNet(365, depth=depth)), torch.randn(2, 3, 64, 64), 0)  # type: ignore[arg-type]  # one of them
 
 
 @pytest.mark.parametrize(
@@ -74,7 +62,7 @@ def test_resnets(depth: int) -> None:
     ids=["vgg", "mobilenet", "shufflenet", "densenet", "timm-resnet", "timm-dla", "timm-effnet"],
 )
 def test_networks_of_all_kinds(make: Callable[[], nn.Module], num_left: int) -> None:
-    _check(_trained(make()), torch.randn(2, 3, 64, 64), num_left)
+    _check(as_after_training(make()), torch.randn(2, 3, 64, 64), num_left)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +84,11 @@ def test_networks_of_all_kinds(make: Callable[[], nn.Module], num_left: int) -> 
 def test_a_norm_after_a_convolution(
     layers: list[nn.Module], shape: tuple[int, ...], is_traced: bool
 ) -> None:
-    net = _trained(nn.Sequential(*layers)) if is_traced else _trained(Untraceable(*layers))
+    net = (
+        as_after_training(nn.Sequential(*layers))
+        if is_traced
+        else as_after_training(Untraceable(*layers))
+    )
     images = torch.randn(shape, dtype=next(net.parameters()).dtype)
     new = _check(net, images, 0 if is_traced else 1)
     called: list[nn.Module] = []
@@ -126,7 +118,7 @@ class Untraceable(nn.Module):
 
 def test_who_takes_layers_out_of_a_part_gets_what_they_were() -> None:
     layers = [nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 1)]
-    _check(_trained(Untraceable(*layers, num=1)), torch.randn(2, 3, 9, 9), None)
+    _check(as_after_training(Untraceable(*layers, num=1)), torch.randn(2, 3, 9, 9), None)
 
 
 class Twice(nn.Module):
@@ -154,32 +146,32 @@ class Twice(nn.Module):
 
 @pytest.mark.parametrize("used", ["output", "conv", "norm", "weight", "alias"])
 def test_what_is_used_twice_stays(used: str) -> None:
-    _check(_trained(Twice(used)), torch.randn(2, 3, 5, 5), None)
+    _check(as_after_training(Twice(used)), torch.randn(2, 3, 5, 5), None)
 
 
 def test_shared_weights_are_not_folded_for_another() -> None:
     first, second = nn.Conv2d(3, 3, 1, bias=False), nn.Conv2d(3, 3, 1, bias=False)
     second.weight = first.weight
     net = nn.Sequential(first, nn.BatchNorm2d(3), nn.ReLU(), second)
-    _check(_trained(net), torch.randn(2, 3, 5, 5), 0)
+    _check(as_after_training(net), torch.randn(2, 3, 5, 5), 0)
 
 
 @pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
 def test_weights_of_16_bits_stay(kind: torch.dtype) -> None:
-    net = _trained(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8))).to(kind)
+    net = as_after_training(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8))).to(kind)
     assert _num_norms(folded(net)) == 1
 
 
 def test_a_norm_that_looks_at_the_batch_stays() -> None:
     alone = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8, track_running_stats=False))
-    _check(_trained(alone), torch.randn(2, 3, 9, 9), 1)
+    _check(as_after_training(alone), torch.randn(2, 3, 9, 9), 1)
     training = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8))
     assert _num_norms(folded(training)) == 1
 
 
 @pytest.mark.parametrize("number", [0, 1, 2])
 def test_hooks_are_called_as_before(number: int) -> None:
-    net = _trained(nn.Sequential(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8))))
+    net = as_after_training(nn.Sequential(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8))))
     seen: list[Tensor] = []
     layer = [net[0], *net[0].children()][number]
     layer.register_forward_hook(lambda layer, inputs, output: seen.append(output))
@@ -193,17 +185,17 @@ def test_hooks_are_called_as_before(number: int) -> None:
 
 def test_reparametrised_weights_stay() -> None:
     conv = nn.utils.parametrizations.weight_norm(nn.Conv2d(3, 8, 3))
-    _check(_trained(nn.Sequential(conv, nn.BatchNorm2d(8))), torch.randn(2, 3, 9, 9), 1)
+    _check(as_after_training(nn.Sequential(conv, nn.BatchNorm2d(8))), torch.randn(2, 3, 9, 9), 1)
 
 
 def test_what_cannot_be_copied_stays() -> None:
-    net = _trained(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)))
+    net = as_after_training(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)))
     net.lock = threading.Lock()
     assert folded(net) is net
 
 
 def test_numbers_that_are_not_finite_stay_so() -> None:
-    net = _trained(nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)))
+    net = as_after_training(nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)))
     assert isinstance(net[1], nn.BatchNorm2d)
     assert net[1].running_var is not None
     net[1].running_var[2] = torch.nan
@@ -227,7 +219,7 @@ def test_it_remembers_nothing_of_being_traced() -> None:
             self.last = images
             return super().forward(images)  # type: ignore[no-untyped-call,no-any-return]  # torch's
 
-    net = _trained(Counting(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)))
+    net = as_after_training(Counting(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)))
     new = folded(net)
     assert isinstance(new, Counting)
     assert net.num_calls == new.num_calls == 0
@@ -236,7 +228,7 @@ def test_it_remembers_nothing_of_being_traced() -> None:
 
 
 def test_it_folds_within_inference_mode_for_weights_that_are_no_inference_tensors() -> None:
-    net = _trained(ResNet(5, depth=18))
+    net = as_after_training(ResNet(5, depth=18))
     with torch.inference_mode():
         new: Any = folded(net)
     assert not any(weight.is_inference() for weight in new.parameters())

@@ -14,7 +14,9 @@ from places.config.trust import check_plain
 from places.console import first_few, printable
 from places.errors import CheckpointError
 from places.files import is_plain_name
-from places.models.weights import is_plain_tensor
+from places.models.file_kinds import check_kind
+from places.models.weight_files import refusal_of
+from places.models.weight_names import is_plain_tensor
 
 CHECKPOINT_KEY = "places"
 # Version 1 seeded the generators of torch, numpy and Python by other hashes.
@@ -90,8 +92,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         check_description(path)
         checkpoint = _load(path)
     except Exception as error:  # damage in what describes the content may look like anything
-        first_line = str(error).partition("\n")[0] or type(error).__name__
-        raise CheckpointError(f"cannot read checkpoint {path}", first_line) from error
+        check_kind(path)
+        raise refusal_of(path, error, "checkpoint") from error
     if not isinstance(checkpoint, dict) or CHECKPOINT_KEY not in checkpoint:
         raise ForeignCheckpointError(
             f"{path} was not written by places, so it does not say how its network is built",

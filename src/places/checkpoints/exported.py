@@ -1,4 +1,4 @@
-"""A network in one safetensors file, with all that is needed to use it.
+"""A network in one file, with all that is needed to use it: what `places export` writes.
 
 The format, version 1: a safetensors file whose tensors are the state dict of the network, without
 any prefix, and whose metadata has under the key `places` a text: a JSON object with these keys.
@@ -13,6 +13,11 @@ any prefix, and whose metadata has under the key `places` a text: a JSON object 
     categories    the names of the classes in the order of their labels
 
 All but `version` and `net` may be left out, and are then as `places` has them by default.
+
+The same text is in the two other forms: in an ONNX file as the property `places` of the model, and
+in a program of torch.export (`.pt2`) as the extra file `places`. ONNX Runtime runs the graph of the
+one, which can do nothing but compute. Of the other only the weights are read: to open it as a
+program would run code from it.
 """
 
 import json
@@ -26,9 +31,13 @@ from places.checkpoints.description import Description, described
 from places.config.trust import check_part, check_plain
 from places.console import printable
 from places.errors import CheckpointError
+from places.models.file_kinds import check_kind, is_safetensors
+from places.models.onnx_files import is_onnx, properties_of
+from places.models.programs import is_program, text_in_program
 
 METADATA_KEY = "places"
 EXPORT_VERSION = 1
+NET_OF_ONNX = {"class_path": "places.models.onnx_network.OnnxNetwork", "init_args": {}}
 _MAX_HEADER_BYTES = 100_000_000  # as safetensors itself allows
 _MAX_TEXT = 2**20  # characters of our part of it
 _KEYS = frozenset(
@@ -38,19 +47,63 @@ _KEYS = frozenset(
 _MAX_NAME = 200  # characters of a category
 
 
+def text_of(description: Description) -> str:
+    """Return what an exported file says about its network, to be read by `read_exported`.
+
+    Args:
+        description: With the class path of its network.
+    """
+    told = {
+        "version": EXPORT_VERSION,
+        "net": description.net,
+        "num_classes": description.num_classes,
+        "mean": description.mean,
+        "std": description.std,
+        **vars(description.crop),
+        "channels_last": description.channels_last,
+        "categories": description.categories,
+    }
+    return json.dumps({key: value for key, value in told.items() if value is not None})
+
+
+def is_exported(path: Path) -> bool:
+    """Tell by its name or its first bytes whether a file may be one that `places export` wrote."""
+    if path.suffix == ".safetensors" or is_onnx(path):
+        return True
+    return path.is_file() and (is_safetensors(path) or is_program(path))
+
+
 def read_exported(path: Path) -> Description | None:
-    """Return what a safetensors file says about its network; `None` if it says nothing.
+    """Return what an exported file says about its network; `None` if it says nothing.
 
     Nothing in it is believed yet: what `net` names is still to be checked, see `check_part`.
 
     Raises:
-        CheckpointError: It is no safetensors file, or what it says is not of this format.
+        CheckpointError: It is no such file, or what it says is not of this format.
     """
-    header = _header_of(path)
-    metadata = header.get("__metadata__")
-    text = metadata.get(METADATA_KEY) if isinstance(metadata, dict) else None
+    check_kind(path)
+    if is_onnx(path):
+        return _read_onnx(path)
+    if is_program(path):
+        text: object = text_in_program(path)
+    else:
+        metadata = _header_of(path).get("__metadata__")
+        text = metadata.get(METADATA_KEY) if isinstance(metadata, dict) else None
+    return None if text is None else _read_text(text, path)
+
+
+def _read_onnx(path: Path) -> Description:
+    text = properties_of(path).get(METADATA_KEY)
     if text is None:
-        return None
+        raise CheckpointError(
+            f"{path} does not say how pictures are prepared for it, nor what its classes are",
+            "write it anew:  places export --ckpt_path CHECKPOINT --format onnx --file FILE",
+        )
+    # The graph is the network: no class is built but the one that runs it.
+    return replace(_read_text(text, path), net=NET_OF_ONNX)
+
+
+def _read_text(text: object, path: Path) -> Description:
     try:
         if not isinstance(text, str) or len(text) > _MAX_TEXT:
             raise ValueError("no text, or a very long one")
@@ -78,13 +131,13 @@ def flags_of_exported(path: Path, trusted: Collection[str]) -> list[str] | None:
         trusted: Packages that the user trusts, see `check_stored`.
 
     Returns:
-        The flags, or `None` if it is no safetensors file by its name.
+        The flags, or `None` if it is no file as `places export` writes it.
 
     Raises:
         CheckpointError: It does not tell its network, names what it may not name, or has categories
             of its own.
     """
-    if path.suffix != ".safetensors":
+    if not is_exported(path):
         return None
     told = read_exported(path)
     if told is None:
@@ -100,6 +153,8 @@ def flags_of_exported(path: Path, trusted: Collection[str]) -> list[str] | None:
     check_part("model.net", told.net, trusted, path)
     model = {name: getattr(told, name) for name in ("net", "num_classes", "mean", "std")}
     model |= {"channels_last": told.channels_last, "weights": str(path)}
+    if is_onnx(path):
+        model["compile"] = False
     settings = {f"model.{name}": value for name, value in model.items()}
     settings |= {f"data.{name}": value for name, value in vars(told.crop).items()}
     return [

@@ -36,6 +36,7 @@ COMMANDS = {
         "places.reports.leaderboard.submission_score:score",
         "count the errors of a submission file as the official scorer does",
     ),
+    "export": ("places.exports.command:export", "write a trained network as one file for others"),
     "models": (
         "places.models.command:models",
         "list the networks, what each costs, who has weights",

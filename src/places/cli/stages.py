@@ -20,6 +20,7 @@ from places.checkpoints.choose import choose_checkpoint
 from places.checkpoints.contents import (
     CHECKPOINT_KEY,
     FORMAT_VERSION,
+    ForeignCheckpointError,
     changed_settings,
     check_network,
     check_optimizer,
@@ -35,6 +36,7 @@ from places.checkpoints.whole import check_whole
 from places.cli.bare_names import prefer_ours
 from places.cli.error_messages import Refused, mistake_behind, mistake_in_building
 from places.cli.main import STAGES
+from places.cli.net_arguments import leave_out_num_classes
 from places.cli.predict_words import with_pictures, without_pictures
 from places.cli.stage_parser import PlacesParser, option_names, own_defaults, without_model
 from places.cli.trainer_parts import (
@@ -45,6 +47,7 @@ from places.cli.trainer_parts import (
     run_plugins,
     with_bar,
 )
+from places.cli.weights_words import with_mean_of_weights
 from places.config.ranges import check_range
 from places.config.recipes import find_recipes
 from places.config.secrets import (
@@ -68,7 +71,7 @@ from places.data.remote.urls import is_url
 from places.endings.family import mark_children, watch
 from places.errors import CheckpointError, ConfigError, PlacesError, with_prefix
 from places.lightning_internals import happened_in_restoring, watch_processes
-from places.models.weights import flags_of_official
+from places.models.weights import flags_of_official, words_for
 from places.reports.prediction_state import PredictionState, predictions_of, unfinished_run
 from places.reports.predictions import Predictions
 from places.resume.best import DEFAULTS, BestCheckpoint
@@ -116,6 +119,7 @@ class PlacesCLI(LightningCLI):
     def __init__(self, words: Sequence[str]) -> None:
         deny_standard_library()
         prefer_ours()
+        leave_out_num_classes()
         refuse_typed_secrets(words)
         self._recipes, args = find_recipes(words)
         for recipe in self._recipes:
@@ -195,6 +199,7 @@ class PlacesCLI(LightningCLI):
         # They would all be kept in memory until the end.
         self._stage_parsers["predict"].set_defaults(return_predictions=False)
         words = list(args) if isinstance(args, list) else []  # what __init__ gave
+        words = with_mean_of_weights(words)
         # The options of the model depend on its class, which the checkpoint may have to tell.
         self.config = self._parse(parser, without_model(words))
         stage = self.config.subcommand
@@ -233,7 +238,7 @@ class PlacesCLI(LightningCLI):
         if checkpoint is None:
             return None
         trusted = {*self.config[words[0]].trust, *named_packages(words, self._recipes)}
-        return flags_of_official(checkpoint) or flags_of_exported(checkpoint, trusted)
+        return flags_of_exported(checkpoint, trusted) or flags_of_official(checkpoint)
 
     def _take_over(
         self, checkpoint: Path, stage: str, words: Sequence[str]
@@ -243,7 +248,13 @@ class PlacesCLI(LightningCLI):
         Raises:
             CheckpointError: Some of it is no setting any more, or not trusted.
         """
-        content = read_checkpoint(checkpoint)
+        try:
+            content = read_checkpoint(checkpoint)
+        except ForeignCheckpointError as error:
+            if (network := words_for(checkpoint)) is None:
+                raise
+            words_to_type = f"name it:  {network} --model.weights {checkpoint}"
+            raise ForeignCheckpointError(error.message, words_to_type) from error
         check_whole(checkpoint)
         check_parts(content, checkpoint)
         record, asked = content[CHECKPOINT_KEY], self.config[stage]

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from places.config.num_classes import call_with_num_classes
 from places.config.trust import check_part
 from places.errors import CheckpointError
 
@@ -60,14 +61,14 @@ def build(
         spec: See there.
         trusted: See there.
         path: See there.
-        first: Arguments before those in the config.
+        first: The number of classes of a network, which the config does not hold.
 
     Raises:
         CheckpointError: See there, or it cannot be made.
     """
     factory = factory_of(key, spec, trusted, path)
     try:
-        return factory(*first)
+        return call_with_num_classes(factory, *first) if first else factory()
     except Exception as error:  # its code may do anything with arguments that are not its own
         reason = f"{type(error).__name__}: {error}".partition("\n")[0]
         raise _unusable(path, f"{key} cannot be built: {reason}") from error

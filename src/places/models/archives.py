@@ -87,6 +87,10 @@ class _Anything(dict[Any, Any]):
 
     __hash__ = object.__hash__  # type: ignore[assignment]  # a dict has none
 
+    def __call__(self, *arguments: object, **named: object) -> "_Anything":
+        """Return itself, as what a function would have made."""
+        return self
+
     def __setstate__(self, state: object) -> None:
         """Ignore it."""
 

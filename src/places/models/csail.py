@@ -76,4 +76,4 @@ class WideResNet18(ResNet):
 
     def __init__(self, num_classes: int, checkpoint_gradients: bool = False) -> None:
         super().__init__(num_classes, depth=18, checkpoint_gradients=checkpoint_gradients)
-        self.maxpool = nn.Identity()
+        self.maxpool: nn.Module = nn.Identity()

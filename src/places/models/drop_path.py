@@ -17,7 +17,7 @@ def drop_probabilities(num_blocks: int, last: float) -> list[float]:
     return [last * number / (num_blocks - 1) for number in range(num_blocks)]
 
 
-@torch.compiler.disable  # the compiler would draw other numbers
+@torch.compiler.disable  # type: ignore[untyped-decorator]  # it would draw other numbers
 def branch_factors(images: Tensor, probabilities: Sequence[float]) -> Tensor:
     """Return what the residual branches of each picture are multiplied by in one training step.
 

@@ -121,7 +121,8 @@ class RepVGGBlock(Branches):
         found = [both for pair in pairs if (both := foldable(*pair)) is not None]
         if len(found) < len(pairs):
             return None
-        plain = nn.Conv2d(conv.in_channels, conv.out_channels, 3, conv.stride, 1, device="meta")
+        stride = conv.stride[0]
+        plain = nn.Conv2d(conv.in_channels, conv.out_channels, 3, stride, 1, device="meta")
         plain.weight, plain.bias = _sum([folded_weights(*both) for both in found])
         names = {"reparam_conv": plain, "act": nn.ReLU(inplace=True)}
         return nn.Sequential(OrderedDict(names)).eval()
@@ -135,8 +136,7 @@ def _sum(parts: list[tuple[nn.Parameter, nn.Parameter]]) -> tuple[nn.Parameter, 
     """Return the weight and the bias of the sum of a 3x3 convolution and others of 1x1."""
     # Not inference tensors, which the compiler does not take for weights.
     with torch.inference_mode(False), torch.no_grad():
-        (weight, bias), *others = parts
-        for other_weight, other_bias in others:
-            weight = weight + F.pad(other_weight, [1, 1, 1, 1])
-            bias = bias + other_bias
+        weights, biases = zip(*parts, strict=True)
+        weight = sum((F.pad(other, [1, 1, 1, 1]) for other in weights[1:]), weights[0].detach())
+        bias = sum(biases[1:], biases[0].detach())
         return nn.Parameter(weight, requires_grad=False), nn.Parameter(bias, requires_grad=False)

@@ -102,7 +102,9 @@ class ResNet(torchvision.models.ResNet):  # type: ignore[misc]  # torchvision sh
         if resnet_d:
             self.conv1 = _deep_stem()
         if blur_pool:
-            self.maxpool = nn.Sequential(nn.MaxPool2d(3, stride=1, padding=1), BlurPool())
+            self.maxpool: nn.Module = nn.Sequential(
+                nn.MaxPool2d(3, stride=1, padding=1), BlurPool()
+            )
         for block in self._blocks():
             if resnet_d and block.downsample is not None:
                 block.downsample = _averaging(block.downsample)

@@ -1,47 +1,79 @@
 """Load a file of weights into a network: every tensor finds its place, or the file is refused."""
 
-import importlib
-import re
-import reprlib
-import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from places.console import counted, first_few, printable, say
+from places.console import counted, first_few, printable
 from places.errors import CheckpointError
-from places.models.archives import is_archive, what_is_damaged
+from places.models.caffe.weights import (
+    CaffeFile,
+    caffe_tensors,
+    match_eps,
+    network_of_caffe,
+    num_classes_of,
+    other_strides,
+    read_caffe,
+    rgb_mean,
+)
+from places.models.file_kinds import check_kind, not_weights
+from places.models.onnx_files import is_onnx
+from places.models.onnx_network import OnnxNetwork
+from places.models.programs import is_program, read_program
+from places.models.recognise import flags_of, num_classes_in, spec_of, spec_of_arch, typed
+from places.models.weight_files import read_file, shown
+from places.models.weight_names import find_weights
 
-_MAX_SHOWN = 100  # characters of a name or a reason
-# Layers that only wrap a network (DataParallel, torch.compile) and leave a part in the keys.
-_WRAPPERS = frozenset({"module", "_orig_mod"})
-# How torchvision and CSAIL call the networks that `places.models` has.
-_ARCH = re.compile(r"(?P<name>resnet|vgg)(?P<depth>\d+)(?P<norm>_bn)?")
+CAFFE = ".caffemodel"
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of the pictures of ImageNet
+_OFFICIAL = (".tar", ".pth", ".pt")
 
 
-def load_weights(net: nn.Module, path: Path, *, replace_head: bool = False) -> None:
+def load_weights(
+    net: nn.Module,
+    path: Path,
+    *,
+    replace_head: bool = False,
+    mean: tuple[float, float, float] = MEAN,
+    std: tuple[float, float, float] = STD,
+) -> None:
     """Copy the weights of a file into `net`, in place and complete.
 
-    Reads state dicts as torchvision and `torch.save` write them, the official Places365 files
-    (`*.pth.tar`, a dict with `state_dict`), the checkpoints of `places`, and `*.safetensors`.
-    Nothing in the file is executed. An archive's checksums and sizes are compared; of a file that
-    has none this is said.
+    Reads state dicts as torchvision, timm and `torch.save` write them, alone or in a table
+    (`state_dict`, `model`, `model_ema`), the official Places365 files (`*.pth.tar`, and
+    `.caffemodel` for VGG and ResNet), the checkpoints of `places`, and `*.safetensors`. Nothing in
+    the file is executed. An archive's checksums and sizes are compared; of a file that has none
+    this is said.
 
     Args:
         net: The network to fill. Its head is its last `nn.Linear`.
         path: The file to read.
         replace_head: Keep the head as `net` has it and load the rest, whatever head the file holds.
+        mean: Mean of red, green and blue in 0..1 with which pictures are normalised; matters for
+            `.caffemodel` only, whose network has its own.
+        std: Their standard deviation.
 
     Raises:
         CheckpointError: The file is missing, damaged or unreadable, holds a pickled network instead
-            of weights, was made for another number of classes, or its tensors differ from those of
-            `net` in name, kind or shape.
+            of weights or numbers that are none, was made for another number of classes or another
+            network, or its tensors differ from those of `net` in name, kind or shape.
     """
+    if isinstance(net, OnnxNetwork):
+        net.open(path)
+        return
     own = net.state_dict()
-    weights = read_weights(path, own)
+    if path.suffix == CAFFE:
+        file = _read_caffe(path)
+        weights, spec = _caffe_weights(file, path, net, mean, std)
+    else:
+        loaded = _read(path)
+        weights = find_weights(loaded, path, own)
+        spec = _told_network(loaded)
+        _check_told_network(spec, net, path)
+    found = dict(weights)
     head = _find_head(net)
     head_keys = {key for key in own if head is not None and key.startswith(f"{head}.")}
     if replace_head:
@@ -53,7 +85,9 @@ def load_weights(net: nn.Module, path: Path, *, replace_head: bool = False) -> N
     # PyTorch before 0.4.1 did not count batches; the count only matters where momentum is None.
     old = {key for key in own.keys() - weights.keys() if key.endswith(".num_batches_tracked")}
     weights |= {key: own[key] for key in old}
-    _check_tensors(weights, own, path, type(net).__name__)
+    if wrong := _wrong_tensors(weights, own):
+        raise _misfit(path, type(net).__name__, wrong, found, own, spec)
+    _check_numbers(weights, own, path)
     net.load_state_dict(weights)
 
 
@@ -67,7 +101,10 @@ def read_weights(path: Path, names: Collection[str] = ()) -> dict[str, Tensor]:
     Raises:
         CheckpointError: The file is missing, damaged or unreadable, or holds something else.
     """
-    return _find_weights(_read(path), path, names)
+    if path.suffix == CAFFE:
+        file = _read_caffe(path)
+        return caffe_tensors(file, rgb_mean(file), STD, names)
+    return find_weights(_read(path), path, names)
 
 
 def flags_of_official(path: Path) -> list[str] | None:
@@ -85,15 +122,18 @@ def flags_of_official(path: Path) -> list[str] | None:
     spec = network_of_official(path)
     if spec is None:
         return None
-    arguments = [f"--model.net.{name}={str(v).lower()}" for name, v in spec["init_args"].items()]
-    return [f"--model.net={spec['class_path']}", *arguments, f"--model.weights={path}"]
+    flags = [*flags_of(spec), f"--model.weights={path}"]
+    if path.suffix == CAFFE:
+        flags.append(f"--model.mean={list(colours_of_official(path)[0])}")
+        flags.append(f"--model.num_classes={num_classes_of_official(path)}")
+    return flags
 
 
 def network_of_official(path: Path) -> dict[str, Any] | None:
     """Return the network of an official file: its class path and its arguments.
 
     Such files are called `resnet18_places365.pth.tar` and the like, and hold `arch`, the name of
-    the network as in torchvision, beside its `state_dict`.
+    the network as in torchvision, beside its `state_dict`; or they are `.caffemodel` files.
 
     Args:
         path: Any file.
@@ -104,126 +144,148 @@ def network_of_official(path: Path) -> dict[str, Any] | None:
     Raises:
         CheckpointError: The file is damaged, or its network is none of `places.models`.
     """
-    if path.suffix not in (".tar", ".pth", ".pt"):
+    if path.suffix == CAFFE:
+        spec = network_of_caffe(_read_caffe(path))
+        if spec is None:
+            raise CheckpointError(
+                f"{path} holds a network of another depth than those of places.models",
+                f"name its class:  --model.net CLASS --model.weights {path}",
+            )
+        return {"class_path": spec[0], "init_args": spec[1]}
+    if path.suffix not in _OFFICIAL:
         return None
-    loaded = _read_torch(path)
-    arch = loaded.get("arch") if isinstance(loaded, dict) and "state_dict" in loaded else None
-    if not isinstance(arch, str):
+    loaded = read_file(path)
+    arch = _arch_of(loaded)
+    if arch is None:
         return None
-    known = _ARCH.fullmatch(arch)
-    if known is None:
+    found = spec_of_arch(arch)
+    if found is None:
         raise CheckpointError(
-            f"{path} holds a network {_shown(arch)!r}, which is none of places.models",
+            f"{path} holds a network {shown(arch)!r}, which is none of places.models",
             f"name its class:  --model.net CLASS --model.weights {path}",
         )
-    arguments: dict[str, Any] = {"depth": int(known["depth"])}
-    if known["name"] == "resnet":
-        return {"class_path": "places.models.ResNet", "init_args": arguments}
-    arguments["batch_norm"] = known["norm"] is not None
-    return {"class_path": "places.models.VGG", "init_args": arguments}
+    return found
+
+
+def colours_of_official(
+    path: Path,
+) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+    """Return the mean and the standard deviation with which an official file takes pictures.
+
+    Args:
+        path: A file of which `network_of_official` returned the network.
+
+    Raises:
+        CheckpointError: It is damaged.
+    """
+    return (rgb_mean(_read_caffe(path)), STD) if path.suffix == CAFFE else (MEAN, STD)
+
+
+def num_classes_of_official(path: Path) -> int:
+    """Return the number of classes of an official file, see `colours_of_official`."""
+    return (num_classes_of(_read_caffe(path)) if path.suffix == CAFFE else None) or 365
+
+
+def words_for(path: Path) -> str | None:
+    """Return what names the network of a file of plain weights on a command line.
+
+    Args:
+        path: A file that says nothing of its network, so that only its shapes tell.
+
+    Returns:
+        Such as "--model.net ResNet --model.net.depth 18"; `None` if it is none of ours.
+
+    Raises:
+        CheckpointError: It is no file of weights; the message says what it is.
+    """
+    spec = spec_of(read_weights(path))
+    return None if spec is None else typed(spec)
 
 
 def _read(path: Path) -> object:
-    if not path.is_file():
-        raise CheckpointError(f"no file of weights at {path}")
-    has_checksums = is_archive(path)
-    damaged = what_is_damaged(path) if has_checksums else None
-    if damaged is not None:
-        raise _unreadable(path, damaged)
-    loaded = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
-    if not has_checksums:
-        say(f"{path} has no checksums: damage in its numbers would not be noticed")
-    return loaded
+    if is_onnx(path):
+        check_kind(path)
+        raise not_weights(
+            path,
+            "a program of ONNX, whose weights have no names of layers",
+            f"use it as it is:  places predict PICTURES... --ckpt_path {path}",
+        )
+    return read_program(path) if is_program(path) else read_file(path)
 
 
-def _read_torch(path: Path) -> object:
+def _read_caffe(path: Path) -> CaffeFile:
+    check_kind(path)
     try:
-        return _read_pickle(path)
-    except Exception as error:  # damage in what describes the content may look like anything
-        found = re.search(r"GLOBAL (\S+) was not an allowed global", str(error))
-        if found:
-            raise CheckpointError(
-                f"{path} is not a plain file of weights: it holds a pickled {_shown(found[1])}",
-                "opening it would run code from the file, so it is refused",
-                "where it was made, save the weights alone:  torch.save(net.state_dict(), path)",
-            ) from error
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise _unreadable(path, reason) from error
-
-
-def _unreadable(path: Path, reason: object) -> CheckpointError:
-    return CheckpointError(
-        f"{path} cannot be read as weights ({counted(path.stat().st_size, 'byte')})", _shown(reason)
-    )
-
-
-def _read_pickle(path: Path) -> object:
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except UnicodeDecodeError:
-        # Python 2 stored text as bytes, of which UTF-8 knows only some; Latin-1 takes them all.
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="pickle_load_args only works")
-            return torch.load(path, map_location="cpu", weights_only=True, encoding="latin1")
-
-
-def _read_safetensors(path: Path) -> object:
-    try:
-        load_file = importlib.import_module("safetensors.torch").load_file
-        broken: type[Exception] = importlib.import_module("safetensors").SafetensorError
-    except ImportError as error:
-        raise CheckpointError(
-            f"reading {path} needs the package safetensors", "install it:  pip install safetensors"
+        return read_caffe(path)
+    except ValueError as error:  # a WireError, or shapes that do not go together
+        raise not_weights(
+            path, "no network of Caffe that can be read", printable(str(error))[:300]
         ) from error
+
+
+def _caffe_weights(
+    file: CaffeFile,
+    path: Path,
+    net: nn.Module,
+    mean: tuple[float, float, float],
+    std: tuple[float, float, float],
+) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
     try:
-        return load_file(path)
-    except broken as error:
-        raise _unreadable(path, error) from error
+        weights = caffe_tensors(file, mean, std, net.state_dict())
+    except ValueError as error:  # a WireError, or shapes that do not go together
+        raise not_weights(
+            path, "no network of Caffe that can be read", printable(str(error))[:300]
+        ) from error
+    match_eps(file, net, weights)
+    told = network_of_caffe(file)
+    spec = None if told is None else {"class_path": told[0], "init_args": told[1]}
+    if others := other_strides(file, net):
+        name = [f"name it:  {typed(spec)}"] if spec else []
+        raise CheckpointError(
+            f"{path} does not fit the network {type(net).__name__}",
+            f"{counted(len(others), 'convolution')} with other strides: {first_few(others)}",
+            *name,
+        )
+    return weights, spec
 
 
-def _find_weights(loaded: object, path: Path, own: Collection[str]) -> dict[str, Tensor]:
-    """Return the tensors of a loaded file under the names that the network uses."""
-    found = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else loaded
-    if not isinstance(found, dict) or not found:
-        kind = type(found).__name__
-        shown = _shown(reprlib.repr(found))
-        raise CheckpointError(f"{path} holds no weights by name, but a {kind}: {shown}")
-    if isinstance(loaded, dict) and "pytorch-lightning_version" in loaded:
-        # The rest belongs to the training around the network, such as sums of metrics.
-        found = {key[4:]: value for key, value in found.items() if str(key).startswith("net.")}
-        if not found:
-            raise CheckpointError(f"{path} is a Lightning checkpoint without a part named 'net'")
-    other = [_shown(key) for key, value in found.items() if not is_plain_tensor(value)]
-    if other:
-        raise CheckpointError(f"{path} holds other things than tensors: {first_few(other)}")
-    numbers = [_shown(key) for key in found if not isinstance(key, str)]
-    if numbers:
-        raise CheckpointError(f"{path} holds tensors without names: {first_few(numbers)}")
-    weights = {key if key in own else _unwrapped(key): value for key, value in found.items()}
-    if len(weights) < len(found):
-        raise CheckpointError(f"{path} holds two tensors for one name of the network")
-    return weights
+def _arch_of(loaded: object) -> str | None:
+    """Return the name of its network that a file tells, as CSAIL's and timm's do."""
+    if not isinstance(loaded, Mapping) or not any(x in loaded for x in ("state_dict", "model")):
+        return None
+    arch = loaded.get("arch")
+    return arch if isinstance(arch, str) else None
 
 
-def is_plain_tensor(value: object) -> bool:
-    """Tell whether something is a tensor whose numbers can be copied."""
-    return (
-        type(value) in (Tensor, nn.Parameter)
-        and isinstance(value, Tensor)
-        and value.layout == torch.strided
-        and not (value.is_quantized or value.is_meta or value.is_complex() or value.is_nested)
-    )
+def _told_network(loaded: object) -> dict[str, Any] | None:
+    """Return the network that a file tells, by its `arch` or as a checkpoint of ours."""
+    if (arch := _arch_of(loaded)) is not None:
+        return spec_of_arch(arch)
+    found = loaded
+    for key in ("places", "config", "model", "init_args", "net"):
+        found = found.get(key) if isinstance(found, Mapping) else None
+    if isinstance(found, Mapping) and isinstance(found.get("class_path"), str):
+        arguments = found.get("init_args")
+        table = dict(arguments) if isinstance(arguments, Mapping) else {}
+        return {"class_path": found["class_path"], "init_args": table}
+    return None
 
 
-def _shown(text: object) -> str:
-    """Return a name or a reason from a file or a library so that it fits into a line."""
-    line = printable(str(text)[:_MAX_SHOWN])
-    return line if len(line) <= _MAX_SHOWN else f"{line[:_MAX_SHOWN]}..."
+def _check_told_network(spec: dict[str, Any] | None, net: nn.Module, path: Path) -> None:
+    """Refuse a network of ours that is of another class than the file tells, though shapes may fit.
 
-
-def _unwrapped(key: str) -> str:
-    # Official VGG and AlexNet files wrap only the convolutions: `features.module.0.weight`.
-    return ".".join(part for part in key.split(".") if part not in _WRAPPERS)
+    ResNet-18 and WideResNet-18 have the same weights, and other answers.
+    """
+    own = f"places.models.{type(net).__name__}"
+    is_ours = type(net).__module__.startswith("places.models.")
+    told = spec["class_path"] if spec else own
+    if is_ours and told.startswith("places.models.") and told != own:
+        assert spec is not None
+        raise CheckpointError(
+            f"{path} holds the weights of a {told.rpartition('.')[2]}, not of the network "
+            f"{type(net).__name__}",
+            f"name it:  {typed(spec)}",
+        )
 
 
 def _find_head(net: nn.Module) -> str | None:
@@ -240,18 +302,17 @@ def _check_num_classes(
     if found != wanted and found_inputs == wanted_inputs:
         raise CheckpointError(
             f"{path} classifies {counted(found, 'class', 'classes')}, the network {wanted}",
-            "to load all but the last layer and train that afresh:  replace_head: true",
+            "to load all but the last layer and train that afresh:  --model.replace_head true",
         )
 
 
-def _check_tensors(
-    weights: dict[str, Tensor], own: dict[str, Tensor], path: Path, name: str
-) -> None:
+def _wrong_tensors(weights: dict[str, Tensor], own: dict[str, Tensor]) -> list[str]:
+    """Return a line for each way in which tensors differ from those of a network."""
     missing = [key for key in own if key not in weights]
-    unexpected = [_shown(key) for key in weights if key not in own]
+    unexpected = [shown(key) for key in weights if key not in own]
     pairs = [(key, weights[key], own[key]) for key in own if key in weights]
     shapes = [
-        f"{key} {_shown(tuple(found.shape))} instead of {tuple(wanted.shape)}"
+        f"{key} {shown(tuple(found.shape))} instead of {tuple(wanted.shape)}"
         for key, found, wanted in pairs
         if found.shape != wanted.shape
     ]
@@ -263,8 +324,54 @@ def _check_tensors(
     ]
     wrong = {"missing": missing, "unexpected": unexpected, "of another shape": shapes}
     wrong = {**wrong, "of another type": [] if any(wrong.values()) else kinds}
-    lines = [f"{len(keys)} {what}: {first_few(keys)}" for what, keys in wrong.items() if keys]
-    if lines:
+    return [f"{len(keys)} {what}: {first_few(keys)}" for what, keys in wrong.items() if keys]
+
+
+def _misfit(
+    path: Path,
+    name: str,
+    lines: list[str],
+    weights: dict[str, Tensor],
+    own: dict[str, Tensor],
+    told: dict[str, Any] | None,
+) -> CheckpointError:
+    """Return how a file does not fit a network, and what to type for one that it fits.
+
+    Args:
+        path: The file.
+        name: The class of the network.
+        lines: How its tensors differ.
+        weights: The tensors in the file.
+        own: Those of the network.
+        told: The network that the file tells, if it does.
+    """
+    spec = spec_of(weights) or told
+    if spec is None:
+        message = f"{path} does not fit the network {name}: another network or depth?"
+        return CheckpointError(message, *lines[:3])
+    words = typed(spec)
+    if num_classes_in(weights, spec) not in (None, _num_classes(own)):
+        words += " --model.replace_head true"
+    # A line for the mistake, one for what to type, and two for the most that differs.
+    return CheckpointError(
+        f"{path} does not fit the network {name}", f"it fits:  {words}", *lines[:2]
+    )
+
+
+def _num_classes(own: Mapping[str, Tensor]) -> int | None:
+    last = [value for key, value in own.items() if key.endswith(".weight") and value.ndim == 2]
+    return len(last[-1]) if last else None
+
+
+def _check_numbers(weights: dict[str, Tensor], own: dict[str, Tensor], path: Path) -> None:
+    """Refuse NaN and infinite numbers, also those that become so in the kind of the network."""
+    wrong = [
+        shown(key)
+        for key, value in weights.items()
+        if own[key].is_floating_point() and not bool(torch.isfinite(value.to(own[key].dtype)).all())
+    ]
+    if wrong:
         raise CheckpointError(
-            f"{path} does not fit the network {name}: another network or depth?", *lines
+            f"{path} holds numbers that are NaN or infinite: the training of it went wrong",
+            f"in {counted(len(wrong), 'tensor')} of {len(weights)}: {first_few(wrong)}",
         )

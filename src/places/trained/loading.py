@@ -18,7 +18,7 @@ from places.checkpoints.contents import (
 )
 from places.checkpoints.description import Description, description_of
 from places.checkpoints.download import fetch_checkpoint
-from places.checkpoints.exported import read_exported
+from places.checkpoints.exported import is_exported, read_exported
 from places.checkpoints.runs import RUNS, find_checkpoint
 from places.checkpoints.whole import check_whole
 from places.config.build import build
@@ -30,7 +30,13 @@ from places.data.streaming.decode import ResizeMode
 from places.errors import CheckpointError, ConfigError, PlacesError
 from places.models.archives import is_archive, what_is_damaged
 from places.models.recognise import call_of
-from places.models.weights import load_weights, network_of_official, read_weights
+from places.models.weights import (
+    colours_of_official,
+    load_weights,
+    network_of_official,
+    num_classes_of_official,
+    read_weights,
+)
 from places.trained.model import TrainedModel, after_fork
 from places.training.weight_average import match_average
 
@@ -41,6 +47,11 @@ _IN_PYTHON = (
     (r"--model\.net CLASS --model\.weights \S+", "net=YOUR_NETWORK"),
     (r"leave the checkpoint's settings, or start anew .*", "give the network that was trained"),
     (r"--model\.use_average false", "use_average=False"),
+    (
+        r"to load all but .*--model\.replace_head true",
+        "give a network with as many:  net=YOUR_NETWORK",
+    ),
+    (r"(?:name it|it fits):  --model\.net .*", "leave out `net`, or give the network it is for"),
 )
 
 
@@ -64,9 +75,9 @@ def load(  # used as places.load
 
     Args:
         path: The folder of a run, of which the best checkpoint is taken; a checkpoint; an official
-            file of Places365 such as `resnet18_places365.pth.tar`; a `.safetensors` file, see
-            `places.checkpoints.exported`; or the URL of one of these, which is fetched into
-            `runs/downloads`.
+            file of Places365 such as `resnet18_places365.pth.tar` or `vgg16_places365.caffemodel`;
+            what `places export` wrote, see `places.checkpoints.exported`; or the URL of one of
+            these, which is fetched into `runs/downloads`.
         net: The network that the weights are for, if the file does not tell or is not to choose:
             `places.models.ResNet(365, depth=18)` for instance. It is filled, and becomes a part of
             the model.
@@ -96,7 +107,7 @@ def load(  # used as places.load
             if is_url(text)
             else find_checkpoint(Path(text))
         )
-        net, description = _loaded(file, net, trusted, use_average)
+        net, description = read_trained(file, net, trusted, use_average)
     crop = EvalCrop(
         description.crop.image_size if image_size is None else image_size,
         description.crop.resize_size if resize_size is None else resize_size,
@@ -111,10 +122,20 @@ def load(  # used as places.load
     return TrainedModel(net, description, device)
 
 
-def _loaded(
+def read_trained(
     path: Path, net: nn.Module | None, trusted: Collection[str], use_average: bool | None
 ) -> tuple[nn.Module, Description]:
-    """Return a network with the weights in a file, and how pictures are prepared for it."""
+    """Return a network with the weights in a file, and how pictures are prepared for it.
+
+    Args:
+        path: The file.
+        net: The network to fill; built as the file tells it, if it is `None`.
+        trusted: See `load`.
+        use_average: See `load`.
+
+    Raises:
+        CheckpointError: See `load`.
+    """
     description, state = _told(path, net is None)
     if net is None:
         first = (description.num_classes,)
@@ -128,7 +149,7 @@ def _loaded(
     elif use_average:
         raise CheckpointError(f"{path} has no average of the weights", "leave out:  use_average")
     else:
-        load_weights(net, path)
+        load_weights(net, path, mean=description.mean, std=description.std)
     return net, description
 
 
@@ -138,13 +159,15 @@ def _told(path: Path, needs_net: bool) -> tuple[Description, dict[str, Tensor] |
     Raises:
         CheckpointError: It is damaged, or tells no network and one is needed.
     """
-    if path.suffix == ".safetensors":
+    if is_exported(path):
         exported = read_exported(path)
         if exported is None and needs_net:
             raise _untold(path)
         return exported or Description(net=None), None
     if needs_net and (official := network_of_official(path)):
-        return Description(official), None
+        mean, std = colours_of_official(path)
+        num_classes = num_classes_of_official(path)
+        return Description(official, num_classes, mean=mean, std=std), None
     try:
         content = read_checkpoint(path)
     except CheckpointError as error:
