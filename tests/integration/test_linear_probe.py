@@ -25,7 +25,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(5)
     net = Tiny(1000)
     for _ in range(3):
-        net(2 * torch.randn(8, 3, 32, 32) + 1)  # type: ignore[no-untyped-call]  # torch's
+        net(2 * torch.randn(8, 3, 32, 32) + 1)
     path = tmp_path_factory.mktemp("weights") / "tiny.pth"
     torch.save(net.state_dict(), path)
     return path
@@ -127,7 +127,7 @@ def test_the_gradient_is_that_of_a_linear_classifier_on_fixed_features(
     model.eval()
     model.train()
     assert [module for module in net.modules() if module.training] == [net[-1]]
-    model.training_step(batch, 0).backward()
+    torch.autograd.backward(model.training_step(batch, 0))
     assert not features[0].requires_grad  # nothing is kept for a backward pass through the rest
     assert [n for n, p in net.named_parameters() if p.grad is not None] == [
         f"{len(net) - 1}.weight",
