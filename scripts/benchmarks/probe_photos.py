@@ -254,7 +254,7 @@ def main() -> None:
     (asked.folder / "probe.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     lines = ["| | right | n | share | 95 % interval |", "|---|--:|--:|--:|---|"]
     for name, found in result["scores"].items():
-        if isinstance(found, dict):
+        if isinstance(found, dict) and found["n"]:
             low, high = found["interval"]
             cells = (name.replace("_", " "), found["hits"], found["n"])
             share = f"{found['hits'] / found['n']:.0%} | {low:.0%} to {high:.0%} |"
