@@ -18,9 +18,9 @@ SMALL = {"batch_size": 16, "image_size": 32, "resize_size": 32, "start_image_siz
 
 def _compare(sample: Path, budget_s: str) -> "subprocess.CompletedProcess[str]":
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
-    words = ["--root", sample, "--folder", "compared", "--budget_s", budget_s, "--seeds", "7"]
+    words = ["--root", str(sample), "--folder", "compared", "--budget_s", budget_s, "--seeds", "7"]
     words += ["--recipes", "small.yaml", "--num_steps", "6"]
-    command = [sys.executable, SCRIPT, *words]
+    command = [sys.executable, str(SCRIPT), *words]
     return subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
 
 

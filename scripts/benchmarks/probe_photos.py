@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from lite0_network import lite0, write_weights
+from lite0_weights import lite0, write_weights
 from PIL import Image
 from torch.nn import functional as F
 from torchvision import transforms
@@ -36,6 +36,7 @@ from places.categories import label_of, load_categories
 from places.cli.main import main as places
 from places.training.intervals import wilson
 
+NETWORK = "timm.models.tf_efficientnet_lite0"
 # Of TensorFlow's preprocessing, with which the weights were trained.
 MEAN = STD = 0.5
 BATCH_SIZE = 8  # 40 pictures are five steps per epoch
@@ -100,7 +101,7 @@ def probe(place: list[Photo], photos: list[Photo], folder: Path, max_epochs: int
     words += ["--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false"]
     start_s = time.monotonic()
     run(
-        *("fit", "--config", "linear_probe.yaml", "--model.net", "lite0_network.lite0", *words),
+        *("fit", "--config", "linear_probe.yaml", "--model.net", NETWORK, *words),
         *("--model.weights", weights, "--data.batch_size", BATCH_SIZE),
         *(f"--model.mean=[{MEAN},{MEAN},{MEAN}]", f"--model.std=[{STD},{STD},{STD}]"),
         *("--trainer.max_epochs", max_epochs, "--trainer.check_val_every_n_epoch", max_epochs),
@@ -110,7 +111,7 @@ def probe(place: list[Photo], photos: list[Photo], folder: Path, max_epochs: int
     last = next(path for path in reversed(fits) if (path / "checkpoints" / "last.ckpt").is_file())
     tested = folder / f"tested-{last.name}"
     words[3] = tested
-    trust = ["--trust", "lite0_network.lite0"]
+    trust = ["--trust", NETWORK]
     run("test", "--ckpt_path", last / "checkpoints" / "last.ckpt", *trust, *words)
     (table,) = tested.rglob("scores.parquet")
     return {"fit_s": round(fit_s, 1), "pictures": _read_scores(table)}
@@ -131,7 +132,7 @@ def _read_scores(table: Path) -> dict[str, list[str]]:
 def regress(places_of: list[list[Photo]], weights: Path) -> dict[str, str]:
     """Return the guess for each picture by a logistic regression on features, left out likewise."""
     torch.set_num_threads(1)  # what follows is small: threads would wait for each other
-    net = lite0(1000)
+    net = lite0()
     net.load_state_dict(torch.load(weights, weights_only=True))
     net.eval()
     normalize = transforms.Normalize([MEAN] * 3, [STD] * 3)
@@ -253,7 +254,7 @@ def main() -> None:
     (asked.folder / "probe.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     lines = ["| | right | n | share | 95 % interval |", "|---|--:|--:|--:|---|"]
     for name, found in result["scores"].items():
-        if isinstance(found, dict):
+        if isinstance(found, dict) and found["n"]:
             low, high = found["interval"]
             cells = (name.replace("_", " "), found["hits"], found["n"])
             share = f"{found['hits'] / found['n']:.0%} | {low:.0%} to {high:.0%} |"

@@ -116,15 +116,15 @@ class SceneClassifier(LightningModule):
         self.net: nn.Module = call_with_num_classes(net, num_classes)
         if weights is not None:
             load_weights(self.net, weights, replace_head=replace_head, mean=mean, std=std)
-        self._has_weights = weights is not None
-        self.train_only_head = train_only_head
-        if train_only_head:
-            freeze_all_but_head(self.net)
         self.average = None if average_decay is None else start_average(self.net, average_decay)
         if use_average and self.average is None:
             raise ConfigError("model.use_average needs the average that model.average_decay keeps")
         self.average_decay = average_decay
         self.use_average = use_average
+        self.train_only_head = train_only_head
+        self._has_weights = weights is not None
+        if train_only_head:
+            freeze_all_but_head(self.net)
         self.num_classes = num_classes
         self.loss: LossName = loss
         self.label_smoothing = label_smoothing

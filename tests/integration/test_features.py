@@ -75,6 +75,13 @@ def test_resume_is_exact_with_a_compiled_network(
     _check_resume(sample, tmp_path, words)
 
 
+@pytest.mark.slow
+def test_resume_is_exact_with_what_rsb_recipes_have(sample: Path, tmp_path: Path) -> None:
+    lamb = ["--model.optimizer", "places.training.lamb.Lamb", "--model.optimizer.lr", 0.02]
+    rest = ["--model.loss", "binary", "--model.schedule", "linear", "--model.warmup_epochs", 0.5]
+    _check_resume(sample, tmp_path, [*MIXED, *AVERAGED, *lamb, *rest])
+
+
 def test_the_average_is_validated_and_can_be_tested(sample: Path, tmp_path: Path) -> None:
     words = ["--data.root", sample, "--trainer.max_epochs", 2, *AVERAGED]
     best_by = ["--checkpoint.monitor", "val_ema/loss", "--checkpoint.mode", "min"]

@@ -1,19 +1,24 @@
 """A linear probe: the last layer learns, all else stays as the file of weights has it."""
 
+import csv
 import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+import torchvision
+from PIL import Image
 from tests.integration.stages import FIT, fit_in, load_weights, run
 from tests.networks import Dropping, Tiny
 from torch import Tensor, nn
 
 from places.classifier import SceneClassifier
+from places.cli.main import main
 
 HEAD = {"8.weight", "8.bias"}  # of the network of these tests
 MIDDLE = 8  # a step in the middle of the second epoch, of 6 steps
@@ -25,7 +30,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(5)
     net = Tiny(1000)
     for _ in range(3):
-        net(2 * torch.randn(8, 3, 32, 32) + 1)  # type: ignore[no-untyped-call]  # torch's
+        net(2 * torch.randn(8, 3, 32, 32) + 1)
     path = tmp_path_factory.mktemp("weights") / "tiny.pth"
     torch.save(net.state_dict(), path)
     return path
@@ -127,7 +132,7 @@ def test_the_gradient_is_that_of_a_linear_classifier_on_fixed_features(
     model.eval()
     model.train()
     assert [module for module in net.modules() if module.training] == [net[-1]]
-    model.training_step(batch, 0).backward()
+    torch.autograd.backward(model.training_step(batch, 0))
     assert not features[0].requires_grad  # nothing is kept for a backward pass through the rest
     assert [n for n, p in net.named_parameters() if p.grad is not None] == [
         f"{len(net) - 1}.weight",
@@ -146,6 +151,40 @@ def test_the_gradient_is_that_of_a_linear_classifier_on_fixed_features(
     assert isinstance(head, nn.Linear)
     torch.testing.assert_close(head.weight.grad, error.T @ fixed / 6, rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(head.bias.grad, error.mean(dim=0), rtol=1e-4, atol=1e-6)
+
+
+COLOURS = {"arch": (200, 60, 50), "castle": (40, 170, 60), "church/outdoor": (50, 60, 210)}
+
+
+def _draw(folder: Path, name: str, seed: int) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for category, colour in COLOURS.items():
+        noise = np.random.default_rng(seed).integers(-40, 40, (50, 60, 3))
+        pixels = np.clip(np.array(colour) + noise, 0, 255).astype(np.uint8)
+        path = folder / (category if name else ".") / f"{name or category.replace('/', '-')}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(path)
+
+
+@pytest.mark.slow
+def test_folders_of_ones_own_are_packed_trained_on_and_told_apart(tmp_path: Path) -> None:
+    for number in range(9):
+        _draw(tmp_path / "mine" / ("val" if number == 8 else "train"), f"{number}", number)
+    torch.manual_seed(4)
+    torch.save(torchvision.models.resnet18().state_dict(), "resnet18.pth")
+    for split in ("train", "val"):
+        assert main(["pack", f"mine/{split}", "--root", "data/mine", "--split", split]) == 0
+    words = ["fit", "--config", "linear_probe.yaml", "--model.weights", "resnet18.pth"]
+    words += ["--data.root", "data/mine", "--data.batch_size", "8", "--model.net.depth", "18"]
+    words += ["--data.image_size", "32", "--data.resize_size", "36", "--trainer.max_epochs", "12"]
+    cpu = ["--trainer.accelerator", "cpu"]
+    assert main([*words, *cpu]) == 0
+    _draw(tmp_path / "holiday", "", 99)
+    assert main(["predict", "holiday", "--ckpt_path", "runs/linear_probe/0", *cpu]) == 0
+    (table,) = (tmp_path / "runs").rglob("predictions.csv")
+    with table.open(encoding="utf-8", newline="") as file:
+        found = {Path(row["path"]).stem: row["category_1"] for row in csv.DictReader(file)}
+    assert found == {category.replace("/", "-"): category for category in COLOURS}
 
 
 @pytest.mark.slow

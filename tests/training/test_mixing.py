@@ -3,7 +3,7 @@ from random import Random
 import numpy as np
 import pytest
 import torch
-from timm.loss import BinaryCrossEntropy
+from timm.loss.binary_cross_entropy import BinaryCrossEntropy
 from torch.nn import functional as F
 
 from places.training.mixing import (
