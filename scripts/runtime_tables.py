@@ -79,7 +79,7 @@ def _replaced(path: Path, text: str) -> str:
 def _draw(name: str, content: Mapping[str, Any]) -> None:
     section = networks_section(content)
     figures = {f"{name}.png": section.figure}
-    for work in WORKS:
+    for work in WORKS if name in (names[0] for names in DEVICES.values()) else ():
         figures[f"{name}-layers-{work}.png"] = layers_figure(content, work)
         figures[f"{name}-roof-{work}.png"] = roofline_figure(content, work)
     for file, figure in figures.items():
@@ -101,17 +101,17 @@ def _document(files: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
         yield "### Which ways paid\n"
         yield _markdown(_ways_table([files[name] for name in present]))
         for name in present:
-            yield from _tables(name, files[name])
+            yield from _tables(name, files[name], is_first=name == present[0])
 
 
-def _tables(name: str, content: Mapping[str, Any]) -> Iterator[str]:
+def _tables(name: str, content: Mapping[str, Any], *, is_first: bool) -> Iterator[str]:
     section = networks_section(content)
     networks = ", ".join(network["name"] for network in content["networks"])
     yield f"### Measured: {networks}\n"
     for table in section.tables:
         yield f"{table.title[0].upper()}{table.title[1:]}:\n"
         yield _markdown(table)
-    for work in WORKS:
+    for work in WORKS if is_first else ():
         if layers_figure(content, work) is not None:
             yield f"![where the time goes in {work}](pictures/{name}-layers-{work}.png)"
             yield f"![the roof in {work}](pictures/{name}-roof-{work}.png)\n"

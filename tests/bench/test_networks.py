@@ -7,6 +7,7 @@ import jsonschema
 import numpy as np
 import pytest
 import torch
+from matplotlib.patches import Rectangle
 from tests.networks import Tiny
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -22,6 +23,7 @@ from places.cli.main import main
 from places.errors import ConfigError, DataError
 from places.models import VGG, ResNet
 from places.reports.networks_file import SCHEMA, read_networks
+from places.reports.networks_layers import layers_figure, roofline_figure
 from places.reports.networks_section import networks_section
 
 CPU = torch.device("cpu")
@@ -155,6 +157,30 @@ def test_the_picture_is_beside_the_file(folder: Path) -> None:
     assert (folder / "networks.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_layers_and_the_roof_are_drawn(content: dict[str, Any]) -> None:
+    figure = layers_figure(content, "training")
+    assert figure is not None
+    (axes,) = figure.axes
+    bars: dict[float, float] = {}
+    for patch in axes.patches:
+        assert isinstance(patch, Rectangle)
+        row = round(patch.get_y() + patch.get_height() / 2)
+        bars[row] = bars.get(row, 0) + patch.get_width()
+    rows = content["networks"][0]["layers"]["training"]["rows"]
+    assert bars[0] == pytest.approx(sum(row["time_ms"] for row in rows) / 2)  # for a picture
+    roof = roofline_figure(content, "inference")
+    assert roof is not None
+    line = roof.axes[0].lines[0]
+    measured = content["roofline"]
+    highest = measured["flops_per_s"]["float32"] / 1e9
+    assert float(np.max(line.get_ydata())) == pytest.approx(highest)
+    slope = np.divide(line.get_ydata(), line.get_xdata())
+    assert float(np.max(slope)) == pytest.approx(measured["bytes_per_s"] / 1e9)
+    nothing = content | {"networks": [], "rows": []}
+    assert layers_figure(nothing, "inference") is roofline_figure(nothing, "training") is None
+    assert networks_section(nothing).figure is None
+
+
 def test_the_section_shows_what_the_file_holds(content: dict[str, Any], folder: Path) -> None:
     section = networks_section(read_networks(folder / "networks.json"))
     assert section.figure is not None
@@ -269,10 +295,10 @@ def test_a_file_that_cannot_be_written_is_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").touch()
-    words = ["--ways", "eager", "--work", "inference", "--batch_sizes", "1", "--no-memory", *SMALL]
-    file = str(tmp_path / "file" / "n.json")
-    assert main(["bench", "networks", "tests.networks.Tiny", *words, "--file", file]) == 2
-    assert "cannot write" in capsys.readouterr().err
+    for option in ("--file", "--figure"):
+        for path, text in ((tmp_path / "file" / "n", "cannot write"), (tmp_path, "is a folder")):
+            assert main(["bench", "networks", "resnet152", option, str(path)]) == 2
+            assert text in capsys.readouterr().err  # at once, before anything is measured
 
 
 def test_nothing_measured_is_a_failure(capsys: pytest.CaptureFixture[str]) -> None:
@@ -288,8 +314,9 @@ def test_a_process_that_dies_is_a_row(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # compilers, on a machine that may be busy
 def test_compilers_and_other_libraries_run_the_same_network(tmp_path: Path) -> None:
-    ways = "eager,compiled,folded+compiled,onnxruntime,folded+openvino,cuda_graph"
+    ways = "eager,compiled,onnxruntime,folded+openvino,cuda_graph"
     words = ["--ways", ways, "--batch_sizes", "2", "--train_batch_size", "2", "--no-memory", *SMALL]
     file = tmp_path / "n.json"
     assert main(["bench", "networks", "tests.networks.Tiny", *words, "--file", str(file)]) == 0

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from places.bench.study.choice import check_choices, find_network, numbers_of, words_of
@@ -24,6 +25,7 @@ from places.bench.study.ways import DEFAULT_WAYS, WORKS, Work, way_of
 from places.config.ranges import check_range
 from places.console import progress, put, say
 from places.errors import ConfigError
+from places.files import partial_path, storage_error
 from places.reports.figures import save_figure
 from places.reports.networks_file import FORMAT, VERSION, write_networks
 from places.reports.networks_section import TextTable, networks_section
@@ -86,8 +88,8 @@ def bench_networks(
         turn_s: How long to run each candidate in each turn, in seconds; at least one batch.
         accelerator: Where to run; "auto" takes a GPU if there is one.
         num_threads: Threads on the CPU; null takes what PyTorch takes.
-        max_s: Begin no turn after so many seconds; what is not ready after 60 % of them is left
-            out. Null sets no limit.
+        max_s: Begin no turn after so many seconds. What is not ready after 70 % of them is left
+            out, and no memory is measured after 30 %. Null sets no limit.
         memory: Measure peak memory. On the CPU each candidate is then run once more, in a process
             of its own.
         file: JSON file for everything that was measured; `places report` shows it as well.
@@ -128,6 +130,10 @@ def bench_networks(
     )
     if not plan.candidates():
         raise ConfigError(f"`ways` has none for {work}", "training takes eager, channels_last, ...")
+    drawn = figure or (file.with_suffix(".png") if file is not None else None)
+    for path in (file, drawn):
+        if path is not None:
+            _check_writable(path)  # now, not when all is measured
     threads_before = torch.get_num_threads()
     torch.set_num_threads(num_threads or threads_before)
     try:
@@ -142,7 +148,6 @@ def bench_networks(
     if file is not None:
         write_networks(file, content)
         say(f"wrote {file}")
-    drawn = figure or (file.with_suffix(".png") if file is not None else None)
     if drawn is not None and section.figure is not None:
         save_figure(section.figure, drawn)
         say(f"wrote {drawn}")
@@ -157,6 +162,26 @@ def _device(accelerator: str) -> torch.device:
             "measure the processor:  --accelerator cpu",
         )
     return torch.device("cuda" if has_gpu and accelerator != "cpu" else "cpu")
+
+
+def _check_writable(path: Path) -> None:
+    """Refuse a file that cannot be written.
+
+    Raises:
+        ConfigError: It is a folder.
+        StorageError: The system refuses.
+    """
+    if path.is_dir():
+        raise ConfigError(
+            f"{path} is a folder, not a file to write", f"type:  {path}/networks.json"
+        )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = partial_path(path)
+        partial.touch()
+        partial.unlink()
+    except OSError as error:
+        raise storage_error(f"cannot write {path}", error) from error
 
 
 def _measured(plan: Plan) -> dict[str, Any]:
@@ -203,7 +228,7 @@ def _versions() -> dict[str, str]:
 
 
 def _as_rich(table: TextTable) -> Table:
-    drawn = Table(title=table.title, title_justify="left")
+    drawn = Table(title=table.title, title_justify="left", box=SIMPLE_HEAD)
     for number, column in enumerate(table.columns):
         drawn.add_column(column, justify="right" if number in table.numbers else "left")
     for row in table.rows:
