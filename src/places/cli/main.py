@@ -25,8 +25,8 @@ COMMANDS = {
     "download": ("places.data.packing.download:download", "fetch the official archives"),
     "pack": ("places.data.packing.pack:pack", "turn archives or labelled folders into tar shards"),
     "verify": ("places.data.packing.verify:verify", "check shards against their manifest"),
-    "config show": ("places.cli.config:show", "print a recipe with all its defaults"),
-    "config diff": ("places.cli.config:diff", "compare two recipes with all their defaults"),
+    "config show": ("places.cli.configs.show:show", "print a config with all its defaults"),
+    "config diff": ("places.cli.configs.diff:diff", "compare configs, or a whole pull request"),
     "runs": ("places.reports.run_list:runs", "list the runs, how far they came, their best score"),
     "leaderboard": (
         "places.reports.leaderboard.command:leaderboard",

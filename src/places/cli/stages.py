@@ -34,7 +34,6 @@ from places.checkpoints.runs import RUNS, claim_run_folder, remove_unused
 from places.checkpoints.whole import check_whole
 from places.cli.bare_names import prefer_ours
 from places.cli.error_messages import Refused, mistake_behind, mistake_in_building
-from places.cli.main import STAGES
 from places.cli.predict_words import with_pictures, without_pictures
 from places.cli.stage_parser import PlacesParser, option_names, own_defaults, without_model
 from places.cli.trainer_parts import (
@@ -144,7 +143,7 @@ class PlacesCLI(LightningCLI):
                 parser_kwargs={
                     "prog": "places",
                     "allow_abbrev": False,
-                    **{stage: {"allow_abbrev": False, "stage": stage} for stage in STAGES},
+                    **{stage: {"allow_abbrev": False, "stage": stage} for stage in self.subcommands()},
                 },
                 parser_class=PlacesParser,
                 auto_configure_optimizers=False,
@@ -190,10 +189,11 @@ class PlacesCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parse, and again with the checkpoint's config as defaults if a checkpoint is given."""
-        # Our own table of scores says more than Lightning's.
-        self._stage_parsers["test"].set_defaults(verbose=False)
-        # They would all be kept in memory until the end.
-        self._stage_parsers["predict"].set_defaults(return_predictions=False)
+        for stage, stage_parser in self._stage_parsers.items():
+            if stage == "test":  # our own table of scores says more than Lightning's
+                stage_parser.set_defaults(verbose=False)
+            if stage == "predict":  # they would all be kept in memory until the end
+                stage_parser.set_defaults(return_predictions=False)
         words = list(args) if isinstance(args, list) else []  # what __init__ gave
         # The options of the model depend on its class, which the checkpoint may have to tell.
         self.config = self._parse(parser, without_model(words))

@@ -43,9 +43,9 @@ def run_tool(function: Callable[..., int], name: str, words: Sequence[str]) -> i
 
     Args:
         function: The tool; its docstring is the help. A parameter without a default is given
-            without its name: a path, or text such as a URL; several if it is a list. Parameters
-            with a default of `False` become flags such as `--decode`; those with `True` can be
-            switched off: `--no-md5`.
+            without its name: a path, or text such as a URL; several if it is a list, and perhaps
+            none if it is `*parameter`. Parameters with a default of `False` become flags such as
+            `--decode`; those with `True` can be switched off: `--no-md5`.
         name: What the command is called, such as "config diff".
         words: The command line after the name.
 
@@ -56,9 +56,10 @@ def run_tool(function: Callable[..., int], name: str, words: Sequence[str]) -> i
         ConfigError: What was typed is not accepted.
     """
     doc, hints = inspect.getdoc(function) or "", get_type_hints(function)
-    found = re.findall(r"^    (\w+): (.+(?:\n {8}.+)*)", doc, flags=re.MULTILINE)
+    found = re.findall(r"^    \*?(\w+): (.+(?:\n {8}.+)*)", doc, flags=re.MULTILINE)
     texts = {name: " ".join(text.split()) for name, text in found}
     parameters = inspect.signature(function).parameters.values()
+    rest = [p.name for p in parameters if p.kind is p.VAR_POSITIONAL]
     positional = [p.name for p in parameters if p.default is p.empty]
     flags = {p.name: p.default for p in parameters if isinstance(p.default, bool)}
     description = doc.partition("\n\nArgs:")[0]
@@ -67,15 +68,16 @@ def run_tool(function: Callable[..., int], name: str, words: Sequence[str]) -> i
     for parameter in positional:
         is_list = get_origin(hints[parameter]) is list
         kind = hints[parameter].__args__[0] if is_list else hints[parameter]
-        nargs = "+" if is_list else None
+        nargs = "*" if parameter in rest else "+" if is_list else None
         parser.add_argument(parameter, type=kind, nargs=nargs, help=texts[parameter])
     parser.add_function_arguments(function, as_group=False, skip={*positional, *flags})
     for flag, default in flags.items():
         action = ActionYesNo if default else "store_true"
         parser.add_argument(f"--{flag}", action=action, default=default, help=texts[flag])
     options = vars(parser.parse_args([_with_underscores(word) for word in words]))
+    words_left = [value for name in rest for value in options.pop(name)]
     try:
-        return function(**options)
+        return function(*words_left, **options)
     except PlacesError as error:
         raise with_prefix(error, "--", options) from error
 
