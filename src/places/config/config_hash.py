@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from places.config.changes.leaves import leaves
+from places.config.changes.leaves import leaves, list_orders
 from places.config.groups import group_of
 from places.config.secrets import masked
 
@@ -19,16 +19,22 @@ def config_hash(config: Mapping[str, Any]) -> str:
     They are written as canonical JSON: keys as they are typed and sorted, floats as short as can
     be, whole numbers without a point. Secrets count as one: a hash of a short one could be guessed.
 
+    Where the data lie does not count: that differs from machine to machine, and the digest of
+    their manifest, which checkpoints and results have too, says which they are.
+
     Args:
         config: With all defaults, as `config.yaml` in the folder of a run holds it.
     """
-    kept = {key: _canonical(value) for key, value in leaves(masked(config)).items()}
-    # In their order: what is in front of a key tells which list its class is in.
-    kept = {key: value for key, value in kept.items() if group_of(key) == "results"}
-    lists = {key: [k for k in kept if k.startswith(f"{key}[")] for key in ("trainer.callbacks",)}
-    kept |= {f"{key}[]": [k for k in keys if k.endswith("].class_path")] for key, keys in lists.items()}
+    flat = leaves(masked(config))
+    kept = {key: _canonical(value) for key, value in flat.items() if _counts(key)}
+    # The order of callbacks is part of it.
+    kept |= {f"{key}[]": names for key, names in list_orders(flat).items() if _counts(f"{key}[")}
     text = json.dumps(kept, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _counts(key: str) -> bool:
+    return group_of(key) == "results" and key != "data.root"
 
 
 def _canonical(value: Any) -> Any:  # noqa: ANN401  # of any config

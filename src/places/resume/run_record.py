@@ -13,6 +13,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 
 from places.categories import load_categories
 from places.checkpoints.contents import CHECKPOINT_KEY, FORMAT_VERSION
+from places.config.config_hash import NUM_SHOWN, config_hash
 from places.console import say
 from places.data.places365 import Places365
 from places.files import write_text
@@ -45,13 +46,13 @@ class RunRecord(SaveConfigCallback):
         self.recipe = recipe
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Write the file, say where the run is, and let Weights & Biases show the config too."""
-        text = f"# places {TrainerFn(stage).value}\n" + self.parser.dump(
-            self.config, skip_unset=False
-        )
+        """Write the file with the hash of the config, say where the run is, and let Weights & Biases show the config too."""
+        digest = config_hash(self.resolved_config())
+        header = f"# places {TrainerFn(stage).value}\n# config_hash: {digest}\n"
+        text = header + self.parser.dump(self.config, skip_unset=False)
         write_text(Path(trainer.default_root_dir) / self.config_filename, text)
         if stage == "fit":
-            say(f"this run is {trainer.default_root_dir}")
+            say(f"this run is {trainer.default_root_dir}, config {digest[:NUM_SHOWN]}")
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
                 logger.log_hyperparams(self.resolved_config())
@@ -59,13 +60,15 @@ class RunRecord(SaveConfigCallback):
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Add the resolved config, the categories, the digest of the data and the versions."""
+        """Add the resolved config and its hash, the categories, the digest of the data and the versions."""
         data = data_module(trainer)
         manifest = data.manifests.get("train") if isinstance(data, Places365) else None
+        config = self.resolved_config()
         checkpoint[CHECKPOINT_KEY] = {
             "version": FORMAT_VERSION,
             "recipe": self.recipe,
-            "config": self.resolved_config(),
+            "config": config,
+            "config_hash": config_hash(config),
             "categories": list(load_categories()),
             "manifest_digest": manifest.digest if manifest else None,
             "versions": {name: version(name) for name in ("places", "torch", "lightning")},

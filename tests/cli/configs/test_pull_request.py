@@ -65,7 +65,7 @@ def test_the_markdown_names_each_change_its_cause_and_its_group(
     assert "(results)" not in optimizer
     groups = output[output.index("#### configs/two.yaml") :]
     assert groups.index("**results**") < groups.index(optimizer) < groups.index("**speed**")
-    assert "configs/two.yaml:15" in groups[groups.index("**speed**") :]
+    assert "configs/two.yaml:13" in groups[groups.index("**speed**") :]
 
     saved = json.loads((files / "config-diff.json").read_text())
     Draft202012Validator(json.loads(SCHEMA.read_text())).validate(saved)

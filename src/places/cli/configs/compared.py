@@ -19,11 +19,6 @@ _NETWORK = ("net", "num_classes")
 Given = tuple[Side | None, Files, Answer | None, Resolver]
 
 
-def to_ask(files: Files, stage: str) -> dict[str, Any]:
-    """Return the request for what recipes resolve to."""
-    return {"stage": stage, "files": [str(path) for path, _ in files.layers]}
-
-
 def compared(
     name: str,
     before: Given,

@@ -8,11 +8,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal
 
-from places.cli.configs.compared import compared, to_ask
-from places.cli.configs.operands import Files, Operand, found, found_in, operand
+from places.cli.configs.compared import compared
+from places.cli.configs.operands import Operand, operand
 from places.cli.configs.pull_request import compare_pull_request
-from places.cli.configs.resolvers import Apart, Here, Resolver
-from places.cli.configs.revisions import checked_out, repository
+from places.cli.configs.sides import found_side
 from places.config.changes.as_json import as_annotations, as_json
 from places.config.changes.as_markdown import as_markdown
 from places.config.changes.as_text import as_text
@@ -86,9 +85,9 @@ def _compare_two(
 ) -> Report:
     asked_stage = stage or before.stage or after.stage or "fit"
     with ExitStack() as stack:
-        sides = [_found(side, stack) for side in (before, after)]
+        sides = [found_side(side, stack) for side in (before, after)]
         answers = [
-            resolver.ask(to_ask(files, asked_stage)) if asked.saved is None else None
+            resolver.ask(files.request(asked_stage)) if asked.saved is None else None
             for asked, (files, resolver) in zip((before, after), sides, strict=True)
         ]
         pair = [
@@ -97,16 +96,6 @@ def _compare_two(
         ]
         recipe = compared(after.name, *pair, both_matter=True)
     return Report(before.name, after.name, asked_stage, (recipe,), fail_on, command)
-
-
-def _found(asked: Operand, stack: ExitStack) -> tuple[Files, Resolver]:
-    """Return the files of a side, and who resolves them."""
-    if not asked.revision:
-        return found(asked), Here()
-    source = repository(Path.cwd())
-    tree = stack.enter_context(checked_out(source, source.commit(asked.revision)))
-    files = found_in(asked, tree, tree / Path.cwd().resolve().relative_to(source.top))
-    return files, stack.enter_context(Apart(tree, source.top))
 
 
 def _put_text(report: Report, show_all: bool) -> None:

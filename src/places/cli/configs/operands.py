@@ -1,7 +1,7 @@
 """What the words after `places config diff` and `places config show` mean."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,11 @@ class Files:
     """The recipes of a side, found: each with how it is shown."""
 
     layers: tuple[tuple[Path, str], ...] = ()
-    problem: tuple[str, ...] = field(default=())
+
+    def request(self, stage: str, flags: Sequence[str] = ()) -> dict[str, Any]:
+        """Return the request for what they resolve to, see `worker.answer`."""
+        files = [str(path) for path, _ in self.layers]
+        return {"stage": stage, "files": files, "flags": list(flags)}
 
     def side(self, config: Mapping[str, Any]) -> Side:
         """Return the side, given what its recipes resolve to."""

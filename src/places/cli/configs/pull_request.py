@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from places.cli.configs.compared import Given, compared, to_ask
+from places.cli.configs.compared import Given, compared
 from places.cli.configs.operands import Files
 from places.cli.configs.resolvers import Apart, Resolver, of_worktree, source_roots
 from places.cli.configs.revisions import Repository, checked_out, repository
@@ -92,7 +92,7 @@ class _Comparison:
         # All are asked for before the first answer is waited for: both sides work at once.
         for name, old_name in pairs.items():
             if name not in same:
-                self._before.ask(to_ask(self._files_before(old_name), self._stage))
+                self._before.ask(self._files_before(old_name).request(self._stage))
         found = [self._pair(name, pairs[name]) for name in pairs if name not in same]
         found += [Compared(name, "same") for name in same]
         found += [self._added(name) for name in self._new if name not in pairs]
@@ -121,7 +121,7 @@ class _Comparison:
         return found if found.status == "invalid" else replace(found, status="added")
 
     def _given(self, files: Files, resolver: Resolver) -> Given:
-        return None, files, resolver.ask(to_ask(files, self._stage)).result(), resolver
+        return None, files, resolver.ask(files.request(self._stage)).result(), resolver
 
     def _files_before(self, name: str) -> Files:
         return Files(((self._old[name], f"{self._prefix}{name}"),))

@@ -18,7 +18,7 @@ def answer(request: Mapping[str, Any]) -> dict[str, Any]:
     """Do what is asked.
 
     Args:
-        request: `stage` and `files` for the config of recipes; or `net`, `num_classes` and
+        request: `stage`, `files` and `flags` for the config of recipes; or `net`, `num_classes` and
             `image_size` for what a network costs.
 
     Returns:
@@ -30,7 +30,7 @@ def answer(request: Mapping[str, Any]) -> dict[str, Any]:
         from places.cli.resolve import resolve
 
         flags = [word for file in request["files"] for word in ("--config", file)]
-        return {"config": resolve([request["stage"], *flags])}
+        return {"config": resolve([request["stage"], *flags, *request["flags"]])}
     except Exception as error:
         return {"problem": _in_lines(error)}
     except SystemExit as error:
