@@ -26,6 +26,8 @@ COMMANDS = {
     "pack": ("places.data.packing.pack:pack", "turn archives or labelled folders into tar shards"),
     "verify": ("places.data.packing.verify:verify", "check shards against their manifest"),
     "config show": ("places.cli.configs.show:show", "print a config with all its defaults"),
+    "config check": ("places.cli.configs.check:check", "find all mistakes in recipes"),
+    "config schema": ("places.cli.configs.schema:schema", "describe recipes to an editor"),
     "config diff": ("places.cli.configs.diff:diff", "compare configs, or a whole pull request"),
     "runs": ("places.reports.run_list:runs", "list the runs, how far they came, their best score"),
     "leaderboard": (

@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 
 from places.config.changes.leaves import CLASS, LISTS, labels, scopes
-from places.config.recipes import read_keys
+from places.config.recipes import read_keys, read_nodes
 
 _MERGE = "<<"  # of YAML: what another mapping has
 
@@ -32,21 +32,23 @@ class Written:
     place: Place
 
 
-def written_keys(layers: Sequence[tuple[Path, str]]) -> dict[str, Written]:
+def written_keys(
+    layers: Sequence[tuple[Path, str]], is_strict: bool = True
+) -> dict[str, Written]:
     """Return what recipes write, by the keys of `leaves`; later recipes win.
 
     Args:
         layers: For each recipe its file, and how it is shown.
+        is_strict: Refuse a key that is there twice.
 
     Raises:
         ConfigError: See `read_keys`.
     """
     found: dict[str, Written] = {}
     for path, shown in layers:
-        for _ in read_keys(path):  # refuses what would not end
-            pass
-        root = yaml.compose(path.read_text(encoding="utf-8"))
-        for key, text, line in _written(root, ""):
+        if is_strict:
+            list(read_keys(path))
+        for key, text, line in _written(read_nodes(path), ""):
             found[key] = Written(text, Place(shown, line))
     return found
 

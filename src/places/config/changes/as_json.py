@@ -34,21 +34,30 @@ def as_annotations(report: Report) -> Iterator[str]:
     for recipe in report.recipes:
         for _, line in problem_lines(recipe):
             level = "error" if recipe.status == "invalid" else "notice"
-            yield _annotation(level, recipe.path, None, "config", line)
+            yield annotation(level, recipe.path, None, "config", line)
         for change in recipe.changes:
             # A line that is gone cannot be annotated.
             if change.place is not None and change.place.line and not _is_gone(change):
                 level = "warning" if change.group == "results" else "notice"
                 text = f"{change.key}: {values_text(change)} ({change.why}, {recipe.path})"
                 title = f"{change.group} of {recipe.path}"
-                yield _annotation(level, change.place.file, change.place.line, title, text)
+                yield annotation(level, change.place.file, change.place.line, title, text)
 
 
 def _is_gone(change: Change) -> bool:
     return change.cause == "left out" or change.cause.startswith("gone")
 
 
-def _annotation(level: str, file: str, line: int | None, title: str, text: str) -> str:
+def annotation(level: str, file: str, line: int | None, title: str, text: str) -> str:
+    """Return a line in a log that GitHub shows beside a line of a file.
+
+    Args:
+        level: "error", "warning" or "notice".
+        file: The file, as it is in the repository.
+        line: The line, if it is known.
+        title: What is shown in front.
+        text: What is shown.
+    """
     where = [f"file={_property(file)}", *([f"line={line}"] if line else [])]
     return f"::{level} {','.join([*where, f'title={_property(title)}'])}::{_escaped(text)}"
 
