@@ -78,6 +78,9 @@ from places.resume.run_record import RunRecord
 _MODEL = "places.classifier.SceneClassifier"
 _OFFICIAL = "http://places2.csail.mit.edu/models_places365/resnet18_places365.pth.tar"
 _DATA = "places.data.places365.Places365"
+# Of Lightning's own arguments: our table of scores says more than its, and predictions would all be
+# kept in memory until the end.
+_OTHER_DEFAULTS = {"test": {"verbose": False}, "predict": {"return_predictions": False}}
 # Never made, so empty: on SLURM Lightning resumes from any hpc_ckpt_* in the folder of the run.
 _NEVER_MADE = RUNS / "never_made"
 # Warnings that no user can do anything about.
@@ -143,7 +146,10 @@ class PlacesCLI(LightningCLI):
                 parser_kwargs={
                     "prog": "places",
                     "allow_abbrev": False,
-                    **{stage: {"allow_abbrev": False, "stage": stage} for stage in self.subcommands()},
+                    **{
+                        stage: {"allow_abbrev": False, "stage": stage}
+                        for stage in self.subcommands()
+                    },
                 },
                 parser_class=PlacesParser,
                 auto_configure_optimizers=False,
@@ -189,11 +195,8 @@ class PlacesCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parse, and again with the checkpoint's config as defaults if a checkpoint is given."""
-        for stage, stage_parser in self._stage_parsers.items():
-            if stage == "test":  # our own table of scores says more than Lightning's
-                stage_parser.set_defaults(verbose=False)
-            if stage == "predict":  # they would all be kept in memory until the end
-                stage_parser.set_defaults(return_predictions=False)
+        for known in _OTHER_DEFAULTS.keys() & self._stage_parsers.keys():
+            self._stage_parsers[known].set_defaults(_OTHER_DEFAULTS[known])
         words = list(args) if isinstance(args, list) else []  # what __init__ gave
         # The options of the model depend on its class, which the checkpoint may have to tell.
         self.config = self._parse(parser, without_model(words))

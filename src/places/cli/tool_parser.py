@@ -82,7 +82,7 @@ def run_tool(function: Callable[..., int], name: str, words: Sequence[str]) -> i
         kind = hints[parameter].__args__[0] if is_list else hints[parameter]
         nargs = "*" if parameter in rest else "+" if is_list else None
         parser.add_argument(parameter, type=kind, nargs=nargs, help=texts[parameter])
-    skipped = {*positional, *flags, *handed_on}
+    skipped: set[str | int] = {*positional, *flags, *handed_on}
     parser.add_function_arguments(function, as_group=False, skip=skipped)
     for flag, default in flags.items():
         action = ActionYesNo if default else "store_true"

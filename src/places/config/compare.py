@@ -36,5 +36,5 @@ def is_same(left: object, right: object) -> bool:
         return len(left) == len(right) and all(map(is_same, left, right))
     if isinstance(left, Mapping) and isinstance(right, Mapping):
         return left.keys() == right.keys() and all(is_same(left[key], right[key]) for key in left)
-    is_nan = left != left and right != right  # noqa: PLR0124  # what only NaN is
+    is_nan = left != left and right != right  # as only NaN does
     return is_nan or left == right

@@ -160,9 +160,7 @@ def _too_large(path: Path) -> ConfigError:
     )
 
 
-def _lines_of_keys(
-    node: yaml.Node | None, prefix: str
-) -> Iterator[tuple[str, int | None, int]]:
+def _lines_of_keys(node: yaml.Node | None, prefix: str) -> Iterator[tuple[str, int | None, int]]:
     """Yield each key, the line where it was before, if it was, and its line."""
     if isinstance(node, yaml.SequenceNode):
         for item in node.value:

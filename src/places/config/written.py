@@ -32,9 +32,7 @@ class Written:
     place: Place
 
 
-def written_keys(
-    layers: Sequence[tuple[Path, str]], is_strict: bool = True
-) -> dict[str, Written]:
+def written_keys(layers: Sequence[tuple[Path, str]], is_strict: bool = True) -> dict[str, Written]:
     """Return what recipes write, by the keys of `leaves`; later recipes win.
 
     Args:
@@ -89,7 +87,7 @@ def place_of(key: str, written: Mapping[str, Written]) -> Written | None:
 
 
 def _written(node: yaml.Node | None, prefix: str) -> Iterator[tuple[str, str, int]]:
-    """Yield each key, the text of its value and its line; a container comes before what is in it."""
+    """Yield each key, the text of its value and its line; what is in a container comes after it."""
     if isinstance(node, yaml.SequenceNode):
         yield from _of_list(node.value, prefix)
     elif isinstance(node, yaml.MappingNode) and prefix in LISTS and _class_in(node):

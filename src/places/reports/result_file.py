@@ -128,9 +128,7 @@ def training_of(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _hash_of(
-    config: Mapping[str, Any] | None, training: Mapping[str, Any] | None
-) -> str | None:
+def _hash_of(config: Mapping[str, Any] | None, training: Mapping[str, Any] | None) -> str | None:
     """Return the hash of the config that the network was trained with, else that of the command.
 
     So a result, the run that led to it and its checkpoints have the same one.

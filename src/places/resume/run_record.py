@@ -46,7 +46,7 @@ class RunRecord(SaveConfigCallback):
         self.recipe = recipe
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Write the file with the hash of the config, say where the run is, and let Weights & Biases show the config too."""
+        """Write the file, say where the run is, and let Weights & Biases show the config too."""
         digest = config_hash(self.resolved_config())
         header = f"# places {TrainerFn(stage).value}\n# config_hash: {digest}\n"
         text = header + self.parser.dump(self.config, skip_unset=False)
@@ -60,7 +60,7 @@ class RunRecord(SaveConfigCallback):
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Add the resolved config and its hash, the categories, the digest of the data and the versions."""
+        """Add the resolved config, its hash, the categories, the digest of the data, versions."""
         data = data_module(trainer)
         manifest = data.manifests.get("train") if isinstance(data, Places365) else None
         config = self.resolved_config()

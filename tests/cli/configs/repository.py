@@ -4,7 +4,7 @@ import os
 import subprocess
 from pathlib import Path
 
-NETWORK = '''\
+NETWORK = """\
 from torch import Tensor, nn
 
 
@@ -21,7 +21,7 @@ class Small(nn.Module):
 class Other(Small):
     def __init__(self, num_classes: int, width: int = 4, depth: int = 2) -> None:
         super().__init__(num_classes, width)
-'''
+"""
 RECIPE = """\
 # a recipe
 model:
@@ -40,7 +40,11 @@ trainer:
 
 def git(folder: Path, *words: str) -> str:
     """Run git as nobody in particular, and return what it says."""
-    who = {f"GIT_{role}_{what}": "tests" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    who = {
+        f"GIT_{role}_{what}": "tests"
+        for role in ("AUTHOR", "COMMITTER")
+        for what in ("NAME", "EMAIL")
+    }
     command = ["git", "-C", str(folder), "-c", "commit.gpgsign=false", *words]
     answer = subprocess.run(command, env={**os.environ, **who}, capture_output=True, check=True)
     return answer.stdout.decode()
@@ -73,6 +77,8 @@ def change(path: Path, old: str, new: str) -> None:
 
 def state(folder: Path) -> tuple[str, str, bytes, str]:
     """Return what must not change: files, their state, the index, and the checkouts there are."""
-    files = "\n".join(f"{p} {p.read_bytes()!r}" for p in sorted(folder.glob("**/*.*")) if ".git" not in p.parts)
+    files = "\n".join(
+        f"{p} {p.read_bytes()!r}" for p in sorted(folder.glob("**/*.*")) if ".git" not in p.parts
+    )
     index = (folder / ".git" / "index").read_bytes()
     return files, git(folder, "status", "--porcelain"), index, git(folder, "worktree", "list")

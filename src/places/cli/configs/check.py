@@ -10,7 +10,7 @@ from typing import Any, Literal
 import yaml
 
 from places.config.changes.as_json import annotation
-from places.config.recipes import double_keys, find_recipe, read_config, read_keys
+from places.config.recipes import double_keys, find_recipe, read_config
 from places.config.written import Place, Written, written_keys
 from places.console import counted, printable, put
 from places.errors import ConfigError, PlacesError
@@ -73,7 +73,10 @@ def problems_of(recipe: Path, stage: str) -> Iterator[Problem]:
     shown = str(recipe)
     try:
         for key, first, second in double_keys(recipe):
-            lines = (f"{key} is here twice, first in line {first}", "remove one: the last would win")
+            lines = (
+                f"{key} is here twice, first in line {first}",
+                "remove one: the last would win",
+            )
             yield Problem(Place(shown, second), lines)
         written = written_keys([(recipe, shown)], is_strict=False)
         config = read_config(recipe, is_strict=False)
@@ -113,7 +116,9 @@ def _refused(
 def _key_in(message: str, written: Mapping[str, Written]) -> str | None:
     """Return the key that a message is about: the longest that is written and that it names."""
     named = [word.strip(".") for word in _WORD.findall(message)]
-    ways = [".".join(word.split(".")[:end]) for word in named for end in range(1, word.count(".") + 2)]
+    ways = [
+        ".".join(word.split(".")[:end]) for word in named for end in range(1, word.count(".") + 2)
+    ]
     plain = {re.sub(r"\[.*?\]", "", key): key for key in written}
     found = [way for way in ways if way in plain]
     return plain[max(found, key=len)] if found else None
@@ -123,7 +128,7 @@ def _remove(config: Any, way: list[str]) -> bool:  # noqa: ANN401  # of a recipe
     """Remove a key, written with or without `init_args`, and tell whether it was there."""
     way = [re.sub(r"\[.*?\]", "", part) for part in way]
     if isinstance(config, list):
-        return any([_remove(item, way) for item in config])
+        return sum(_remove(item, way) for item in config) > 0  # from all of them
     if not isinstance(config, dict):
         return False
     for end in range(len(way), 0, -1):

@@ -16,7 +16,7 @@ from places.errors import PlacesError
 _NETWORK = ("net", "num_classes")
 
 # A side: what a run saved, or files with the answer for them; and who was asked.
-Given = tuple[Side | None, Files, Answer | None, Resolver]
+Given = tuple[Side | None, Files, Answer, Resolver]
 
 
 def compared(
@@ -58,7 +58,6 @@ def _side(given: Given) -> Side | tuple[str, ...]:
     saved, files, answer, _ = given
     if saved is not None:
         return saved
-    assert answer is not None
     if "problem" in answer:
         return tuple(answer["problem"])
     try:
@@ -80,7 +79,9 @@ def _derived(
         derived_numbers(config, num or PLACES365_STANDARD, cost)
         for config, num, cost in zip(configs, counts, costs, strict=True)
     )
-    note = f"Steps and images are those of the {PLACES365_STANDARD:,} pictures of Places365-Standard."
+    note = (
+        f"Steps and images are those of the {PLACES365_STANDARD:,} pictures of Places365-Standard."
+    )
     return {key: (old[key], new[key]) for key in new}, "" if all(counts) else note
 
 

@@ -68,9 +68,11 @@ def diff(
             "type:  places config diff resnet50.yaml vgg16.yaml",
             "or:    places config diff --base origin/main",
         )
-    command = shlex.join(["places", "config", "diff", *(["--base", base] if base else []), *operands])
+    command = shlex.join(
+        ["places", "config", "diff", *(["--base", base] if base else []), *operands]
+    )
     if base is None:
-        report = _compare_two(*map(operand, operands), stage, fail_on, command)
+        report = _compare_two(operand(operands[0]), operand(operands[1]), stage, fail_on, command)
     else:
         report = compare_pull_request(base, operands, stage or "fit", fail_on, command)
     if files is not None:
@@ -85,16 +87,14 @@ def _compare_two(
 ) -> Report:
     asked_stage = stage or before.stage or after.stage or "fit"
     with ExitStack() as stack:
-        sides = [found_side(side, stack) for side in (before, after)]
-        answers = [
-            resolver.ask(files.request(asked_stage)) if asked.saved is None else None
-            for asked, (files, resolver) in zip((before, after), sides, strict=True)
-        ]
-        pair = [
-            (asked.saved, files, answer and answer.result(), resolver)
-            for asked, (files, resolver), answer in zip((before, after), sides, answers, strict=True)
-        ]
-        recipe = compared(after.name, *pair, both_matter=True)
+        sides = [(asked, *found_side(asked, stack)) for asked in (before, after)]
+        # Both are asked before the first answer is waited for.
+        answers = [resolver.ask(files.request(asked_stage)) for asked, files, resolver in sides]
+        left, right = (
+            (asked.saved, files, answer.result(), resolver)
+            for (asked, files, resolver), answer in zip(sides, answers, strict=True)
+        )
+        recipe = compared(after.name, left, right, both_matter=True)
     return Report(before.name, after.name, asked_stage, (recipe,), fail_on, command)
 
 

@@ -20,6 +20,7 @@ from places.errors import ConfigError
 _RECIPES = (".yaml", ".yml")
 _NO_CODE = (*_RECIPES, ".md")  # what cannot change how a recipe is read
 _ALIKE = 0.6  # of difflib, 0 to 1: from there on a recipe that is gone and a new one are the same
+_MAX_LINES = 500  # that are compared
 _OVERLAYS = "overlays"  # the folder of those that are nothing by themselves
 _NUM_SHOWN = 12  # letters of a commit
 
@@ -47,7 +48,9 @@ def compare_pull_request(
         parts = _asked(paths, source.top, tree)
         old, new = _recipes(tree, parts), _recipes(source.top, parts)
         if not old and not new:
-            raise ConfigError(f"no recipes in {', '.join(map(str, parts))}, neither now nor in {base}")
+            raise ConfigError(
+                f"no recipes in {', '.join(map(str, parts))}, neither now nor in {base}"
+            )
         after = of_worktree(source.top)
         if _has_same_code(source, commit):
             before, cause = after, None
@@ -114,7 +117,9 @@ class _Comparison:
     def _added(self, name: str) -> Compared:
         """Return a new recipe beside the one that is most like it."""
         others = {other: path for other, path in self._new.items() if other != name}
-        nearest = max(others, key=lambda other: _likeness(others[other], self._new[name]), default="")
+        nearest = max(
+            others, key=lambda other: _likeness(others[other], self._new[name]), default=""
+        )
         files = self._files_after(nearest) if nearest else Files()
         given = self._given(self._files_after(name), self._after)
         found = compared(name, self._given(files, self._after), given, old_name=nearest)
@@ -182,8 +187,9 @@ def _renamed(old: Mapping[str, Path], new: Mapping[str, Path]) -> dict[str, str]
 
 
 def _likeness(one: Path, other: Path) -> float:
-    texts = [path.read_text(encoding="utf-8", errors="replace")[:20_000] for path in (one, other)]
-    return difflib.SequenceMatcher(None, *(text.splitlines() for text in texts)).ratio()
+    first, second = (path.read_text(encoding="utf-8", errors="replace") for path in (one, other))
+    lines = first.splitlines()[:_MAX_LINES], second.splitlines()[:_MAX_LINES]
+    return difflib.SequenceMatcher(None, *lines).ratio()
 
 
 def _is_equal(one: Path, other: Path) -> bool:

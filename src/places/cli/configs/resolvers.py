@@ -36,7 +36,7 @@ class Resolver(Protocol):
 
 
 class Here:
-    """This process."""
+    """This process; what is asked again is answered from memory."""
 
     def __init__(self) -> None:
         self._known: dict[str, Future[Answer]] = {}
@@ -55,6 +55,18 @@ class Here:
 
     def __exit__(self, *_: object) -> None:
         """Do nothing."""
+
+
+class Saved(Here):
+    """Nobody resolves what is saved; networks in it are built here."""
+
+    def ask(self, request: Mapping[str, Any]) -> "Future[Answer]":
+        """Return an empty answer, if it is a config that is asked for."""
+        if "files" not in request:
+            return super().ask(request)
+        future: Future[Answer] = Future()
+        future.set_result({})
+        return future
 
 
 class Apart:
@@ -143,7 +155,7 @@ def is_checkout(tree: Path) -> bool:
 
 
 def of_worktree(top: Path) -> Resolver:
-    """Return who resolves recipes with the code that is checked out: this process, if it runs it."""
+    """Return who resolves recipes with the code that is checked out: this process, if it can."""
     if is_checkout(top) and _SOURCE.resolve() != (top / "src").resolve():
         return Apart(top, top)
     return Here()

@@ -62,7 +62,9 @@ def repository(folder: Path) -> Repository:
     """
     try:
         # As git understands it here, also where GIT_DIR is set.
-        answer = _run(["-C", str(folder), "rev-parse", "--show-toplevel", "--absolute-git-dir"], None)
+        answer = _run(
+            ["-C", str(folder), "rev-parse", "--show-toplevel", "--absolute-git-dir"], None
+        )
     except ConfigError as error:
         raise ConfigError(
             f"{folder.resolve()} is in no repository of git, so there are no revisions", *error.hint
@@ -118,10 +120,16 @@ def _is_of_git(variable: str) -> bool:
 def _run(words: list[str], environment: dict[str, str] | None) -> str:
     try:
         answer = subprocess.run(
-            ["git", *words], capture_output=True, env=environment, stdin=subprocess.DEVNULL, check=True
+            ["git", *words],
+            capture_output=True,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            check=True,
         )
     except FileNotFoundError as error:
-        raise ConfigError("git is not installed", "install it: revisions are read with it") from error
+        raise ConfigError(
+            "git is not installed", "install it: revisions are read with it"
+        ) from error
     except subprocess.CalledProcessError as error:
         lines = error.stderr.decode(errors="replace").strip().splitlines() or ["no reason given"]
         raise ConfigError(f"git {words[-1]} failed", *lines[-2:]) from error

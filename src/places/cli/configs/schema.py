@@ -13,7 +13,7 @@ MADE_WITH = ("torch", "lightning")
 
 
 def schema(file: Path | None = None) -> int:
-    """Describe recipes to an editor, as JSON Schema: which keys there are, their types and defaults.
+    """Describe recipes to an editor, as JSON Schema: their keys, with types and defaults.
 
     Recipes shipped with places name the file in their comments, for editors with the YAML language
     server: they complete keys and mark mistakes. It knows the networks of places, the optimizers

@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import torch
-from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer, callbacks, loggers
+from lightning.pytorch import (
+    Callback,
+    LightningDataModule,
+    LightningModule,
+    Trainer,
+    callbacks,
+    loggers,
+)
 from lightning.pytorch.loggers import Logger
 from torch import nn
 from torch.optim import SGD, Optimizer
@@ -108,19 +115,18 @@ class Definitions:
             return {"enum": list(parts)}
         if origin in (Union, types.UnionType):
             return self._any_of(parts)
+        if _is_list(origin or annotation):
+            return self._array(origin, parts)
+        if _is_class(origin, Mapping) or _is_class(annotation, Mapping):
+            return {"type": "object"}
+        return self._of_base(_made(annotation))
+
+    def _array(self, origin: object, parts: Sequence[object]) -> Schema:
         if origin is tuple and parts and ... not in parts:
             items = [self.of_type(part) for part in parts]
             return {"type": "array", "prefixItems": items, "items": False, "minItems": len(items)}
-        if _is_list(origin or annotation):
-            inner = self.of_type(parts[0]) if parts else {}
-            return {"type": "array"} | ({"items": inner} if inner else {})
-        if _is_class(origin, Mapping) or _is_class(annotation, Mapping):
-            return {"type": "object"}
-        if isinstance(annotation, type) and issubclass(annotation, Enum):
-            return {"enum": [member.name for member in annotation]}
-        if isinstance(annotation, type) and is_dataclass(annotation):
-            return self.of_class(annotation)
-        return self._of_base(_made(annotation))
+        inner = self.of_type(parts[0]) if parts else {}
+        return {"type": "array"} | ({"items": inner} if inner else {})
 
     def _any_of(self, parts: Sequence[object]) -> Schema:
         found: list[Schema] = []
@@ -132,13 +138,20 @@ class Definitions:
 
     def _of_base(self, base: object) -> Schema:
         """Return what may be written for a class, or for something that makes one."""
+        if isinstance(base, type) and issubclass(base, Enum):
+            return {"enum": [member.name for member in base]}
+        if isinstance(base, type) and is_dataclass(base):
+            return self.of_class(base)
         for known, (kinds, default, num_given) in _known().items():
             if isinstance(base, type) and issubclass(base, known):
                 name = f"any {known.__name__}"
                 if name not in self.parts:
                     self.parts[name] = self.choice(kinds, default, num_given)
                 return {"$ref": f"#/$defs/{name.replace(' ', '%20')}"}
-        is_class = isinstance(base, type) and base.__module__.partition(".")[0] in ("lightning", "torch")
+        is_class = isinstance(base, type) and base.__module__.partition(".")[0] in (
+            "lightning",
+            "torch",
+        )
         return {"anyOf": [{"type": "string"}, _ANY_CLASS]} if is_class else {}
 
     def choice(self, kinds: Sequence[type], default: type | None, num_given: int = 0) -> Schema:
@@ -167,7 +180,11 @@ def recipe_properties(definitions: Definitions) -> dict[str, Schema]:
     either = [definitions.of_class(kind) for kind in (Places365, ImageFiles)]
     data["anyOf"][1]["else"] = {"anyOf": either}
     return {
-        "seed_everything": {"type": ["integer", "boolean"], "description": "Seed of the run.", "default": 0},
+        "seed_everything": {
+            "type": ["integer", "boolean"],
+            "description": "Seed of the run.",
+            "default": 0,
+        },
         "model": definitions.choice([SceneClassifier], SceneClassifier),
         "data": data,
         "trainer": definitions.of_class(Trainer),
@@ -199,9 +216,9 @@ def _known() -> dict[type, tuple[list[type], type | None, int]]:
 def _classes(module: types.ModuleType, base: type) -> Iterator[type]:
     for name in sorted(vars(module)):
         kind = vars(module)[name]
-        if isinstance(kind, type) and issubclass(kind, base) and kind is not base:
-            if not name.startswith("_"):
-                yield kind
+        is_one = isinstance(kind, type) and issubclass(kind, base) and kind is not base
+        if is_one and not name.startswith("_"):
+            yield kind
 
 
 def _made(annotation: object) -> object:
@@ -217,7 +234,9 @@ def _is_class(found: object, base: Any) -> bool:  # noqa: ANN401  # an abstract 
 
 def _is_list(found: object) -> bool:
     is_text = found in (str, bytes)
-    return found in (Iterator, Iterable, Sequence) or (_is_class(found, (list, tuple, set)) and not is_text)
+    return found in (Iterator, Iterable, Sequence) or (
+        _is_class(found, (list, tuple, set)) and not is_text
+    )
 
 
 def _short_path(kind: type) -> str:
@@ -231,7 +250,9 @@ def _short_path(kind: type) -> str:
 
 def _names(kind: type) -> list[str]:
     """Return the names by which a recipe may choose a class."""
-    return [*dict.fromkeys([_short_path(kind), kind.__name__, f"{kind.__module__}.{kind.__qualname__}"])]
+    return [
+        *dict.fromkeys([_short_path(kind), kind.__name__, f"{kind.__module__}.{kind.__qualname__}"])
+    ]
 
 
 def _texts(kind: type) -> dict[str, str]:
@@ -239,4 +260,7 @@ def _texts(kind: type) -> dict[str, str]:
     doc = f"{inspect.getdoc(kind) or ''}\n{inspect.getdoc(kind.__init__) or ''}"  # type: ignore[misc]  # of a class
     found = re.findall(r"^    (\w+)(?: \([^)]*\))?: (.+(?:\n {8}.+)*)", doc, flags=re.MULTILINE)
     texts = {name: " ".join(text.split()) for name, text in found}
-    return {name: text if len(text) <= _MAX_DESCRIPTION else f"{text[:_MAX_DESCRIPTION]}..." for name, text in texts.items()}
+    return {
+        name: text if len(text) <= _MAX_DESCRIPTION else f"{text[:_MAX_DESCRIPTION]}..."
+        for name, text in texts.items()
+    }

@@ -3,11 +3,12 @@
 import json
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any, Literal
 
 import yaml
 
-from places.cli.configs.operands import Files, operand
+from places.cli.configs.operands import operand
 from places.cli.configs.sides import found_side
 from places.cli.tool_parser import StageFlags
 from places.config.changes.as_words import value_text
@@ -52,18 +53,13 @@ def show(
     if asked.saved is not None and flags:
         raise ConfigError(f"{config} was saved as it is: flags do not change it")
     with ExitStack() as stack:
-        files, resolver = found_side(asked, stack) if asked.saved is None else (Files(), None)
-        if asked.saved is not None:
-            side = asked.saved
-        else:
-            assert resolver is not None
-            request = files.request(stage or "fit", flags)
-            answer = resolver.ask(request).result()
-            if "problem" in answer:
-                first, *rest = answer["problem"]
-                raise ConfigError(first, *(line.strip() for line in rest))
-            side = files.side(answer["config"])
-            side = Side(side.config, {**side.written, **written_flags(flags)})
+        files, resolver = found_side(asked, stack)
+        answer = resolver.ask(files.request(stage or "fit", flags)).result()
+    if "problem" in answer:
+        first, *rest = answer["problem"]
+        raise ConfigError(first, *(line.strip() for line in rest))
+    side = asked.saved or files.side(answer["config"])
+    side = replace(side, written={**side.written, **written_flags(flags)})
     put(_shown(side, origin, format))
     return 0
 

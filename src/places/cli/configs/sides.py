@@ -4,7 +4,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from places.cli.configs.operands import Files, Operand, found, found_in
-from places.cli.configs.resolvers import Apart, Here, Resolver
+from places.cli.configs.resolvers import Apart, Here, Resolver, Saved
 from places.cli.configs.revisions import checked_out, repository
 
 
@@ -12,12 +12,14 @@ def found_side(asked: Operand, stack: ExitStack) -> tuple[Files, Resolver]:
     """Return the recipes of a side, and who resolves them: for a revision, its own code.
 
     Args:
-        asked: An operand that names recipes.
+        asked: An operand; of one that is saved nothing is to be resolved.
         stack: Ends what is started.
 
     Raises:
         ConfigError: A recipe or the revision is missing.
     """
+    if asked.saved is not None:
+        return Files(), Saved()
     if not asked.revision:
         return found(asked), Here()
     source = repository(Path.cwd())

@@ -48,8 +48,9 @@ def _in_lines(error: Exception) -> list[str]:
 def _cost(request: Mapping[str, Any]) -> dict[str, int]:
     """Return the number of parameters, and of multiply-adds for one picture forward."""
     import torch
-    from places.config.build import build
     from torch.utils.flop_counter import FlopCounterMode
+
+    from places.config.build import build
 
     spec = request["net"]
     arguments = spec.get("init_args") or {}
@@ -59,7 +60,9 @@ def _cost(request: Mapping[str, Any]) -> dict[str, int]:
     trusted = names | {name.partition(".")[0] for name in names}
     size = request["image_size"]
     with torch.device("meta"), torch.no_grad():  # has shapes and no numbers
-        net = build("model.net", spec, trusted, Path("the recipe"), (request["num_classes"],)).eval()
+        net = build(
+            "model.net", spec, trusted, Path("the recipe"), (request["num_classes"],)
+        ).eval()
         with FlopCounterMode(display=False) as counter:
             net(torch.empty(1, 3, size, size))
     num = sum(parameter.numel() for parameter in net.parameters())

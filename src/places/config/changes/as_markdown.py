@@ -35,7 +35,13 @@ def as_markdown(report: Report, show_all: bool = False) -> str:
     for number, section in enumerate(sections(report.different)):
         part = list(_section(section, show_all))
         if number >= _MAX_OPEN:
-            part = ["", f"<details><summary>{_text(_name(section))}</summary>", *part, "", "</details>"]
+            part = [
+                "",
+                f"<details><summary>{_text(_name(section))}</summary>",
+                *part,
+                "",
+                "</details>",
+            ]
         lines += part
     end = ["", f"Again: `{_code(report.command)}`"] if report.command else []
     return _cut(lines, end)
@@ -85,11 +91,20 @@ def _section(section: Section, show_all: bool) -> Iterator[str]:
     for group in GROUPS:
         blocks = section.of_group(group)
         if blocks:
-            yield from ("", f"**{group}**", "", "| key | before | after | why |", "|---|---|---|---|")
+            yield from (
+                "",
+                f"**{group}**",
+                "",
+                "| key | before | after | why |",
+                "|---|---|---|---|",
+            )
             yield from _rows(blocks, show_all)
     if not others and (numbers := derived_lines(first)):
         told = [f"{n} {a}" if a == b else f"{n} **{a} → {b}**" for n, a, b in numbers]
-        yield from ("", f"Derived: {'; '.join(told)}.{' ' + _text(first.note) if first.note else ''}")
+        yield from (
+            "",
+            f"Derived: {'; '.join(told)}.{' ' + _text(first.note) if first.note else ''}",
+        )
 
 
 def _rows(blocks: list[Block], show_all: bool) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Changes between two resolved configs: each with why it is there, in blocks that belong together."""
+"""Changes between two resolved configs, each with why it is there, those of a class together."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -99,9 +99,9 @@ def compare_sides(
 def _stands_for_class(key: str, left: Mapping[str, Any], right: Mapping[str, Any]) -> bool:
     """Tell whether a key is null or empty on one side, and has a class or settings on the other."""
     for here, there in ((left, right), (right, left)):
-        if key in here and key not in there and not here[key]:
-            if any(other.startswith((f"{key}.", f"{key}[")) for other in there):
-                return True
+        is_empty = key in here and key not in there and not here[key]
+        if is_empty and any(other.startswith((f"{key}.", f"{key}[")) for other in there):
+            return True
     return False
 
 

@@ -53,21 +53,21 @@ class SourceTree:
             return None
         file, module, node = found
         for name, annotation, value in _arguments(node):
-            if name != way[0]:
-                continue
-            if len(way) > 1 and annotation is not None:
-                inner = _absolute(ast.unparse(annotation), module, class_path)
-                if deeper := self.default(inner, way[1:], depth + 1):
-                    return deeper
-            if value is None:
-                return None
-            shown = file.relative_to(self._top).as_posix()
-            return Default(ast.unparse(value), Place(shown, value.lineno))
+            if name == way[0]:
+                inner = _absolute(ast.unparse(annotation), module, class_path) if annotation else ""
+                deeper = self.default(inner, way[1:], depth + 1) if len(way) > 1 and inner else None
+                return deeper or self._default_at(file, value)
         for base in node.bases if isinstance(node, ast.ClassDef) else ():
             inner = _absolute(ast.unparse(base), module, class_path)
             if above := self.default(inner, way, depth + 1):
                 return above
         return None
+
+    def _default_at(self, file: Path, value: ast.expr | None) -> Default | None:
+        if value is None:
+            return None
+        shown = file.relative_to(self._top).as_posix()
+        return Default(ast.unparse(value), Place(shown, value.lineno))
 
     def _find(
         self, path: str, depth: int
@@ -86,7 +86,10 @@ class SourceTree:
     def _file(self, module: str) -> Path | None:
         parts = module.split(".") if module else []
         for root in self._roots if parts else ():
-            for file in (root.joinpath(*parts).with_suffix(".py"), root.joinpath(*parts, "__init__.py")):
+            for file in (
+                root.joinpath(*parts).with_suffix(".py"),
+                root.joinpath(*parts, "__init__.py"),
+            ):
                 if file.is_file():
                     return file
         return None

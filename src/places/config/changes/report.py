@@ -65,7 +65,9 @@ class Report:
             return 2
         # Nobody knows what changed in a recipe that did not resolve before.
         is_repaired = any(recipe.status == "repaired" for recipe in self.recipes)
-        if self.fail_on and (self.count(self.fail_on) or (is_repaired and self.fail_on == "results")):
+        if self.fail_on and (
+            self.count(self.fail_on) or (is_repaired and self.fail_on == "results")
+        ):
             return 3
         return 1 if self.different else 0
 
@@ -107,7 +109,8 @@ def sections(recipes: Sequence[Compared]) -> list[Section]:
     result = [Section(found[paths], tuple(together[paths])) for paths in together]
     # Then those that changed, then those that are new or gone.
     return sorted(
-        result, key=lambda part: (-len(part.recipes), part.recipes[0].status in ("added", "removed"))
+        result,
+        key=lambda part: (-len(part.recipes), part.recipes[0].status in ("added", "removed")),
     )
 
 
