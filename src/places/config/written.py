@@ -54,7 +54,8 @@ def written_keys(layers: Sequence[tuple[Path, str]], is_strict: bool = True) -> 
 def written_flags(words: Sequence[str]) -> dict[str, Written]:
     """Return what flags give, by the keys of `leaves`."""
     found: dict[str, Written] = {}
-    for word, following in zip(words, [*words[1:], ""], strict=True):
+    for number, word in enumerate(words):
+        following = words[number + 1] if number + 1 < len(words) else ""
         flag, equals, value = word.partition("=")
         if flag.startswith("--"):
             key = ".".join(part for part in flag[2:].rstrip("+").split(".") if part != "init_args")
