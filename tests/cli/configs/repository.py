@@ -46,7 +46,8 @@ def git(folder: Path, *words: str) -> str:
         for what in ("NAME", "EMAIL")
     }
     command = ["git", "-C", str(folder), "-c", "commit.gpgsign=false", *words]
-    answer = subprocess.run(command, env={**os.environ, **who}, capture_output=True, check=True)
+    environment = {**os.environ, **who, "GIT_OPTIONAL_LOCKS": "0"}  # status writes into the index
+    answer = subprocess.run(command, env=environment, capture_output=True, check=True)
     return answer.stdout.decode()
 
 

@@ -25,6 +25,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
     sys.modules.pop(MODULE, None)
 
 
+@pytest.mark.slow
 def test_the_markdown_names_each_change_its_cause_and_its_group(
     repository: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -92,3 +93,45 @@ def test_the_markdown_names_each_change_its_cause_and_its_group(
     multiply_adds = [8 * 8 * 27 * width + 365 * width for width in (8, 16)]
     assert one["derived"]["multiply_adds"] == multiply_adds
     assert git(repository, "worktree", "list").count("\n") == 1
+
+
+def test_what_came_went_was_renamed_or_is_broken_is_told(
+    repository: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configs = repository / "configs"
+    (configs / "one.yaml").rename(configs / "renamed.yaml")
+    (configs / "two.yaml").unlink()
+    change(configs / "three.yaml", "max_epochs", "max_epoch")
+    (configs / "new.yaml").write_text("# all its own\ndata: {batch_size: 8}\n")
+    (configs / "overlays").mkdir()
+    # As in a hook of git, where every git would write into this index.
+    monkeypatch.setenv("GIT_INDEX_FILE", str(repository / ".git" / "index"))
+    monkeypatch.chdir(configs)
+    before = state(repository)
+    assert main(["config", "diff", "--base", "main", "--format", "json"]) == 2
+    report = json.loads(capsys.readouterr().out)
+    Draft202012Validator(json.loads(SCHEMA.read_text())).validate(report)
+    assert state(repository) == before
+    found = {recipe["path"]: recipe for recipe in report["recipes"]}
+    assert {path: recipe["status"] for path, recipe in found.items()} == {
+        "configs/new.yaml": "added",
+        "configs/renamed.yaml": "renamed",
+        "configs/three.yaml": "invalid",
+        "configs/two.yaml": "removed",
+    }
+    assert found["configs/renamed.yaml"]["old_path"] == "configs/one.yaml"
+    assert found["configs/renamed.yaml"]["changes"] == []
+    (problem, *_) = found["configs/three.yaml"]["problems"]["after"]
+    assert problem == "no option 'trainer.max_epoch'"
+    assert found["configs/three.yaml"]["problems"]["before"] == []
+    assert report["exit_status"] == 2
+    assert report["summary"] == {
+        **dict.fromkeys(("results", "speed", "output"), 0),
+        "different": 4,
+        "invalid": 1,
+    }
+    # Nothing at all is different.
+    git(repository, "stash", "--include-untracked", "--quiet")
+    assert main(["config", "diff", "--base", "HEAD"]) == 0
+    assert main(["config", "diff", "--base", "nowhere"]) == 2
+    assert "no revision 'nowhere'" in capsys.readouterr().err
