@@ -2,7 +2,6 @@
 
 import json
 import shlex
-import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -102,12 +101,9 @@ def _put_text(report: Report, show_all: bool) -> None:
     if not report.different:
         put(f"{report.before} and {report.after} resolve to the same config")
         return
-    lines = as_text(report, show_all)
-    if not sys.stdout.isatty():
-        put("\n".join(line for line, _ in lines))
-        return
     from rich.text import Text  # takes a while
 
+    lines = as_text(report, show_all)
     put(Text("\n").join(Text(line, style=style) for line, style in lines))
 
 
