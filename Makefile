@@ -56,9 +56,11 @@ test: lint type ## check style and types, run the tests (CI=true: the slow ones 
 fuzz: install ## try random damaged inputs (MINUTES=30); what fails is repeated by its seed
 	$(VENV)/bin/python -m tests.fuzz --minutes $(MINUTES)
 
-lint: install ## check style and format
+lint: install ## check style and format, and the workflows of GitHub
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/zizmor --offline --quiet .github/workflows
+	@if command -v actionlint >/dev/null; then actionlint; fi
 
 format: install ## format, and correct what can be corrected
 	$(VENV)/bin/ruff format

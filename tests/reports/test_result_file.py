@@ -12,11 +12,11 @@ import torch
 from scipy import stats
 from tests.integration.stages import fit_in, run
 
-from places.reports.result_file import config_hash, scores_of
+from places.config.config_hash import config_hash
+from places.reports.result_file import scores_of
 from places.reports.result_schema import SCHEMA
 from places.reports.revision import git_revision, source_digest
 from places.training.scores import EvaluationSums
-from places.training.views import Views
 
 NAMES = ("beach", "church/outdoor", "kitchen", "attic", "street", "tower", "bar")
 SETTINGS = ("outdoor", "outdoor", "indoor", "indoor", "outdoor", "outdoor", "indoor")
@@ -73,14 +73,21 @@ def test_categories_and_pairs_equal_numpy() -> None:
     assert totals[0] == max(map(sum, counts.values()))
 
 
-def test_a_result_holds_to_its_schema(sample: Path, tmp_path: Path) -> None:
+def test_a_result_holds_to_its_schema(
+    sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     trained = fit_in(tmp_path / "trained", "--data.root", sample, "--trainer.max_epochs", 2)
+    digest = (trained / "config.yaml").read_text().splitlines()[1].removeprefix("# config_hash: ")
+    first = next(x for x in capsys.readouterr().err.splitlines() if x.startswith("places: "))
+    assert first == f"places: this run is {trained}, config {digest[:12]}"
     assert run("test", "--ckpt_path", trained) == 0
     (path,) = (tmp_path / "runs").rglob("result.json")
     result = json.loads(path.read_text())
     schema = json.loads(SCHEMA.read_text())
     jsonschema.Draft202012Validator.check_schema(schema)
     jsonschema.validate(result, schema)
+    stored = torch.load(trained / "checkpoints" / "best.ckpt", weights_only=True)["places"]
+    assert digest == stored["config_hash"] == result["config_hash"] == config_hash(stored["config"])
     training = result["training"]
     assert training["config"]["trainer"]["max_epochs"] == 2
     assert training["num_images_seen"] == training["num_steps"] * 16 == 192
@@ -104,31 +111,6 @@ def test_a_result_of_weights_without_a_checkpoint_holds_to_the_schema(
     result = json.loads(path.read_text())
     jsonschema.validate(result, json.loads(SCHEMA.read_text()))
     assert result["training"] is result["checkpoint"] is None
-
-
-def test_the_hash_depends_on_what_a_score_depends_on() -> None:
-    def config(**changes: object) -> dict[str, Any]:
-        model = {"net": "x", "mean": [1], "label_smoothing": 0.1}
-        data = {"image_size": 224, "batch_size": 8, "root": "a"}
-        base: dict[str, Any] = {
-            "model": {"init_args": model},
-            "data": {"init_args": data},
-            "trainer": {"precision": None, "devices": 1},
-        }
-        for key, value in changes.items():
-            part, _, name = key.partition("__")
-            (base[part] if part == "trainer" else base[part]["init_args"])[name] = value
-        return base
-
-    plain = config_hash(config(), Views())
-    same = [config(data__batch_size=9), config(data__root="b"), config(trainer__devices=2)]
-    others = [config(data__image_size=160), config(model__net="y"), config(trainer__precision="16")]
-    assert {config_hash(one, Views()) for one in same} == {plain}
-    views = [Views(10), Views(1, flip=True)]
-    hashes = [config_hash(one, Views()) for one in others]
-    hashes += [config_hash(config(), each) for each in views]
-    assert len({plain, *hashes}) == 6
-    assert config_hash(None, Views()) is None
 
 
 def test_the_revision_tells_whether_files_differ_from_the_commit(tmp_path: Path) -> None:

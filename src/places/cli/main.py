@@ -25,8 +25,10 @@ COMMANDS = {
     "download": ("places.data.packing.download:download", "fetch the official archives"),
     "pack": ("places.data.packing.pack:pack", "turn archives or labelled folders into tar shards"),
     "verify": ("places.data.packing.verify:verify", "check shards against their manifest"),
-    "config show": ("places.cli.config:show", "print a recipe with all its defaults"),
-    "config diff": ("places.cli.config:diff", "compare two recipes with all their defaults"),
+    "config show": ("places.cli.configs.show:show", "print a config with all its defaults"),
+    "config check": ("places.cli.configs.check:check", "find all mistakes in recipes"),
+    "config schema": ("places.cli.configs.schema:schema", "describe recipes to an editor"),
+    "config diff": ("places.cli.configs.diff:diff", "compare configs, or a whole pull request"),
     "doctor": (
         "places.doctor.command:doctor",
         "say whether this machine is ready, and what to type",

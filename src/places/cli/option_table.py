@@ -82,7 +82,7 @@ def _of_tools() -> Iterator[tuple[str, Row]]:
         function = getattr(importlib.import_module(module), name)
         texts, hints = texts_of(inspect.getdoc(function) or ""), get_type_hints(function)
         for parameter in inspect.signature(function).parameters.values():
-            if parameter.default is not parameter.empty:
+            if parameter.default not in (parameter.empty, ()):
                 takes = get_args(hints[parameter.name])
                 choices = tuple(take for take in takes if isinstance(take, str))
                 text, default = texts.get(parameter.name, ""), _as_typed(parameter.default)

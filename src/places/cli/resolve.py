@@ -1,10 +1,15 @@
-"""The config that a command line leads to, without running it: what `places config` shows."""
+"""The config that a command line leads to, without running it: what `places config` shows.
+
+`resolve` is asked by `places config diff` of older revisions, too: its name and what it takes and
+returns stay as they are, see `places.cli.configs.worker`.
+"""
 
 from collections.abc import Sequence
 from typing import Any
 
 import yaml
 
+from places.cli.main import STAGES
 from places.cli.stages import PlacesCLI, quieten
 
 
@@ -24,6 +29,15 @@ class _Resolved(Exception):  # noqa: N818  # no error
 
 
 class _ResolvingCLI(PlacesCLI):
+    def __init__(self, words: Sequence[str]) -> None:
+        self._asked = words[0] if words else ""
+        super().__init__(words)
+
+    def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]  # Lightning's is static
+        """Return the stage that is asked for: to make the parsers of all takes a while."""
+        known = super().subcommands()
+        return {self._asked: known[self._asked]} if self._asked in STAGES else known
+
     def before_instantiate_classes(self) -> None:
         config = yaml.safe_load(self.parser.dump(self.config, skip_unset=False))
         raise _Resolved(config[str(self.subcommand)])

@@ -38,7 +38,6 @@ from places.cli.bare_names import prefer_ours
 from places.cli.empty_values import refuse_empty
 from places.cli.error_messages import Refused, mistake_behind, mistake_in_building, with_place
 from places.cli.logger_parts import LoggedRun, check_packages
-from places.cli.main import STAGES
 from places.cli.net_arguments import leave_out_num_classes
 from places.cli.part_classes import classes_of
 from places.cli.predict_words import with_pictures, without_pictures
@@ -91,6 +90,9 @@ _MODEL = "places.classifier.SceneClassifier"
 _OFFICIAL = "http://places2.csail.mit.edu/models_places365/resnet18_places365.pth.tar"
 _DATA = "places.data.places365.Places365"
 WITH_PAGE = ("fit", "test")  # stages that make a page of the run at their end
+# Of Lightning's own arguments: our table of scores says more than its, and predictions would all be
+# kept in memory until the end.
+_OTHER_DEFAULTS = {"test": {"verbose": False}, "predict": {"return_predictions": False}}
 # Never made, so empty: on SLURM Lightning resumes from any hpc_ckpt_* in the folder of the run.
 _NEVER_MADE = RUNS / "never_made"
 # Warnings that no user can do anything about.
@@ -162,7 +164,10 @@ class PlacesCLI(LightningCLI):
                 parser_kwargs={
                     "prog": "places",
                     "allow_abbrev": False,
-                    **{stage: {"allow_abbrev": False, "stage": stage} for stage in STAGES},
+                    **{
+                        stage: {"allow_abbrev": False, "stage": stage}
+                        for stage in self.subcommands()
+                    },
                 },
                 parser_class=PlacesParser,
                 auto_configure_optimizers=False,
@@ -218,10 +223,8 @@ class PlacesCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parse, and again with the checkpoint's config as defaults if a checkpoint is given."""
-        # Our own table of scores says more than Lightning's.
-        self._stage_parsers["test"].set_defaults(verbose=False)
-        # They would all be kept in memory until the end.
-        self._stage_parsers["predict"].set_defaults(return_predictions=False)
+        for known in _OTHER_DEFAULTS.keys() & self._stage_parsers.keys():
+            self._stage_parsers[known].set_defaults(_OTHER_DEFAULTS[known])
         words = list(args) if isinstance(args, list) else []  # what __init__ gave
         words = with_mean_of_weights(words)
         # The options of the model depend on its class, which the checkpoint may have to tell.

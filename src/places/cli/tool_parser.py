@@ -14,6 +14,17 @@ from places.console import put
 from places.errors import ConfigError, PlacesError, with_prefix
 
 
+class StageFlags(list[str]):
+    """Flags of a stage: what a parameter of this type is given, wherever they stand."""
+
+
+# What begins a flag of a stage, if a dot or the end of the name follows.
+_STAGE_FLAG = re.compile(
+    r"--(?:(?:trainer|checkpoint|resume|predictions)\.|(?:model|data)(?=[.=]|$)"
+    r"|(?:seed_everything|random_weights|trust)(?==|$))"
+)
+
+
 class _ToolParser(ArgumentParser):
     """A parser that says in one to four lines what is wrong with what was typed."""
 
@@ -44,10 +55,10 @@ def run_tool(function: Callable[..., int], name: str, words: Sequence[str]) -> i
 
     Args:
         function: The tool; its docstring is the help. A parameter without a default is given
-            without its name: a path, or text such as a URL; several if it is a list; any number,
-            none as well, if its default is `()`. Parameters
-            with a default of `False` become flags such as `--decode`; those with `True` can be
-            switched off: `--no-md5`.
+            without its name: a path, or text such as a URL; several if it is a list. Of those that
+            are `*parameter`, or have the default `()`, there may be any number, none as well.
+            Parameters with a default of `False` become flags such as `--decode`; those with `True`
+            can be switched off: `--no-md5`.
         name: What the command is called, such as "config diff".
         words: The command line after the name.
 
@@ -60,32 +71,49 @@ def run_tool(function: Callable[..., int], name: str, words: Sequence[str]) -> i
     doc, hints = inspect.getdoc(function) or "", get_type_hints(function)
     texts = texts_of(doc)
     parameters = inspect.signature(function).parameters.values()
+    rest = [p.name for p in parameters if p.kind is p.VAR_POSITIONAL]
+    optional = {*rest, *(p.name for p in parameters if p.default == ())}
     positional = [p.name for p in parameters if p.default is p.empty or p.default == ()]
-    optional = {p.name for p in parameters if p.default == ()}
     flags = {p.name: p.default for p in parameters if isinstance(p.default, bool)}
+    handed_on = [p.name for p in parameters if hints[p.name] is StageFlags]
     description = doc.partition("\n\nArgs:")[0]
     parser = _ToolParser(prog=f"places {name}", description=description, allow_abbrev=False)
     parser.options = [f"--{p.name}" for p in parameters if p.name not in positional]
     for parameter in positional:
         is_list = get_origin(hints[parameter]) in (list, SequenceKind)
         kind = hints[parameter].__args__[0] if is_list else hints[parameter]
-        nargs = ("*" if parameter in optional else "+") if is_list else None
+        is_many = is_list or parameter in rest
+        nargs = ("*" if parameter in optional else "+") if is_many else None
         parser.add_argument(parameter, type=kind, nargs=nargs, help=texts[parameter])
-    parser.add_function_arguments(function, as_group=False, skip={*positional, *flags})
+    skipped: set[str | int] = {*positional, *flags, *handed_on}
+    parser.add_function_arguments(function, as_group=False, skip=skipped)
     for flag, default in flags.items():
         action = ActionYesNo if default else "store_true"
         parser.add_argument(f"--{flag}", action=action, default=default, help=texts[flag])
-    options = vars(parser.parse_args([_with_underscores(word) for word in words]))
+    own, passed_on = _split(words) if handed_on else (words, StageFlags())
+    options = vars(parser.parse_args([_with_underscores(word) for word in own]))
+    options |= dict.fromkeys(handed_on, passed_on)
+    words_left = [value for name in rest for value in options.pop(name)]
     try:
-        return function(**options)
+        return function(*words_left, **options)
     except PlacesError as error:
         raise with_prefix(error, "--", options) from error
 
 
 def texts_of(doc: str) -> dict[str, str]:
     """Return what the docstring of a tool says of each parameter, in one line each."""
-    found = re.findall(r"^    (\w+): (.+(?:\n {8}.+)*)", doc, flags=re.MULTILINE)
+    found = re.findall(r"^    \*?(\w+): (.+(?:\n {8}.+)*)", doc, flags=re.MULTILINE)
     return {name: " ".join(text.split()) for name, text in found}
+
+
+def _split(words: Sequence[str]) -> tuple[list[str], StageFlags]:
+    """Return the words of a tool, and the flags of a stage among them, each with its value."""
+    own, flags, is_value = list[str](), StageFlags(), False
+    for word in words:
+        is_flag = _STAGE_FLAG.match(word) is not None
+        (flags if is_flag or (is_value and not word.startswith("--")) else own).append(word)
+        is_value = is_flag and "=" not in word
+    return own, flags
 
 
 def _with_underscores(word: str) -> str:

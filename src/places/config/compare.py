@@ -21,7 +21,7 @@ def compare(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, tu
     left, right = flatten(before), flatten(after)
     keys = sorted({**right, **left}, key=_order)
     pairs = {key: (left.get(key, ABSENT), right.get(key, ABSENT)) for key in keys}
-    return {key: pair for key, pair in pairs.items() if not _same(*pair)}
+    return {key: pair for key, pair in pairs.items() if not is_same(*pair)}
 
 
 def _order(key: str) -> tuple[str, int, str]:
@@ -31,12 +31,16 @@ def _order(key: str) -> tuple[str, int, str]:
     return scope, last != "class_path", key
 
 
-def _same(left: object, right: object) -> bool:
+def is_same(left: object, right: object) -> bool:
+    """Tell whether two values of a config are the same: 1 and 1.0 are, 1 and true are not."""
     if isinstance(left, bool) != isinstance(right, bool):
         return False
     if isinstance(left, list) and isinstance(right, list):
-        return len(left) == len(right) and all(map(_same, left, right))
-    return left == right
+        return len(left) == len(right) and all(map(is_same, left, right))
+    if isinstance(left, Mapping) and isinstance(right, Mapping):
+        return left.keys() == right.keys() and all(is_same(left[key], right[key]) for key in left)
+    is_nan = left != left and right != right  # as only NaN does
+    return is_nan or left == right
 
 
 def value_text(key: str, value: object) -> str:

@@ -74,6 +74,32 @@ def read_keys(path: Path) -> Iterator[tuple[str, int]]:
     Raises:
         ConfigError: The file is no YAML, holds no keys, or has a key twice.
     """
+    for key, first, line in _lines_of_keys(read_nodes(path), ""):
+        if first is not None:
+            raise ConfigError(
+                f"{path} has the key {key} twice, in line {first} and in line {line}",
+                "YAML would take the last and forget the others: remove one",
+            )
+        yield key, line
+
+
+def double_keys(path: Path) -> Iterator[tuple[str, int, int]]:
+    """Yield each key that a recipe has again, with the line before and the line where.
+
+    Raises:
+        ConfigError: See `read_nodes`.
+    """
+    for key, first, line in _lines_of_keys(read_nodes(path), ""):
+        if first is not None:
+            yield key, first, line
+
+
+def read_nodes(path: Path) -> yaml.Node | None:
+    """Return what YAML makes of a recipe, with the line of each part; `None` for an empty one.
+
+    Raises:
+        ConfigError: The file is no YAML, holds no keys, or more than any recipe needs.
+    """
     try:
         if path.stat().st_size > _MAX_SIZE_BYTES:
             raise ConfigError(f"{path} is no recipe: it has more than {_MAX_SIZE_BYTES:,} bytes")
@@ -92,17 +118,20 @@ def read_keys(path: Path) -> Iterator[tuple[str, int]]:
     if not isinstance(root, yaml.MappingNode) or not root.value:
         raise ConfigError(f"{path} is no recipe: it holds no keys", "see:  places config show demo")
     _check_nodes(root, path)
-    yield from _keys(root, "", path)
+    return root
 
 
-def read_config(path: Path) -> dict[str, Any]:
+def read_config(path: Path, is_strict: bool = True) -> dict[str, Any]:
     """Return the content of a recipe or a `config.yaml` that may come from anybody.
+
+    Args:
+        path: The file.
+        is_strict: Refuse a key that is there twice; else the last one wins.
 
     Raises:
         ConfigError: See `read_keys`; or it has values that YAML itself does not know.
     """
-    for _ in read_keys(path):  # refuses what would not end
-        pass
+    list(read_keys(path)) if is_strict else read_nodes(path)  # refuses what would not end
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except (yaml.YAMLError, ValueError, TypeError) as error:  # a date that is none, a list as key
@@ -135,22 +164,18 @@ def _too_large(path: Path) -> ConfigError:
     )
 
 
-def _keys(node: yaml.Node | None, prefix: str, path: Path) -> Iterator[tuple[str, int]]:
+def _lines_of_keys(node: yaml.Node | None, prefix: str) -> Iterator[tuple[str, int | None, int]]:
+    """Yield each key, the line where it was before, if it was, and its line."""
     if isinstance(node, yaml.SequenceNode):
         for item in node.value:
-            yield from _keys(item, prefix, path)
+            yield from _lines_of_keys(item, prefix)
     elif isinstance(node, yaml.MappingNode):
         lines: dict[str, int] = {}
         for key_node, value in node.value:
             key, line = f"{prefix}{key_node.value}", key_node.start_mark.line + 1
-            if key in lines:
-                raise ConfigError(
-                    f"{path} has the key {key} twice, in line {lines[key]} and in line {line}",
-                    "YAML would take the last and forget the others: remove one",
-                )
+            yield key, lines.get(key), line
             lines[key] = line
-            yield key, line
-            yield from _keys(value, f"{key}.", path)
+            yield from _lines_of_keys(value, f"{key}.")
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

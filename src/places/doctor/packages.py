@@ -6,6 +6,7 @@ from importlib import metadata
 
 from packaging.requirements import Requirement
 
+from places import __version__
 from places.doctor.finding import Finding
 
 # Releases that were published by thieves of the project's keys, and run their code when imported.
@@ -17,7 +18,7 @@ def package_findings() -> Iterator[Finding]:
     yield Finding("python", platform.python_version())
     try:
         wanted = metadata.requires("places") or []
-        yield Finding("places", metadata.version("places"))
+        yield Finding("places", __version__)
     except metadata.PackageNotFoundError:
         yield Finding("places", "", "not installed as a package", "pip install -e .")
         return

@@ -1,7 +1,6 @@
 """The content of `result.json`: scores, how sure they are, and what is needed to check them."""
 
 import hashlib
-import json
 import os
 import platform
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ import numpy.typing as npt
 import torch
 
 import places
+from places.config.config_hash import config_hash
 from places.data.shards.manifest import Manifest
 from places.reports.result_schema import FORMAT_VERSION
 from places.reports.revision import git_revision, source_digest
@@ -27,8 +27,6 @@ from places.training.views import Views
 _PACKAGES = ("torch", "torchvision", "lightning", "numpy", "Pillow", "simplejpeg")
 _NUM_PAIRS = 20
 _PREPROCESSING = ("image_size", "resize_size", "resize_mode")
-# What a network computes depends on these; the rest of a config only on how it was trained.
-_NETWORK = ("net", "num_classes", "mean", "std", "use_average", "channels_last")
 
 
 def scores_of(
@@ -112,7 +110,7 @@ def result_of(
         },
         "checkpoint": weights,
         "pictures": pictures,
-        "config_hash": config_hash(config, views),
+        "config_hash": _hash_of(config, training),
         "code": {"revision": git_revision(), "source_sha256": source_digest()},
         "versions": package_versions(),
         "hardware": dict(hardware),
@@ -144,24 +142,13 @@ def training_of(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def config_hash(config: Mapping[str, Any] | None, views: Views) -> str | None:
-    """Return the SHA-256 of the settings that a score depends on, in hex, as canonical JSON.
+def _hash_of(config: Mapping[str, Any] | None, training: Mapping[str, Any] | None) -> str | None:
+    """Return the hash of the config that the network was trained with, else that of the command.
 
-    Args:
-        config: The resolved config of the test.
-        views: Which views of each picture were scored.
+    So a result, the run that led to it and its checkpoints have the same one.
     """
-    if config is None:
-        return None
-    model, data = (config[key].get("init_args") or {} for key in ("model", "data"))
-    kept = {
-        "network": {key: model.get(key) for key in _NETWORK},
-        "preprocessing": {key: data.get(key) for key in _PREPROCESSING},
-        "precision": config["trainer"].get("precision"),
-        "views": asdict(views),
-    }
-    text = json.dumps(kept, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    known = config if training is None else training["config"]
+    return None if known is None else config_hash(known)
 
 
 def package_versions() -> dict[str, str]:

@@ -276,8 +276,6 @@ def _code() -> dict[str, Any]:
 
 
 @cache
-
-
 def _peaks(device: torch.device) -> dict[str, int]:
     peaks = {"host": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
     if device.type == "cuda":

@@ -13,8 +13,10 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, SaveConfigCallback
 from lightning.pytorch.trainer.states import TrainerFn
 
+from places import __version__
 from places.categories import load_categories
 from places.checkpoints.contents import CHECKPOINT_KEY, FORMAT_VERSION
+from places.config.config_hash import NUM_SHOWN, config_hash
 from places.console import say
 from places.data.places365 import Places365
 from places.files import write_text
@@ -52,26 +54,32 @@ class RunRecord(SaveConfigCallback):
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Write the file, and say where the run is."""
-        text = f"# places {TrainerFn(stage).value}\n" + self.parser.dump(
-            self.config, skip_unset=False
-        )
+        digest = config_hash(self.resolved_config())
+        header = f"# places {TrainerFn(stage).value}\n# config_hash: {digest}\n"
+        text = header + self.parser.dump(self.config, skip_unset=False)
         write_text(Path(trainer.default_root_dir) / self.config_filename, text)
         if stage == "fit":
-            say(f"this run is {trainer.default_root_dir}")
+            say(f"this run is {trainer.default_root_dir}, config {digest[:NUM_SHOWN]}")
 
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Add the resolved config, the categories, the data's digest, versions and the cost."""
+        """Add the resolved config and its hash, categories, digest of the data, versions, cost."""
         data = data_module(trainer)
         manifest = data.manifests.get("train") if isinstance(data, Places365) else None
+        config = self.resolved_config()
         checkpoint[CHECKPOINT_KEY] = {
             "version": FORMAT_VERSION,
             "recipe": self.recipe,
-            "config": self.resolved_config(),
+            "config": config,
+            "config_hash": config_hash(config),
             "categories": list(load_categories()),
             "manifest_digest": manifest.digest if manifest else None,
-            "versions": {name: version(name) for name in ("places", "torch", "lightning")},
+            "versions": {
+                "places": __version__,
+                "torch": version("torch"),
+                "lightning": version("lightning"),
+            },
             KEY: ids_of(trainer.loggers),
             COST_KEY: self.cost_so_far(),
         }

@@ -126,7 +126,7 @@ def fact_tables(facts: RunFacts) -> list[tuple[str, list[tuple[str, str]]]]:
     data = result.get("data") if isinstance(result.get("data"), dict) else facts.data
     weights = result.get("checkpoint")
     hashes = [
-        ("settings that a score depends on", result.get("config_hash")),
+        ("settings that change results", result.get("config_hash")),
         ("weights", _part(weights, "sha256")),
         ("scores of pictures", _part(result.get("pictures"), "sha256")),
         ("source files", facts.code.get("source_sha256")),

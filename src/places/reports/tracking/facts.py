@@ -8,14 +8,13 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from places.classifier import SceneClassifier
+from places.config.config_hash import config_hash
 from places.config.secrets import masked
 from places.data.places365 import Places365
 from places.lightning_internals import data_module
-from places.reports.result_file import config_hash, hardware_of, package_versions
+from places.reports.result_file import hardware_of, package_versions
 from places.reports.revision import git_revision, source_digest
 from places.resume.run_record import RunRecord
-from places.training.views import Views
 
 # Under this key beside the keys of the config.
 KEY = "places"
@@ -30,7 +29,6 @@ def facts_of(trainer: Trainer, module: LightningModule) -> dict[str, Any]:
     """
     record = record_of(trainer)
     config: dict[str, Any] = masked(record.resolved_config()) if record else {}
-    views = module.views if isinstance(module, SceneClassifier) else Views()
     folder = Path(trainer.default_root_dir)
     return {
         **config,
@@ -40,7 +38,7 @@ def facts_of(trainer: Trainer, module: LightningModule) -> dict[str, Any]:
             "stage": trainer.state.fn.value if trainer.state.fn else "",
             "folder": str(folder),
             "config_sha256": digest(config),
-            "config_hash": config_hash(config or None, views),
+            "config_hash": config_hash(config) if config else None,
             "code": {"revision": git_revision(), "source_sha256": source_digest()},
             "versions": package_versions(),
             "data": _data(trainer),

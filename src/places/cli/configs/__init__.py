@@ -1,0 +1,1 @@
+"""`places config`: recipes shown with all defaults, compared, checked, described for editors."""

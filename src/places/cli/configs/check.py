@@ -1,0 +1,156 @@
+"""`places config check`: all that is wrong with recipes, not only the first of it."""
+
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from places.config.changes.as_json import annotation
+from places.config.recipes import double_keys, find_recipe, read_config
+from places.config.written import Place, Written, written_keys
+from places.console import counted, printable, put
+from places.errors import ConfigError, PlacesError
+
+Stage = Literal["fit", "validate", "test", "predict"]
+Form = Literal["text", "github"]
+_MAX_PROBLEMS = 50  # of one recipe
+_RECIPES = (".yaml", ".yml")
+_WORD = re.compile(r"[\w.]+")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong in a place, in lines of which the first says it."""
+
+    place: Place
+    lines: tuple[str, ...]
+
+
+def check(*files: str, stage: Stage = "fit", format: Form = "text") -> int:
+    """Look for mistakes in recipes: each is parsed, and all that is wrong with it is told.
+
+    That is: no YAML, a key twice, an unknown key, a value of a wrong type, a class path that
+    cannot be imported, a secret. Nothing is built or run, but the modules of classes are imported.
+
+    places config check
+    places config check configs/resnet50.yaml experiments/
+
+    Args:
+        *files: Recipes, or folders of them; configs/ if none is given.
+        stage: The stage to check them for.
+        format: text; github, annotations in a log.
+
+    Returns:
+        1 if something is wrong, else 0.
+
+    Raises:
+        ConfigError: A file or folder is missing, or there is no recipe.
+    """
+    recipes = _recipes(files or ("configs",))
+    problems = [
+        problem
+        for recipe in recipes
+        for problem in sorted(problems_of(recipe, stage), key=lambda found: found.place.line or 0)
+    ]
+    for problem in problems:
+        first, *rest = map(printable, problem.lines)
+        if format == "github":
+            text = "\n".join([first, *rest])
+            put(annotation("error", problem.place.file, problem.place.line, "config", text))
+        else:
+            put("\n".join([f"{problem.place}: {first}", *(f"  {line}" for line in rest)]))
+    found = counted(len(problems), "problem") if problems else "nothing wrong"
+    put(f"{counted(len(recipes), 'recipe')}: {found}")
+    return 1 if problems else 0
+
+
+def problems_of(recipe: Path, stage: str) -> Iterator[Problem]:
+    """Yield all that is wrong with a recipe, in no special order."""
+    shown = str(recipe)
+    try:
+        for key, first, second in double_keys(recipe):
+            lines = (
+                f"{key} is here twice, first in line {first}",
+                "remove one: the last would win",
+            )
+            yield Problem(Place(shown, second), lines)
+        written = written_keys([(recipe, shown)], is_strict=False)
+        config = read_config(recipe, is_strict=False)
+    except ConfigError as error:
+        line = re.search(r"line (\d+)", error.message)
+        place = Place(shown, int(line[1]) if line else None)
+        message = error.message.removeprefix(f"{place}").replace(f"{shown}, line", "line")
+        yield Problem(place, (message.removeprefix(f"line {place.line} "), *error.hint))
+        return
+    yield from _refused(config, written, shown, stage)
+
+
+def _refused(
+    config: dict[str, Any], written: Mapping[str, Written], shown: str, stage: str
+) -> Iterator[Problem]:
+    """Yield what the parser refuses: what it named is removed before it is asked again."""
+    # Needs the real parser, hence torch.
+    from places.cli.resolve import resolve
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "recipe.yaml")
+        for _ in range(_MAX_PROBLEMS):
+            file.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+            try:
+                resolve([stage, "--config", str(file)])
+            except PlacesError as error:
+                hints = [line for line in error.hint if str(file) not in line]
+                key = _key_in(error.message, written)
+                place = Place(shown, written[key].place.line if key else None)
+                yield Problem(place, (error.message.replace(str(file), shown), *hints))
+                if key is None or not _remove(config, key.split(".")):
+                    return
+            else:
+                return
+
+
+def _key_in(message: str, written: Mapping[str, Written]) -> str | None:
+    """Return the key that a message is about: the longest that is written and that it names."""
+    named = [word.strip(".") for word in _WORD.findall(message)]
+    ways = [
+        ".".join(word.split(".")[:end]) for word in named for end in range(1, word.count(".") + 2)
+    ]
+    plain = {re.sub(r"\[.*?\]", "", key): key for key in written}
+    found = [way for way in ways if way in plain]
+    return plain[max(found, key=len)] if found else None
+
+
+def _remove(config: Any, way: list[str]) -> bool:  # noqa: ANN401  # of a recipe
+    """Remove a key, written with or without `init_args`, and tell whether it was there."""
+    way = [re.sub(r"\[.*?\]", "", part) for part in way]
+    if isinstance(config, list):
+        return sum(_remove(item, way) for item in config) > 0  # from all of them
+    if not isinstance(config, dict):
+        return False
+    for end in range(len(way), 0, -1):
+        for name in (".".join(way[:end]), f"{'.'.join(way[:end])}+"):
+            if name in config:
+                if end == len(way):
+                    del config[name]
+                    return True
+                if _remove(config[name], way[end:]):
+                    return True
+    return "init_args" in config and _remove(config["init_args"], way)
+
+
+def _recipes(files: tuple[str, ...]) -> list[Path]:
+    found: list[Path] = []
+    for name in files:
+        path = Path(name)
+        if not path.is_dir():
+            found.append(find_recipe(name))
+            continue
+        inside = sorted(p for p in path.rglob("*") if p.suffix in _RECIPES and p.is_file())
+        if not inside:
+            raise ConfigError(f"no recipes in {path}", "type:  places config check RECIPE...")
+        found += inside
+    return found

@@ -1,0 +1,1 @@
+"""What differs between two resolved configs, why, and how it is told."""
