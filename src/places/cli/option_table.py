@@ -75,14 +75,15 @@ def _of_stages() -> Iterator[tuple[str, Row]]:
 
 
 def _of_tools() -> Iterator[tuple[str, Row]]:
-    from places.cli.tool_parser import texts_of
+    from places.cli.tool_parser import StageFlags, texts_of
 
     for command in COMMANDS.keys() - STAGES:
         module, _, name = COMMANDS[command][0].partition(":")
         function = getattr(importlib.import_module(module), name)
         texts, hints = texts_of(inspect.getdoc(function) or ""), get_type_hints(function)
         for parameter in inspect.signature(function).parameters.values():
-            if parameter.default not in (parameter.empty, ()):
+            is_word = parameter.default in (parameter.empty, ())
+            if not is_word and hints[parameter.name] is not StageFlags:
                 takes = get_args(hints[parameter.name])
                 choices = tuple(take for take in takes if isinstance(take, str))
                 text, default = texts.get(parameter.name, ""), _as_typed(parameter.default)
