@@ -109,7 +109,12 @@ def test_a_compiled_network_that_is_slower_is_given_up(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     pauses_s, sleep = list[float](), time.sleep
-    monkeypatch.setattr(time, "sleep", lambda s: (pauses_s.append(s), sleep(s)))
+
+    def noted_sleep(duration_s: float) -> None:
+        pauses_s.append(duration_s)
+        sleep(duration_s)
+
+    monkeypatch.setattr(time, "sleep", noted_sleep)
     _run(Slow(5, compiled_ms=200), None, 1e6, [4] * 10)
     assert 1 <= pauses_s.count(0.2) <= 5
     assert "runs without the compiler again" in capsys.readouterr().err

@@ -30,13 +30,13 @@ class _Resolved(Exception):  # noqa: N818  # no error
 
 class _ResolvingCLI(PlacesCLI):
     def __init__(self, words: Sequence[str]) -> None:
-        self._asked = words[0] if words else ""
+        self._asked_stage = words[0] if words else ""
         super().__init__(words)
 
     def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]  # Lightning's is static
         """Return the stage that is asked for: to make the parsers of all takes a while."""
         known = super().subcommands()
-        return {self._asked: known[self._asked]} if self._asked in STAGES else known
+        return {self._asked_stage: known[self._asked_stage]} if self._asked_stage in STAGES else known
 
     def before_instantiate_classes(self) -> None:
         config = yaml.safe_load(self.parser.dump(self.config, skip_unset=False))
