@@ -30,20 +30,6 @@ RESNET, VGG = "resnet50", "vgg16_bn"
 NAMES = {RESNET: "ResNet-50", VGG: "VGG-16 with batch norm"}
 BUSY = 0.5  # of the cores: load before the measurement from which on a machine was shared
 PAID, LOST = 1.05, 0.95
-WHY = {
-    "channels_last": "libraries compute convolutions with the channels of a pixel beside each "
-    "other; what lies so already need not be rearranged before and after each of them",
-    "folded": "a batch norm reads and writes all that a convolution computed, for next to no "
-    "arithmetic; folded into the weights it costs nothing",
-    "bf16": "half the bytes, and instructions that multiply pairs of 16-bit numbers, where the "
-    "device has them; the logits change in their third digit",
-    "compiled": "norms, activations and additions are computed while their input is still in the "
-    "cache, and Python does nothing between them; compiling takes up to a minute",
-    "cuda_graph": "the kernels of a batch are started together, not one by one from Python, which "
-    "is most of the time of a small batch",
-    "onnxruntime": "knows the whole network: folds, fuses, and chooses layouts before it runs",
-    "openvino": "as ONNX Runtime, with convolutions that are made for processors",
-}
 
 
 def main() -> int:
@@ -99,6 +85,7 @@ def _document(files: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
         yield f"\n![pictures per second against parameters](pictures/{present[0]}.png)\n"
         yield "Hollow: the plain network. Filled: the way that was the fastest for it.\n"
         yield "### Which ways paid\n"
+        yield "How many times as fast as the plain network in the same turn (network, batch):\n"
         yield _markdown(_ways_table([files[name] for name in present]))
         for name in present:
             yield from _tables(name, files[name], is_first=name == present[0])
@@ -146,13 +133,13 @@ def _answers(content: Mapping[str, Any]) -> Iterator[str]:
         verb = "classifies" if work == "inference" else "trains on"
         operations = costs[VGG]["multiply_adds"] / costs[RESNET]["multiply_adds"]
         yield (
-            f"Plain {NAMES[RESNET]} {verb} {_speed(here):,.1f} pictures a second in batches of "
-            f"{here['batch_size']}, plain {NAMES[VGG]} {_speed(there):,.1f}: "
+            f"Plain {NAMES[RESNET]} {verb} {_short(_speed(here))} pictures a second in batches of "
+            f"{here['batch_size']}, plain {NAMES[VGG]} {_short(_speed(there))}: "
             f"{_times(_speed(here) / _speed(there))} for {operations:.1f} times the multiply-adds."
         )
         yield (
-            f"In the fastest way of each it is {_speed(best[RESNET]):,.1f} "
-            f"(`{best[RESNET]['way']}`) against {_speed(best[VGG]):,.1f} (`{best[VGG]['way']}`)."
+            f"In the fastest way of each it is {_short(_speed(best[RESNET]))} "
+            f"(`{best[RESNET]['way']}`) against {_short(_speed(best[VGG]))} (`{best[VGG]['way']}`)."
         )
         order = sorted(best.items(), key=lambda pair: -_speed(pair[1]))
         ranks = ", ".join(f"{name} {_speed(row) / _speed(best[RESNET]):.2f}" for name, row in order)
@@ -164,9 +151,7 @@ def _readme(files: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     if content is None:
         return
     yield "![pictures per second against parameters](docs/pictures/variants-cpu.png)\n"
-    sentences = list(_answers(content))
-    yield sentences[0]
-    yield sentences[3]
+    yield from (sentence for sentence in _answers(content) if sentence.startswith("Plain"))
     conv = []
     for network in content["networks"]:
         if network["name"] == RESNET:
@@ -189,11 +174,8 @@ def _ways_table(contents: Sequence[Mapping[str, Any]]) -> TextTable:
         ratios = sorted(same, key=lambda row: row["against_eager"]["median"])
         low, high = ratios[0], ratios[-1]
         median = statistics.median(row["against_eager"]["median"] for row in same)
-        why = "; ".join(WHY[part] for part in way.split("+") if part in WHY)
-        rows.append(
-            (work, f"`{way}`", f"{median:.2f}", _case(low), _case(high), _verdict(same), why)
-        )
-    columns = ("work", "way", "median", "least", "most", "paid", "what it does")
+        rows.append((work, f"`{way}`", f"{median:.2f}", _case(low), _case(high), _verdict(same)))
+    columns = ("work", "way", "median", "least", "most", "paid")
     return TextTable("times as fast as the plain network", columns, rows, frozenset({2}))
 
 
@@ -230,6 +212,10 @@ def _best(content: Mapping[str, Any], work: str) -> dict[str, Mapping[str, Any]]
 
 def _speed(row: Mapping[str, Any]) -> float:
     return float(row["images_per_s"]["median"])
+
+
+def _short(value: float) -> str:
+    return f"{value:,.{2 if value < 10 else 1 if value < 100 else 0}f}"
 
 
 def _times(ratio: float) -> str:
