@@ -27,8 +27,8 @@ class Network:
         class_path: The class; its first argument is the number of classes.
         paper: Who published it, or what makes it a variant, when and where.
         init_args: The other arguments.
-        weights: Who publishes weights for it: "CSAIL" (Places365; for Caffe if it is a VGG), "torchvision" and "timm" (both
-            ImageNet).
+        weights: Who publishes weights for it: "CSAIL" (Places365; of a VGG for Caffe),
+            "torchvision" and "timm" (both ImageNet).
     """
 
     class_path: str
