@@ -143,8 +143,8 @@ def test_other_numbers_of_classes_and_sizes_are_counted(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--image_size", "32"], "--image_size must be 63 to 100000, not 32"),
-        (["--num_classes", "0"], "--num_classes must be 1 to 100000, not 0"),
+        (["--image_size", "32"], "places: error: image_size must be 63 to 100000, not 32"),
+        (["--num_classes", "0"], "places: error: num_classes must be 1 to 100000, not 0"),
         (["--format", "xml"], "takes:        table, markdown, json"),
     ],
 )

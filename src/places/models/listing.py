@@ -27,7 +27,7 @@ class Network:
         class_path: The class; its first argument is the number of classes.
         paper: Who published it, or what makes it a variant, when and where.
         init_args: The other arguments.
-        weights: Who publishes weights for it: "CSAIL" (Places365; for Caffe if it is a VGG),
+        weights: Who publishes weights for it: "CSAIL" (Places365; of a VGG for Caffe),
             "torchvision" and "timm" (both ImageNet).
     """
 

@@ -1,5 +1,6 @@
 """Makes candidates ready for the clock: built, warmed up, compared with the plain network."""
 
+import gc
 from dataclasses import dataclass
 
 import torch
@@ -45,6 +46,7 @@ class Workshop:
             Exception: It cannot be run; whatever its code, a compiler or an exporter raises.
         """
         device = self._plan.device
+        gc.collect()  # what is freed while a step is measured would count as less
         before = _allocated(device)
         own_bytes = 0
         if candidate.work == "inference":
