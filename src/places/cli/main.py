@@ -47,6 +47,17 @@ COMMANDS = {
     "bench loader": ("places.bench.loader:bench_loader", "measure how fast pictures come"),
     "bench step": ("places.bench.step:bench_step", "measure what fit adds to a bare PyTorch loop"),
 }
+# What other tools call what ours do.
+_OTHER_WORDS = {
+    **dict.fromkeys(("train", "training", "resume", "finetune"), "fit"),
+    **dict.fromkeys(("val", "valid", "validation"), "validate"),
+    **dict.fromkeys(("eval", "evaluate", "score", "benchmark"), "test"),
+    **dict.fromkeys(("classify", "infer", "inference", "run"), "predict"),
+    **dict.fromkeys(("index", "shard", "convert"), "pack"),
+    **dict.fromkeys(("list", "ls", "history"), "runs"),
+    **dict.fromkeys(("check", "validate-data"), "verify"),
+    **dict.fromkeys(("env", "info", "collect_env"), "doctor"),
+}
 # The exit statuses of signals are those that a shell reports.
 _HELP = """\
 places: train, validate, test and run scene classifiers on Places365
@@ -227,7 +238,10 @@ def _table(names: Collection[str], prefix: str = "") -> list[str]:
 def _unknown(message: str, word: str, title: str, choices: Iterable[str]) -> ConfigError:
     import difflib  # only needed here, and start-up time is a feature
 
-    nearest = difflib.get_close_matches(word, choices, n=2, cutoff=0.4)
+    words = {choice: choice for choice in choices}
+    words |= {other: ours for other, ours in _OTHER_WORDS.items() if ours in words}
+    close = difflib.get_close_matches(word.lower(), words, 2, 0.4)
+    nearest = list(dict.fromkeys(words[name] for name in close))
     lines = {"nearest:": nearest, title: choices} if nearest else {title: choices}
     width = max(map(len, lines))
     return ConfigError(message, *(f"{t:<{width}}  {', '.join(c)}" for t, c in lines.items()))

@@ -103,6 +103,11 @@ class PlacesParser(LightningArgumentParser):
         text = text.replace("options:", f"{_PICTURES_HELP}\noptions:", 1)
         return f"{text}\n{_MORE_HELP}"
 
+    @property
+    def kinds(self) -> "dict[str, type]":
+        """The class of each group of options, such as "trainer"; a base class where one chooses."""
+        return dict(self._kinds)
+
     def default_parts(self) -> "list[PlacesParser]":
         """Return parsers with the options of the classes that are taken where none is named."""
         parts = []
