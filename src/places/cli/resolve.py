@@ -36,7 +36,8 @@ class _ResolvingCLI(PlacesCLI):
     def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]  # Lightning's is static
         """Return the stage that is asked for: to make the parsers of all takes a while."""
         known = super().subcommands()
-        return {self._asked_stage: known[self._asked_stage]} if self._asked_stage in STAGES else known
+        stage = self._asked_stage
+        return {stage: known[stage]} if stage in STAGES else known
 
     def before_instantiate_classes(self) -> None:
         config = yaml.safe_load(self.parser.dump(self.config, skip_unset=False))

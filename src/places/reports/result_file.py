@@ -134,12 +134,20 @@ def training_of(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
         "recipe": record["recipe"],
         "epoch": checkpoint["epoch"],
         "num_steps": checkpoint["global_step"],
-        "num_images_seen": None if cost is None else cost.num_images,
+        "num_images_seen": cost.num_images if cost else _steps_times_batch(checkpoint),
         "hours": None if cost is None else cost.seconds / 3600,
         "manifest_digest": record["manifest_digest"],
         "versions": record["versions"],
         "config": config,
     }
+
+
+def _steps_times_batch(checkpoint: Mapping[str, Any]) -> int | None:
+    """Return how many pictures a training saw whose checkpoint did not count them."""
+    batch_size = checkpoint["places"]["config"]["data"]["init_args"].get("batch_size")
+    num_batches = checkpoint.get("training", {}).get("num_batches")
+    is_known = isinstance(num_batches, int) and isinstance(batch_size, int)
+    return num_batches * batch_size if is_known else None
 
 
 def _hash_of(config: Mapping[str, Any] | None, training: Mapping[str, Any] | None) -> str | None:

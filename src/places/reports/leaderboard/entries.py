@@ -220,7 +220,8 @@ def _name_of(result: Mapping[str, Any], file: Path) -> str:
 
 def _cost_in_words(cost: Mapping[str, Any]) -> str:
     num, hours = cost["training_images"], cost["training_hours"]
-    return "" if num is None else f"{num:,} pictures seen in {float(hours):.2g} hours"
+    seen = "" if num is None else f"{num:,} pictures seen"
+    return seen if hours is None else f"{seen} in {float(hours):.2g} hours"
 
 
 def _protocol_in_words(protocol: Mapping[str, Any]) -> str:
