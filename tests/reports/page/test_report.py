@@ -412,6 +412,20 @@ def test_a_page_is_made_of_what_is_left(copied: Path, part: str) -> None:
         assert main(["report", str(copied / "1"), str(copied / "2")]) == 0
 
 
+@pytest.mark.parametrize("value", [1e999, -1, 1e300])
+def test_numbers_that_cannot_be_are_not_drawn(copied: Path, value: float) -> None:
+    text = (copied / "1" / "result.json").read_text()
+    result = json.loads(text)
+    result["categories"][0] |= {"num_images": 3, "top1": "TOP1"}
+    result["scores"]["top5"] = result["reliability"][3]["num_images"] = "TOP1"
+    changed = json.dumps(result).replace('"TOP1"', "1e999" if value == 1e999 else str(value))
+    (copied / "1" / "result.json").write_text(changed)
+    assert main(["report", str(copied / "1")]) == 0
+    page = copied / "1" / "report.html"
+    assert "The categories cannot be shown" in text_of(page)
+    assert not re.findall(r'"-?(inf|nan)', page.read_text())
+
+
 def test_a_folder_with_a_config_only_has_a_page(tmp_path: Path) -> None:
     folder = tmp_path / "runs" / "old" / "3"
     folder.mkdir(parents=True)
