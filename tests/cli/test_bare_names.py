@@ -8,6 +8,7 @@ import pytest
 import torchvision
 from tests.networks import Tiny
 
+from places import models
 from places.cli.main import main
 from places.cli.resolve import resolve
 from places.models import VGG, ResNet
@@ -103,3 +104,11 @@ def test_nothing_else_can_be_named_by_that(name: str, capsys: pytest.CaptureFixt
 def test_image_files_is_understood_as_well() -> None:
     config = resolve(["predict", "--data", "ImageFiles", "--data.images", "photos"])
     assert config["data"]["class_path"] == "places.data.image_files.ImageFiles"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", models.__all__)
+def test_every_network_of_ours_is_known_by_its_bare_name(name: str) -> None:
+    path = _net("--model.net", name)["class_path"]
+    assert path.startswith("places.models.")
+    assert path.endswith(f".{name}")

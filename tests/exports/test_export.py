@@ -73,7 +73,12 @@ def test_places_load_answers_as_the_checkpoint_does(
             assert [x.name for x in new.categories] == [x.name for x in old.categories]
 
 
-@pytest.mark.parametrize("form", FILES)
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    "form", ["onnx", *(pytest.param(x, marks=SLOW) for x in FILES if x != "onnx")]
+)
 def test_places_predict_answers_as_the_checkpoint_does(
     form: str, checkpoint: Path, exported: dict[str, Path]
 ) -> None:
@@ -87,6 +92,20 @@ def test_places_predict_answers_as_the_checkpoint_does(
     for old, new in zip(*tables, strict=True):
         assert old["category_1"] == new["category_1"]
         assert abs(float(old["probability_1"]) - float(new["probability_1"])) < 1e-5
+
+
+def test_places_test_scores_as_the_checkpoint_does(
+    checkpoint: Path, exported: dict[str, Path], sample: Path
+) -> None:
+    scores = []
+    for number, file in enumerate((checkpoint, exported["onnx"])):
+        words = ["--ckpt_path", file, "--data.root", sample, "--data.batch_size", 16]
+        assert run("test", *words, "--trainer.default_root_dir", f"runs{number}") == 0
+        (result,) = Path(f"runs{number}").rglob("result.json")
+        scores.append(json.loads(result.read_text(encoding="utf-8"))["scores"])
+    for name, value in scores[0].items():
+        if isinstance(value, float):
+            assert abs(value - scores[1][name]) < 1e-5
 
 
 def test_preprocessing_and_names_travel_inside(exported: dict[str, Path]) -> None:
@@ -119,6 +138,7 @@ def test_others_run_what_was_written_on_any_number_of_pictures(
     torch.testing.assert_close(folded(net)(images), expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_eight_bits_are_measured(
     checkpoint: Path, sample: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -53,14 +53,17 @@ def _csail(net: nn.Module, arch: str) -> dict[str, object]:
 
 
 def _caffe_vgg() -> bytes:
-    net, layers = VGG(365, 16, batch_norm=False), []
+    with torch.device("meta"):
+        net, layers = VGG(365, 16, batch_norm=False), []
     stages = enumerate((2, 2, 3, 3, 3), 1)
     counts = iter([f"conv{stage}_{n}" for stage, num in stages for n in range(1, num + 1)])
     linear = iter(["fc6", "fc7", "fc8a"])
     for layer in net.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
             is_conv = isinstance(layer, nn.Conv2d)
-            blobs = [layer.weight.detach().numpy(), layer.bias.detach().numpy()]  # type: ignore[union-attr]  # it has one
+            blobs = [
+                np.zeros(x.shape, np.float32) for x in (layer.weight, layer.bias) if x is not None
+            ]
             kind = "Convolution" if is_conv else "InnerProduct"
             layers.append(Caffe(next(counts if is_conv else linear), kind, blobs, pad=1))
     return caffemodel(layers)

@@ -21,7 +21,7 @@ def with_mean_of_weights(words: Sequence[str]) -> list[str]:
     flags = [word.partition("=") for word in words]
     values = [
         value if equals else following
-        for (flag, equals, value), following in zip(flags, [*words[1:], ""], strict=True)
+        for (flag, equals, value), following in zip(flags, [*words[1:], ""], strict=False)
         if flag == _WEIGHTS
     ]
     is_asked = any(flag == _MEAN for flag, _, _ in flags)

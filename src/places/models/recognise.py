@@ -1,13 +1,17 @@
 """Which of the networks of `places.models` a file of weights was made for, and how to type it."""
 
 import functools
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from places.models.cost import NUM_CLASSES, cost_of_named
 from places.models.listing import NETWORKS
+
+_NO_PARAMETERS = ("running_mean", "running_var", "num_batches_tracked")
 
 
 def spec_of_arch(arch: str) -> dict[str, Any] | None:
@@ -34,7 +38,10 @@ def spec_of(weights: Mapping[str, Tensor]) -> dict[str, Any] | None:
         `class_path` and `init_args`.
     """
     shapes = {name: tuple(value.shape) for name, value in weights.items()}
+    sizes = _sizes_with_known_heads(shapes)
     for arch in NETWORKS:
+        if cost_of_named(arch).parameters not in sizes:
+            continue  # to build all of them takes seconds
         own, head = _shapes(arch)
         if head not in shapes or shapes[head][1:] != own[head][1:]:
             continue
@@ -45,6 +52,15 @@ def spec_of(weights: Mapping[str, Tensor]) -> dict[str, Any] | None:
         if not missing and all(shapes[name] == shape for name, shape in found.items()):
             return spec_of_arch(arch)
     return None
+
+
+def _sizes_with_known_heads(shapes: Mapping[str, tuple[int, ...]]) -> set[int]:
+    """Return how many parameters there would be at 365 classes, whichever layer is the head."""
+    total = sum(
+        math.prod(shape) for name, shape in shapes.items() if not name.endswith(_NO_PARAMETERS)
+    )
+    heads = (shape for shape in shapes.values() if len(shape) == 2)
+    return {total + (NUM_CLASSES - rows) * (columns + 1) for rows, columns in heads}
 
 
 def num_classes_in(weights: Mapping[str, Tensor], spec: Mapping[str, Any]) -> int | None:

@@ -5,6 +5,7 @@ import importlib
 import re
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy._core.multiarray as multiarray
@@ -18,7 +19,7 @@ from places.models.file_kinds import check_kind, is_safetensors, not_weights
 _MAX_SHOWN = 100  # characters of a name or a reason
 # What else files of weights hold beside tensors, and what does nothing when it is made: options of
 # a training script (torchvision's and timm's), and numbers of NumPy, such as the best score.
-_HARMLESS = (
+_HARMLESS: tuple[tuple[Any, str], ...] = (
     (argparse.Namespace, "argparse.Namespace"),
     (multiarray.scalar, "numpy.core.multiarray.scalar"),
     (multiarray.scalar, "numpy._core.multiarray.scalar"),
