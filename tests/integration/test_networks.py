@@ -1,52 +1,140 @@
 """Networks of all kinds through the commands: trained, resumed, used, refused."""
 
 import csv
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+import torchvision
 from PIL import Image
 from tests.integration.stages import fit_in, load_weights, run
+from tests.networks import Thin
+from torch import Tensor, nn
+from torchvision.transforms import functional
 
 import places
+from places.cli.main import main
 from places.models import RepVGG
 
-SHORT = ["--trainer.max_epochs", 1, "--trainer.limit_train_batches", 2]
-SHORT += ["--trainer.limit_val_batches", 1, "--data.batch_size", 4]
+SHORT = ["--trainer.max_epochs", 1, "--trainer.limit_train_batches", 2, "--data.batch_size", 4]
+SHORT += ["--trainer.limit_val_batches", 1]
+CONVNEXT = "torchvision.models.convnext_tiny"
+TIMM = ["--model.net", "timm.models.ConvNeXt", "--model.net.depths", "[1,1,1,1]"]
+TIMM += ["--model.net.dims", "[8,8,16,16]"]
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-@pytest.fixture(scope="module")
-def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("photos") / "photo.png"
+def _timm() -> nn.Module:
+    timm = pytest.importorskip("timm")
+    net: nn.Module = timm.models.ConvNeXt(num_classes=365, depths=(1,) * 4, dims=(8, 8, 16, 16))
+    return net
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    path = tmp_path / "photo.png"
     noise = torch.randint(0, 256, (40, 50, 3), dtype=torch.uint8)
     Image.fromarray(noise.numpy()).save(path)
     return path
 
 
-def _rows(table: Path) -> list[dict[str, str]]:
-    with table.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+@torch.no_grad()
+def _chances(net: nn.Module, checkpoint: Path, photo: Path) -> Tensor:
+    """Return what Pillow, torchvision and the network as it is make of a photo."""
+    weights = load_weights(checkpoint)
+    net.load_state_dict({key[4:]: x for key, x in weights.items() if key.startswith("net.")})
+    image = functional.resize(Image.open(photo), 36)
+    pixels = functional.to_tensor(functional.center_crop(image, 32))
+    chances: Tensor = net.eval()(functional.normalize(pixels, MEAN, STD)[None]).softmax(dim=1)[0]
+    return chances
 
 
-def test_repvgg_is_trained_with_branches_and_used_without(
-    sample: Path, tmp_path: Path, photo: Path
+@pytest.mark.parametrize(
+    ("words", "make", "trust"),
+    [
+        (["--model.net", "RepVGG", "--model.net.variant", "A0"], lambda: RepVGG(365), None),
+        (
+            ["--model.net", CONVNEXT],
+            lambda: torchvision.models.convnext_tiny(num_classes=365),
+            CONVNEXT,
+        ),
+        (TIMM, _timm, "timm"),
+    ],
+    ids=["repvgg", "torchvision", "timm"],
+)
+def test_a_network_is_trained_and_used(
+    sample: Path,
+    tmp_path: Path,
+    photo: Path,
+    words: list[object],
+    make: Callable[[], nn.Module],
+    trust: str | None,
 ) -> None:
-    words = ["--data.root", sample, *SHORT, "--model.net", "RepVGG"]
-    folder = fit_in(tmp_path, *words, "--model.net.variant", "A0")
-    assert run("predict", photo, "--ckpt_path", folder) == 0
+    folder = fit_in(tmp_path / "fits", "--data.root", sample, *SHORT, *words)
+    words = [photo, "--ckpt_path", folder, "--trainer.accelerator", "cpu"]
+    words += ["--trust", trust] if trust else []
+    assert main(["predict", *map(str, words)]) == 0
     (table,) = (tmp_path / "runs").rglob("predictions.csv")
-    (row,) = _rows(table)
-    net = RepVGG(365, "A0").eval()
-    stored = load_weights(folder / "checkpoints" / "last.ckpt")
-    net.load_state_dict({key[4:]: x for key, x in stored.items() if key.startswith("net.")})
-    model = places.load(folder)
-    seen: list[torch.Tensor] = []
-    assert not any(isinstance(x, torch.nn.BatchNorm2d) for x in _modules_of(model))
-    prediction = model.predict(photo)
-    with torch.no_grad():
-        seen.append(net(_pixels(photo)).softmax(dim=1)[0])
-    best = seen[0].topk(5)
-    assert [int(row[f"index_{n}"]) for n in range(1, 6)] == best.indices.tolist()
-    got = [float(row[f"probability_{n}"]) for n in range(1, 6)]
+    with table.open(encoding="utf-8", newline="") as file:
+        (row,) = csv.DictReader(file)
+    (checkpoint,) = folder.glob("checkpoints/best.ckpt")
+    best = _chances(make(), checkpoint, photo).topk(5)
+    assert [int(row[f"index_{rank}"]) for rank in range(1, 6)] == best.indices.tolist()
+    got = [float(row[f"probability_{rank}"]) for rank in range(1, 6)]
     assert got == pytest.approx(best.values.tolist(), abs=2e-6)
-    assert prediction.index == best.indices[0]
+    model = places.load(folder, trust=trust or ())
+    (prediction,) = model.predict([photo])
+    assert prediction.categories[0].label == int(row["index_1"])
+    branches = [x for x in model.net.modules() if isinstance(x, nn.BatchNorm2d)]
+    assert not branches
+
+
+def test_a_function_of_a_checkpoint_is_trusted_by_its_full_name_only(
+    sample: Path, tmp_path: Path, photo: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--data.root", sample, *SHORT, "--model.net", "torchvision.models.squeezenet1_1"]
+    folder = fit_in(tmp_path / "fits", *words)
+    assert main(["predict", str(photo), "--ckpt_path", str(folder)]) == 2
+    assert "--trust torchvision.models.squeezenet1_1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("recompute", ["false", "true"])
+def test_stochastic_depth_resumes_to_the_last_bit(
+    sample: Path, tmp_path: Path, recompute: str
+) -> None:
+    words = ["--data.root", sample, "--trainer.max_epochs", 2, "--trainer.limit_val_batches", 0]
+    words += ["--model.net", "tests.networks.Thin", "--resume.every_n_steps", 3]
+    words += ["--resume.keep_all", "true"]
+    whole = fit_in(tmp_path / "whole", *words) / "checkpoints"
+    words += ["--model.net.checkpoint_gradients", recompute]
+    again = fit_in(tmp_path / "again", *words) / "checkpoints"
+    words += ["--ckpt_path", again / "step-3.ckpt"]
+    resumed = fit_in(tmp_path / "resumed", *words) / "checkpoints"
+    expected = load_weights(whole / "last.ckpt")
+    assert set(expected) >= {f"net.{name}" for name in Thin(365).state_dict()}
+    for folder in (again, resumed):
+        got = load_weights(folder / "last.ckpt")
+        assert all(torch.equal(got[key], expected[key]) for key in expected)
+
+
+@pytest.mark.parametrize(
+    ("words", "messages"),
+    [
+        (["ResNet", "--model.net.depth", "18", "--model.net.groups", "32"], ["bottlenecks"]),
+        (["ResNet", "--model.net.drop_path", "1"], ["drop_path must be in 0..1 without 1, not 1"]),
+        (["ResNet", "--model.net.resnetd", "true"], ["resnetd", "resnet_d"]),
+        (["RepVGG", "--model.net.variant", "A2"], ["model.net.variant", "A0", "A1", "B0"]),
+        (["VGG", "--model.net.global_pool", "maybe"], ["global_pool", "maybe"]),
+        (["RepVVG"], ["nearest:      RepVGG"]),
+    ],
+)
+def test_mistakes_are_answered_with_words(
+    sample: Path, capsys: pytest.CaptureFixture[str], words: list[str], messages: list[str]
+) -> None:
+    assert run("fit", "--data.root", sample, "--model.net", *words) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    lines = lines[next(n for n, line in enumerate(lines) if "places: error:" in line) :]
+    assert len(lines) <= 4
+    assert "Traceback" not in "".join(lines)
+    assert all(message in "\n".join(lines) for message in messages)

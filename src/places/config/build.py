@@ -87,7 +87,8 @@ def _fitting(
         TypeError: It takes none like this.
     """
     origin, parts = get_origin(annotation), get_args(annotation)
-    if _takes_factory(annotation) and isinstance(value, str | Mapping):
+    is_text = isinstance(value, str) and str in parts  # where either may stand, as "gelu" in timm
+    if _takes_factory(annotation) and isinstance(value, str | Mapping) and not is_text:
         return factory_of(key, value, trusted, path)
     if isinstance(value, Mapping) and "class_path" in value:
         return build(key, value, trusted, path)

@@ -57,9 +57,7 @@ def _signatures(make: Any) -> Iterator[dict[str, Parameter]]:  # noqa: ANN401  #
 def _inner(make: Any) -> Any:  # noqa: ANN401  # see above
     """Return what a `partial` calls in the end, whose other arguments are given by name."""
     while isinstance(make, partial):
-        # Those of jsonargparse are of a function that takes the class.
-        is_its = type(make.func).__module__.startswith("jsonargparse") or (
-            getattr(make.func, "__module__", "").startswith("jsonargparse")
-        )
-        make = make.args[0] if is_its and make.args else make.func
+        # Those of jsonargparse are of a function of its own that takes the class.
+        is_its = getattr(make.func, "__module__", "").startswith("jsonargparse.")
+        make = make.args[-1] if is_its and make.args else make.func
     return make
