@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from places.console import put, say
 from places.errors import ConfigError
@@ -56,14 +56,16 @@ def report(
         write_page(facts, path, costs)
         put(f"{path}")
     else:
-        _report_to_wandb(facts, wandb, wandb_json)
+        _report_to_wandb(facts, costs, wandb, wandb_json)
     return 0
 
 
-def _report_to_wandb(runs: "Sequence[RunFacts]", project: str, path: Path | None) -> None:
+def _report_to_wandb(
+    runs: "Sequence[RunFacts]", networks: dict[str, Any] | None, project: str, path: Path | None
+) -> None:
     from places.reports.wandb_report import project_of, send, wandb_report, write_json
 
-    made = wandb_report(runs, *project_of(project))
+    made = wandb_report(runs, *project_of(project), networks)
     if path is None:
         put(send(made))
     else:
