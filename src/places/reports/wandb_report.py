@@ -1,6 +1,7 @@
 """A report for Weights & Biases that compares runs: the numbers and figures of the page of them."""
 
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,7 +39,7 @@ def project_of(text: str) -> tuple[str, str]:
     entity, separator, project = text.partition("/")
     if not entity or not separator or not project or "/" in project:
         raise ConfigError(
-            f"`wandb` takes ENTITY/PROJECT, not {text!r}",
+            f"--wandb takes ENTITY/PROJECT, not {text!r}",
             "ENTITY is your name or your team at Weights & Biases:  --wandb me/places",
         )
     return entity, project
@@ -69,7 +70,9 @@ def wandb_report(
         with_earlier(run if run.stage == "fit" else training_of(run) or run) for run in runs
     ]
     ids = _ids(names, runs, trainings)
-    if ids and (missing := [name for name in names if name not in ids.values()]):
+    pairs = zip(names, runs, trainings, strict=True)
+    missing = [n for n, run, training in pairs if not _ids([n], [run], [training])]
+    if ids and missing:
         say(f"not logged to Weights & Biases, so without live curves: {', '.join(missing)}")
     pictures = pictures_of_runs(names, runs, trainings)
     blocks: list[Any] = [
@@ -136,7 +139,9 @@ def send(report: "Report") -> str:
 
 def _package() -> Any:  # noqa: ANN401  # a module
     try:
-        import wandb_workspaces.reports.v2 as wr  # an extra
+        with warnings.catch_warnings():  # that it uses old names of pydantic is its own matter
+            warnings.simplefilter("ignore", DeprecationWarning)
+            import wandb_workspaces.reports.v2 as wr  # an extra
     except ImportError as error:
         raise ConfigError(f"--wandb needs a package that is not installed:  {INSTALL}") from error
     return wr
@@ -317,6 +322,6 @@ def _runset(wr: Any, ids: dict[str, str]) -> Any:  # noqa: ANN401  # a module
     colors = {id_: SERIES[order.index(name) % len(SERIES)] for id_, name in ids.items()}
     return wr.Runset(
         name="runs",
-        filters=[expr.Metric("ID").isin(list(ids))],
+        filters=expr.And(expr.Metric("ID").isin(list(ids))),
         run_settings={id_: wr.RunSettings(color=color) for id_, color in colors.items()},
     )

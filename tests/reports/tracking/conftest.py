@@ -44,4 +44,4 @@ def runs(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Runs:
         assert run("fit", *fit, "--trainer.max_epochs", 3, "--ckpt_path", last) == 0
         assert run("test", *every, "--ckpt_path", best) == 0
     offline = [read_offline_run(*(folder / "wandb").glob("offline-run-*")) for folder in folders]
-    return Runs(*folders, offline)
+    return Runs(folders[0], folders[1], folders[2], offline)

@@ -3,6 +3,8 @@
 import base64
 import io
 import json
+import shutil
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -165,18 +167,12 @@ def test_curves_are_live_where_runs_were_logged(runs: Runs, tmp_path: Path) -> N
     spec = _json(tmp_path, runs.first, runs.tested)["spec"]
     curves, media = (b["metadata"] for b in spec["blocks"] if b["type"] == "panel-grid")
     panels = curves["panelBankSectionConfig"]["panels"]
-    lines = {
-        tuple(p["config"]["metrics"]) for p in panels if p["viewType"] == "Run History Line Plot"
-    }
-    shown = {name for (name,) in lines}
+    lines = [p["config"] for p in panels if p["viewType"] == "Run History Line Plot"]
+    shown = {name for line in lines for name in line["metrics"]}
     logged = {name for row in runs.wandb[0].history for name in row}
     assert {"val/top1", "val/loss", "train/loss", "train/learning_rate"} <= shown <= logged
     assert {"time/images_per_second", "time/waiting_share", "memory/process_gib"} <= shown
-    assert all(
-        p["config"]["xAxis"] == "trainer/global_step"
-        for p in panels
-        if p["viewType"] == "Run History Line Plot"
-    )
+    assert {line["xAxis"] for line in lines} == {"trainer/global_step"}
     bars = {p["config"]["metrics"][0] for p in panels if p["viewType"] == "Bar Chart"}
     assert bars <= runs.wandb[0].summary.keys()
     keys = [k for p in media["panelBankSectionConfig"]["panels"] for k in p["config"]["mediaKeys"]]
@@ -208,8 +204,6 @@ def test_pictures_are_whole_and_captioned(runs: Runs, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_names_in_a_run_are_no_markdown(runs: Runs, tmp_path: Path) -> None:
-    import shutil
-
     folder = tmp_path / "<b>|*runs*" / "0"
     shutil.copytree(runs.tested, folder, ignore=shutil.ignore_patterns("wandb", "mlruns"))
     text = _texts(_json(tmp_path, folder)["spec"])
@@ -261,7 +255,7 @@ def test_what_goes_wrong_is_told_in_few_lines(
     error = lines[next(n for n, line in enumerate(lines) if line.startswith("places: error")) :]
     assert error[0].startswith("places: error: Weights & Biases took no report: ")
     assert 2 <= len(error) <= 4
-    monkeypatch.setitem(__import__("sys").modules, "wandb_workspaces.reports.v2", None)
+    monkeypatch.setitem(sys.modules, "wandb_workspaces.reports.v2", None)
     assert main(["report", str(folder), "--wandb", PROJECT]) == 2
     assert capsys.readouterr().err == (
         "places: error: --wandb needs a package that is not installed:  "

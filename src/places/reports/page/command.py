@@ -46,7 +46,7 @@ def report(
         if runs.count(run) > 1:
             raise ConfigError(f"{run} is given twice")
     if wandb_json is not None and wandb is None:
-        raise ConfigError("`wandb_json` needs to know for where", "type:  --wandb ENTITY/PROJECT")
+        raise ConfigError("--wandb_json needs to know for whom", "type:  --wandb ENTITY/PROJECT")
     path = file or (runs[0] / PAGE if len(runs) == 1 else Path(PAGE))
     if path.is_dir():
         raise ConfigError(f"`file` {path} is a folder", f"name a file:  {path / PAGE}")
