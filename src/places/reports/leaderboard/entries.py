@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from places.config.recipes import read_config
-from places.console import printable
+from places.console import counted, printable
 from places.errors import DataError
 from places.files import read_json
 from places.reports.result_schema import FORMAT_VERSION, PICTURES, in_json
@@ -185,7 +185,9 @@ def _entry_of(result: Mapping[str, Any], file: Path) -> Entry:
         top1_interval=(float(low_high[0]), float(low_high[1])),
         top5=float(scores["top5"]) if "top5" in scores else None,
         source=str(file),
-        note="" if training is None else f"{training['num_images_seen'] or 0:,} pictures seen",
+        note=""
+        if training is None
+        else f"{counted(training['num_images_seen'] or 0, 'picture')} seen",
         pictures=pictures if result["pictures"] and pictures.is_file() else None,
     )
 
