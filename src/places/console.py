@@ -264,13 +264,35 @@ class Counter:
             show(self._line())
 
     def _line(self) -> str:
-        per_s = self._done / (self._line_s - self._start_s)
-        left_s = (self._total - self._done) / max(per_s, 1e-9)
-        in_mb = self._unit == "bytes"
-        rate = f"{per_s / 1e6:,.0f} MB/s" if in_mb else f"{per_s:,.1f} {self._unit}/s"
-        part = self._done / max(self._total, 1)
-        line = f"{self._title}: {part:.0%}, {rate}, {left_s:,.0f} s left"
-        return f"{line}, {self._note}" if self._note else line
+        per_s = self._done / max(self._line_s - self._start_s, 1e-9)
+        parts = [f"{self._done / max(self._total, 1):.0%}", rate_in_words(per_s, self._unit)]
+        if per_s > 0:
+            parts.append(f"{time_in_words((self._total - self._done) / per_s)} left")
+        return f"{self._title}: {', '.join(filter(None, [*parts, self._note]))}"
+
+
+def rate_in_words(per_s: float, unit: str) -> str:
+    """Return how many are done in a second, or in a minute where they are slow; "" for none.
+
+    Args:
+        per_s: The number in a second.
+        unit: What is counted; "bytes" are shown as MB or kB.
+    """
+    if per_s <= 0:
+        return ""
+    if unit == "bytes":
+        return f"{per_s / 1e6:,.0f} MB/s" if per_s >= 1e6 else f"{per_s / 1e3:,.0f} kB/s"
+    return f"{per_s:,.1f} {unit}/s" if per_s >= 0.1 else f"{60 * per_s:,.2g} {unit}/min"
+
+
+def time_in_words(seconds: float) -> str:
+    """Return a time as one says it: "20 s", "45 min", "3 h 5 min"."""
+    if seconds < 600:
+        return f"{seconds:,.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    if hours < 2:
+        return f"{60 * hours + minutes} min"
+    return f"{hours:,} h {minutes} min"
 
 
 def _rate_column(unit: str) -> "ProgressColumn":
@@ -282,7 +304,7 @@ def _rate_column(unit: str) -> "ProgressColumn":
 
         def render(self, task: Task) -> Text:
             """Return the text, empty as long as nobody knows."""
-            return Text(f"{task.speed:,.1f} {unit}/s" if task.speed else "")
+            return Text(rate_in_words(task.speed or 0.0, unit))
 
     return Rate()
 

@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.trainer.states import TrainerFn
 
 from places.classifier import SceneClassifier
-from places.console import Counter, progress, say
+from places.console import Counter, counted, progress, say
 
 _S_PER_LINE = 30.0  # of a training without a terminal
 
@@ -42,7 +42,7 @@ class Bar(ProgressBar):
         """Begin a training, and say how large the network is."""
         if self._is_enabled and trainer.is_global_zero:
             num = sum(weight.numel() for weight in pl_module.parameters() if weight.requires_grad)
-            say(f"training {num:,} weights on {trainer.strategy.root_device}")
+            say(f"training {counted(num, 'weight')} on {trainer.strategy.root_device}")
         self._begin(trainer, _epoch(trainer), _S_PER_LINE)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

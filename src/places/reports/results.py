@@ -121,8 +121,8 @@ def _training_behind(weights: Path | None) -> dict[str, Any] | None:
 
 def score_table(scores: dict[str, Any], count: int, manifest: Manifest) -> Table:
     """Return the scores and their intervals as a table."""
-    kind = "synthetic pictures" if manifest.synthetic else "pictures"
-    table = Table(title=f"{count:,} {kind} of split '{manifest.split}'", title_justify="left")
+    pictures = counted(count, "synthetic picture" if manifest.synthetic else "picture")
+    table = Table(title=f"{pictures} of split '{manifest.split}'", title_justify="left")
     table.add_column("score")
     table.add_column("value", justify="right")
     table.add_column("95 % interval", justify="right")

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from places.checkpoints.runs import CONFIG_HEADER, RUNS
 from places.config.recipes import read_config
-from places.console import printable, put
+from places.console import counted, printable, put
 from places.errors import ConfigError, DataError
 from places.files import read_json
 from places.reports.metric_curves import read_curves
@@ -86,7 +86,7 @@ def describe(folder: Path) -> Run:
     elif stage == "predict" and predictions:
         rows = _part(predictions, "counts", "rows")
         is_complete = predictions.get("complete") is True and isinstance(rows, int)
-        outcome = f"finished, {rows:,} pictures" if is_complete else "stopped; goes on"
+        outcome = f"finished, {counted(rows, 'picture')}" if is_complete else "stopped; goes on"
     elif stage == "validate" and scores:
         outcome = "finished"
     files = [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
@@ -133,8 +133,12 @@ def _training(config: Path, last: int) -> str:
         settings = None
     planned = _part(settings, "trainer", "max_epochs")
     if not isinstance(planned, int) or planned < 1:
-        return f"{last} epochs"
-    return f"finished, {last} epochs" if last >= planned else f"{last} of {planned} epochs"
+        return counted(last, "epoch")
+    return (
+        f"finished, {counted(last, 'epoch')}"
+        if last >= planned
+        else f"{last:,} of {counted(planned, 'epoch')}"
+    )
 
 
 def _metrics(path: Path) -> tuple[list[float], int]:

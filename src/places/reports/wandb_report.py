@@ -1,7 +1,8 @@
 """A report for Weights & Biases that compares runs: the numbers and figures of the page of them."""
 
 import json
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +11,12 @@ from places.errors import ConfigError, PlacesError
 from places.files import write_text
 from places.reports.figures import SERIES
 from places.reports.markdown import markdown_table, markdown_text
+from places.reports.networks_section import networks_section
 from places.reports.page import about_run
 from places.reports.page.compared_runs import context_of_several
-from places.reports.page.one_run import training_of
+from places.reports.page.related_runs import training_of, with_earlier
 from places.reports.run_facts import RunFacts
-from places.reports.wandb_pictures import Picture, pictures_of_runs
+from places.reports.wandb_pictures import Picture, data_url, pictures_of_runs
 from places.reports.wandb_runs import wandb_ids
 
 if TYPE_CHECKING:
@@ -37,13 +39,18 @@ def project_of(text: str) -> tuple[str, str]:
     entity, separator, project = text.partition("/")
     if not entity or not separator or not project or "/" in project:
         raise ConfigError(
-            f"`wandb` takes ENTITY/PROJECT, not {text!r}",
+            f"--wandb takes ENTITY/PROJECT, not {text!r}",
             "ENTITY is your name or your team at Weights & Biases:  --wandb me/places",
         )
     return entity, project
 
 
-def wandb_report(runs: Sequence[RunFacts], entity: str, project: str) -> "Report":
+def wandb_report(
+    runs: Sequence[RunFacts],
+    entity: str,
+    project: str,
+    networks: Mapping[str, Any] | None = None,
+) -> "Report":
     """Return a report of runs, made without a network.
 
     Args:
@@ -51,16 +58,21 @@ def wandb_report(runs: Sequence[RunFacts], entity: str, project: str) -> "Report
         entity: To whom it will belong.
         project: In which project it will be; curves and pictures are shown of runs that were logged
             there.
+        networks: What `places bench networks` measured, if that is to be shown.
 
     Raises:
         ConfigError: The package that makes it is not installed.
     """
     wr = _package()
-    context = context_of_several(runs)
+    context = context_of_several(runs, networks)
     names: list[str] = context["names"]
-    trainings = [run if run.stage == "fit" else training_of(run) or run for run in runs]
+    trainings = [
+        with_earlier(run if run.stage == "fit" else training_of(run) or run) for run in runs
+    ]
     ids = _ids(names, runs, trainings)
-    if ids and (missing := [name for name in names if name not in ids.values()]):
+    pairs = zip(names, runs, trainings, strict=True)
+    missing = [n for n, run, training in pairs if not _ids([n], [run], [training])]
+    if ids and missing:
         say(f"not logged to Weights & Biases, so without live curves: {', '.join(missing)}")
     pictures = pictures_of_runs(names, runs, trainings)
     blocks: list[Any] = [
@@ -73,9 +85,11 @@ def wandb_report(runs: Sequence[RunFacts], entity: str, project: str) -> "Report
         *_section(wr, "Where the time went", _times(names, trainings), pictures["times"]),
         *_section(wr, "Pictures", _pictures_text(pictures["pictures"]), pictures["pictures"]),
         *_media(wr, ids),
+        *_networks(wr, networks),
         *_section(wr, "What was run", _what(names, runs), []),
     ]
-    title = f"Places: {context['title']}"[:_MAX_TITLE]
+    # It becomes a part of the address.
+    title = f"places: {context['title'].replace('/', ' ')}"[:_MAX_TITLE]
     made: Report = wr.Report(
         entity=entity,
         project=project,
@@ -125,7 +139,9 @@ def send(report: "Report") -> str:
 
 def _package() -> Any:  # noqa: ANN401  # a module
     try:
-        import wandb_workspaces.reports.v2 as wr  # an extra
+        with warnings.catch_warnings():  # that it uses old names of pydantic is its own matter
+            warnings.simplefilter("ignore", DeprecationWarning)
+            import wandb_workspaces.reports.v2 as wr  # an extra
     except ImportError as error:
         raise ConfigError(f"--wandb needs a package that is not installed:  {INSTALL}") from error
     return wr
@@ -233,6 +249,20 @@ def _pictures_text(pictures: Sequence[Picture]) -> str:
     return "What was most confidently wrong in each test." if pictures else ""
 
 
+def _networks(wr: Any, content: Mapping[str, Any] | None) -> list[Any]:  # noqa: ANN401  # a module
+    if content is None:
+        return []
+    section, lines = networks_section(content), []
+    for table in section.tables:
+        rows = [list(map(str, row)) for row in table.rows]
+        lines += [markdown_text(table.title), "", markdown_table(table.columns, rows), ""]
+    figure = section.figure
+    pictures = [] if figure is None else [Picture(data_url(figure), "speed against parameters")]
+    return _section(
+        wr, "Networks", "\n".join([*lines, *map(markdown_text, section.facts)]), pictures
+    )
+
+
 def _what(names: Sequence[str], runs: Sequence[RunFacts]) -> str:
     lines = []
     for name, run in zip(names, runs, strict=True):
@@ -292,6 +322,6 @@ def _runset(wr: Any, ids: dict[str, str]) -> Any:  # noqa: ANN401  # a module
     colors = {id_: SERIES[order.index(name) % len(SERIES)] for id_, name in ids.items()}
     return wr.Runset(
         name="runs",
-        filters=[expr.Metric("ID").isin(list(ids))],
+        filters=expr.And(expr.Metric("ID").isin(list(ids))),
         run_settings={id_: wr.RunSettings(color=color) for id_, color in colors.items()},
     )

@@ -7,75 +7,19 @@ import math
 import os
 import tarfile
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 import yaml
 from PIL import Image
-from tests.integration.stages import read_config, run
-from tests.reports.tracking.wandb_file import OfflineRun, read_offline_run
+from tests.integration.stages import read_config
+from tests.reports.tracking.tracked import Runs, metrics_of
 
-from places.config.recipes import find_recipe
-
-pytest.importorskip("wandb")
-pytest.importorskip("tensorboard")
-pytest.importorskip("mlflow")
-
+pytestmark = pytest.mark.slow
 NUM_VAL = 36
 SCORES = ("top1", "top5", "mean_class_accuracy", "loss", "calibration_error")
-
-
-class Runs(NamedTuple):
-    """A training of two epochs and its resumption to a third, each with all loggers."""
-
-    first: Path
-    second: Path
-    wandb: list[OfflineRun]
-
-
-def _overlay(name: str) -> dict[str, Any]:
-    """Return the logger that an overlay of ours asks for."""
-    recipe = yaml.safe_load(find_recipe(f"overlays/{name}").read_text(encoding="utf-8"))
-    assert list(recipe) == ["trainer"]
-    assert list(recipe["trainer"]) == ["logger"]
-    logger: dict[str, Any] = recipe["trainer"]["logger"]
-    return logger
-
-
-@pytest.fixture(scope="module")
-def runs(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Runs:
-    root = tmp_path_factory.mktemp("tracked")
-    recipe = root / "tracked.yaml"
-    loggers = [_overlay(name) for name in ("wandb", "tensorboard", "mlflow")]
-    recipe.write_text(yaml.safe_dump({"trainer": {"logger": loggers}}), encoding="utf-8")
-    words = ["--config", recipe, "--data.root", sample, "--model.schedule", "cosine"]
-    words += ["--trainer.default_root_dir", root, "--report", "false"]
-    words += ["--trainer.logger.init_args.log_model", "true"]  # of the last one, MLflow
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("WANDB_CACHE_DIR", "")  # so that what the runs set is forgotten
-        patch.delenv("WANDB_CACHE_DIR")
-        patch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
-        assert run("fit", *words, "--trainer.max_epochs", 2) == 0
-        first, second = root / "tracked" / "0", root / "tracked" / "1"
-        words += ["--ckpt_path", first / "checkpoints" / "last.ckpt"]
-        assert run("fit", *words, "--trainer.max_epochs", 3) == 0
-    offline = [
-        read_offline_run(*(run_ / "wandb").glob("offline-run-*")) for run_ in (first, second)
-    ]
-    return Runs(first, second, offline)
-
-
-def _metrics(folder: Path) -> dict[str, list[tuple[int, float]]]:
-    """Return the (step, value) pairs in `metrics.csv`."""
-    found: dict[str, list[tuple[int, float]]] = {}
-    with (folder / "metrics.csv").open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            for name, value in row.items():
-                if value and name not in ("step", "epoch"):
-                    found.setdefault(name, []).append((int(row["step"]), float(value)))
-    return found
 
 
 def _same(one: list[tuple[int, float]], other: list[tuple[int, float]]) -> bool:
@@ -86,12 +30,12 @@ def _same(one: list[tuple[int, float]], other: list[tuple[int, float]]) -> bool:
 
 def _best(*folders: Path) -> dict[str, float]:
     """Return the scores of the validation with the best top-1, the first of equal ones."""
-    rows = [(step, value) for folder in folders for step, value in _metrics(folder)["val/top1"]]
+    rows = [(step, value) for folder in folders for step, value in metrics_of(folder)["val/top1"]]
     best = max(value for _, value in rows)
     step = next(step for step, value in rows if value == best)
     found = {"best/step": float(step)}
     for folder in folders:
-        for name, pairs in _metrics(folder).items():
+        for name, pairs in metrics_of(folder).items():
             if name.startswith("val/") and step in dict(pairs):
                 found[f"best/{name}"] = dict(pairs)[step]
     return found
@@ -105,17 +49,17 @@ NAMES = {
 
 
 def test_the_table_of_metrics_has_all_that_is_measured(runs: Runs) -> None:
-    assert _metrics(runs.first).keys() >= NAMES
+    assert metrics_of(runs.first).keys() >= NAMES
 
 
 def test_wandb_has_every_metric(runs: Runs) -> None:
-    for folder, offline in zip(runs[:2], runs.wandb, strict=True):
-        for name, pairs in _metrics(folder).items():
+    for folder, offline in zip(runs[:2], runs.wandb, strict=False):
+        for name, pairs in metrics_of(folder).items():
             assert _same(offline.values(name), pairs), name
 
 
 def test_memory_is_told_with_the_other_numbers_of_a_step(runs: Runs) -> None:
-    steps = [step for step, _ in _metrics(runs.first)["train/loss"]]
+    steps = [step for step, _ in metrics_of(runs.first)["train/loss"]]
     client = _mlflow(runs.first)
     (found,) = client.search_runs([client.get_experiment_by_name("places").experiment_id])
     history = client.get_metric_history(found.info.run_id, "memory/process_gib")
@@ -130,7 +74,7 @@ def test_memory_is_told_with_the_other_numbers_of_a_step(runs: Runs) -> None:
 
 
 def test_wandb_knows_what_ran(runs: Runs, sample: Path) -> None:
-    for folder, offline in zip(runs[:2], runs.wandb, strict=True):
+    for folder, offline in zip(runs[:2], runs.wandb, strict=False):
         number = folder.name
         assert offline.run.display_name == "tracked/0" if number == "0" else "tracked/1"
         assert offline.run.run_group == "tracked"
@@ -164,23 +108,23 @@ def _check_facts(about: dict[str, Any], sample: Path) -> None:
 
 
 def test_a_resumed_run_is_the_same_run_for_wandb(runs: Runs) -> None:
-    first, second = (offline.run.run_id for offline in runs.wandb)
-    assert first == second
+    first, second, tested = (offline.run.run_id for offline in runs.wandb)
+    assert first == second != tested
 
 
 def test_the_best_scores_are_in_the_summary(runs: Runs) -> None:
     folders = ([runs.first], [runs.first, runs.second])
-    for offline, so_far in zip(runs.wandb, folders, strict=True):
+    for offline, so_far in zip(runs.wandb, folders, strict=False):
         for name, value in _best(*so_far).items():
             assert math.isclose(offline.summary[name], value, rel_tol=1e-6), name
         # Beside them the last ones.
         assert math.isclose(
-            offline.summary["val/top1"], _metrics(so_far[-1])["val/top1"][-1][1], rel_tol=1e-6
+            offline.summary["val/top1"], metrics_of(so_far[-1])["val/top1"][-1][1], rel_tol=1e-6
         )
 
 
 def test_the_cost_goes_on_when_a_run_is_resumed(runs: Runs) -> None:
-    first, second = (offline.summary for offline in runs.wandb)
+    first, second, _ = (offline.summary for offline in runs.wandb)
     assert first["cost/images_seen"] == 2 * 96
     assert second["cost/images_seen"] == 3 * 96
     assert 0 < first["cost/hours"] < second["cost/hours"] < 1
@@ -218,7 +162,7 @@ def test_reliability_counts_all_pictures(runs: Runs) -> None:
 
 
 def test_wandb_shows_pictures_with_what_is_said_of_them(runs: Runs) -> None:
-    for offline in runs.wandb:
+    for offline in runs.wandb[:2]:
         shown = offline.values("val/predictions")
         assert [step for step, _ in shown] == [step for step, _ in offline.values("val/top1")]
         for _, value in shown:
@@ -269,6 +213,28 @@ def _pixels(jpeg: bytes) -> npt.NDArray[np.float32]:
         return np.asarray(small.crop((left, top, left + 32, top + 32)), np.float32)
 
 
+def test_a_test_is_a_run_of_its_own_with_the_scores_of_its_result(runs: Runs) -> None:
+    offline = runs.wandb[2]
+    result = json.loads((runs.tested / "result.json").read_text(encoding="utf-8"))
+    assert offline.run.job_type == "test"
+    assert offline.config["places"]["config_hash"] == result["config_hash"]
+    for name, value in result["scores"].items():
+        assert math.isclose(offline.summary[f"test/{name}"], value, rel_tol=1e-6), name
+        for end, expected in zip(("from", "to"), result["intervals"].get(name, ()), strict=False):
+            assert math.isclose(offline.summary[f"test/{name}_{end}"], expected, rel_tol=1e-6)
+    _, rows = offline.table("test/categories")
+    expected_rows = [row for row in result["categories"] if row["num_images"]]
+    assert [row[0] for row in rows] == [row["category"] for row in expected_rows]
+    assert [row[3] for row in rows] == [row["top1"] for row in expected_rows]
+    ((_, media),) = offline.values("test/predictions")
+    assert len(media["captions"]) == 16  # type: ignore[index]
+    client = _mlflow(runs.tested)
+    (found,) = client.search_runs([client.get_experiment_by_name("places").experiment_id])
+    assert math.isclose(found.data.metrics["test/top2"], result["scores"]["top2"])
+    names = _events(runs.tested).Tags()["images"]
+    assert {"test/predictions", "test/confusion", "test/reliability_diagram"} <= {*names}
+
+
 @pytest.mark.parametrize("name", ["val/confusion", "val/reliability_diagram"])
 def test_wandb_shows_figures(runs: Runs, name: str) -> None:
     ((_, value),) = runs.wandb[0].values(name)
@@ -291,7 +257,7 @@ def _events(folder: Path) -> Any:  # noqa: ANN401  # tensorboard is not typed
 def test_tensorboard_has_every_metric_in_the_folder_of_the_run(runs: Runs) -> None:
     for folder in runs[:2]:
         events = _events(folder)
-        for name, pairs in _metrics(folder).items():
+        for name, pairs in metrics_of(folder).items():
             assert _same([(e.step, e.value) for e in events.Scalars(name)], pairs), name
         assert not list(Path.cwd().glob("lightning_logs"))
 
@@ -317,7 +283,7 @@ def test_tensorboard_has_hparams_with_the_best_scores(runs: Runs) -> None:
 
 def test_tensorboard_shows_pictures_tables_and_the_config(runs: Runs) -> None:
     events = _events(runs.first)
-    steps = [step for step, _ in _metrics(runs.first)["val/top1"]]
+    steps = [step for step, _ in metrics_of(runs.first)["val/top1"]]
     assert [e.step for e in events.Images("val/predictions")] == steps
     for name in ("val/confusion", "val/reliability_diagram"):
         (image,) = events.Images(name)
@@ -345,7 +311,7 @@ def test_mlflow_has_every_metric_in_the_folder_of_the_run(runs: Runs) -> None:
         assert found.info.run_name == f"tracked/{folder.name}"
         assert found.data.tags["recipe"] == "tracked"
         assert found.data.tags["number"] == folder.name
-        for name, pairs in _metrics(folder).items():
+        for name, pairs in metrics_of(folder).items():
             history = client.get_metric_history(found.info.run_id, name)
             assert _same([(m.step, m.value) for m in history], pairs), name
         assert found.data.params["model.optimizer.lr"] == "0.1"

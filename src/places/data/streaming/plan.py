@@ -117,7 +117,7 @@ def check_train_order(num_samples: int, batch_size: int, shuffle_window: int | N
     if num_samples < batch_size:
         raise ConfigError(
             f"`batch_size` {batch_size} is larger than the training split",
-            f"it has {num_samples} training pictures",
+            f"it has {counted(num_samples, 'training picture')}",
         )
     if shuffle_window is not None and (shuffle_window < 1 or batch_size % shuffle_window):
         divisors = [n for n in range(1, batch_size + 1) if batch_size % n == 0]

@@ -8,7 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from places.console import say
+from places.console import counted, say
 from places.files import storage_error
 from places.reports.gallery.page import Facts, write_page
 from places.reports.gallery.record_file import Record, RecordFile
@@ -104,7 +104,8 @@ class Gallery:
         self._file.path.unlink(missing_ok=True)
         if num_shown < num:
             rest = f" and {num_errors:,} unreadable" if num_errors else ""
-            say(f"{self.page.name} shows {num_shown:,} of {num:,} pictures: the first{rest}")
+            of_all = counted(num, "picture")
+            say(f"{self.page.name} shows {num_shown:,} of {of_all}: the first{rest}")
 
     def _fail(self, error: Exception) -> None:
         """Say once why there will be no page."""

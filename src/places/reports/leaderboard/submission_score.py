@@ -48,7 +48,7 @@ def score(
     for number, error in enumerate(errors[1], 1):
         table.add_row(str(number), f"{error:.4f}", f"{1 - error:.2%}")
     put(table)
-    put(f"{errors[0]:,} pictures of {submission}, labels of {labels}")
+    put(f"{counted(errors[0], 'picture')} of {submission}, labels of {labels}")
     return 0
 
 
@@ -84,7 +84,8 @@ def read_both(submission: Path, labels: Path) -> tuple[dict[str, tuple[int, ...]
             if names
         ]
         raise DataError(
-            f"{submission} has {len(guesses):,} pictures, {labels} has {len(right):,}", *lines
+            f"{submission} has {counted(len(guesses), 'picture')}, {labels} has {len(right):,}",
+            *lines,
         )
     return guesses, right
 

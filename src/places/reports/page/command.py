@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from places.console import put, say
 from places.errors import ConfigError
@@ -46,7 +46,7 @@ def report(
         if runs.count(run) > 1:
             raise ConfigError(f"{run} is given twice")
     if wandb_json is not None and wandb is None:
-        raise ConfigError("`wandb_json` needs to know for where", "type:  --wandb ENTITY/PROJECT")
+        raise ConfigError("--wandb_json needs to know for whom", "type:  --wandb ENTITY/PROJECT")
     path = file or (runs[0] / PAGE if len(runs) == 1 else Path(PAGE))
     if path.is_dir():
         raise ConfigError(f"`file` {path} is a folder", f"name a file:  {path / PAGE}")
@@ -56,14 +56,16 @@ def report(
         write_page(facts, path, costs)
         put(f"{path}")
     else:
-        _report_to_wandb(facts, wandb, wandb_json)
+        _report_to_wandb(facts, costs, wandb, wandb_json)
     return 0
 
 
-def _report_to_wandb(runs: "Sequence[RunFacts]", project: str, path: Path | None) -> None:
+def _report_to_wandb(
+    runs: "Sequence[RunFacts]", networks: dict[str, Any] | None, project: str, path: Path | None
+) -> None:
     from places.reports.wandb_report import project_of, send, wandb_report, write_json
 
-    made = wandb_report(runs, *project_of(project))
+    made = wandb_report(runs, *project_of(project), networks)
     if path is None:
         put(send(made))
     else:
