@@ -83,7 +83,9 @@ def _name(section: Section) -> str:
 
 def _section(section: Section, show_all: bool) -> Iterator[str]:
     first, *others = section.recipes
-    yield from ("", f"#### {_text(_name(section))}", "")
+    yield from ("", f"#### {_text(_name(section))}")
+    if others or first.problems != ((), ()):
+        yield ""
     if others:
         yield ", ".join(f"`{_code(recipe.path)}`" for recipe in section.recipes)
     for side, line in problem_lines(first) if not others else ():
