@@ -135,3 +135,27 @@ def test_what_came_went_was_renamed_or_is_broken_is_told(
     assert main(["config", "diff", "--base", "HEAD"]) == 0
     assert main(["config", "diff", "--base", "nowhere"]) == 2
     assert "no revision 'nowhere'" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_recipe_of_a_revision_is_resolved_by_its_own_code(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change(repository / f"{MODULE}.py", "width: int = 8", "width: int = 16")
+    change(repository / f"{MODULE}.py", "act: bool", "new: bool")
+    before = state(repository)
+    assert main(["config", "show", "HEAD:one", "--origin", "--format", "json"]) == 0
+    table = json.loads(capsys.readouterr().out)
+    assert table["model.net.width"] == {"value": 8, "origin": "default"}
+    assert table["model.net.class_path"]["origin"] == "HEAD:configs/one.yaml:4"
+    words = ["HEAD:configs/one.yaml", "one.yaml", "--format", "json"]
+    assert main(["config", "diff", *words]) == 1
+    (recipe,) = json.loads(capsys.readouterr().out)["recipes"]
+    found = {change["key"]: change for change in recipe["changes"]}
+    assert found.keys() == {"model.net.width", "model.net.act", "model.net.new"}
+    assert (found["model.net.width"]["old"], found["model.net.width"]["new"]) == (8, 16)
+    assert found["model.net.width"]["why"] == "implied"
+    assert state(repository) == before
+    assert main(["config", "show", "HEAD:nothing.yaml"]) == 2
+    assert "no recipe 'nothing.yaml' in revision HEAD" in capsys.readouterr().err
+    assert state(repository) == before

@@ -19,7 +19,7 @@ from places.config.groups import GROUPS
 
 MARKER = "<!-- places-config-diff -->"
 MAX_LETTERS = 60_000  # a comment on GitHub holds 65,536
-_MAX_OPEN = 3  # sections that are not folded
+_MAX_OPEN = 5  # sections that are not folded
 _MAX_IMPLIED = 10  # rows that are not folded
 
 
