@@ -1,5 +1,9 @@
 import json
+import os
+import signal
+import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -135,6 +139,23 @@ def test_what_came_went_was_renamed_or_is_broken_is_told(
     assert main(["config", "diff", "--base", "HEAD"]) == 0
     assert main(["config", "diff", "--base", "nowhere"]) == 2
     assert "no revision 'nowhere'" in capsys.readouterr().err
+
+
+def test_nothing_is_left_of_a_command_that_is_killed(repository: Path, tmp_path: Path) -> None:
+    change(repository / f"{MODULE}.py", "width: int = 8", "width: int = 16")
+    before = state(repository)
+    command = [sys.executable, "-m", "places", "config", "diff", "--base", "HEAD"]
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    for number in (signal.SIGKILL, signal.SIGTERM):
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+        while not list(tmp_path.glob("places-config-diff-*/configs/two.yaml")):
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.send_signal(number)
+        process.wait()
+        while list(tmp_path.glob("places-config-diff-*")):
+            time.sleep(0.02)
+        assert state(repository) == before
 
 
 @pytest.mark.slow
