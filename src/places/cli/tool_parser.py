@@ -67,8 +67,7 @@ def run_tool(function: Callable[..., int], name: str, words: Sequence[str]) -> i
         ConfigError: What was typed is not accepted.
     """
     doc, hints = inspect.getdoc(function) or "", get_type_hints(function)
-    found = re.findall(r"^    \*?(\w+): (.+(?:\n {8}.+)*)", doc, flags=re.MULTILINE)
-    texts = {name: " ".join(text.split()) for name, text in found}
+    texts = texts_of(doc)
     parameters = inspect.signature(function).parameters.values()
     rest = [p.name for p in parameters if p.kind is p.VAR_POSITIONAL]
     positional = [p.name for p in parameters if p.default is p.empty]
@@ -105,6 +104,12 @@ def _split(words: Sequence[str]) -> tuple[list[str], StageFlags]:
         (flags if is_flag or (is_value and not word.startswith("--")) else own).append(word)
         is_value = is_flag and "=" not in word
     return own, flags
+
+
+def texts_of(doc: str) -> dict[str, str]:
+    """Return what the docstring of a tool says of each parameter, in one line each."""
+    found = re.findall(r"^    \*?(\w+): (.+(?:\n {8}.+)*)", doc, flags=re.MULTILINE)
+    return {name: " ".join(text.split()) for name, text in found}
 
 
 def _with_underscores(word: str) -> str:
