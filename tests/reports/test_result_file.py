@@ -12,6 +12,7 @@ import torch
 from scipy import stats
 from tests.integration.stages import fit_in, run
 
+from places.cli.main import main
 from places.config.config_hash import config_hash
 from places.reports.result_file import scores_of
 from places.reports.result_schema import SCHEMA
@@ -88,6 +89,12 @@ def test_a_result_holds_to_its_schema(
     jsonschema.validate(result, schema)
     stored = torch.load(trained / "checkpoints" / "best.ckpt", weights_only=True)["places"]
     assert digest == stored["config_hash"] == result["config_hash"] == config_hash(stored["config"])
+    # What a run recorded, and what its checkpoint holds, are the same config.
+    assert main(["config", "diff", f"run:{trained}", f"ckpt:{trained}"]) == 0
+    capsys.readouterr()
+    assert main(["config", "diff", f"run:{trained}", "defaults", "--format", "json"]) == 1
+    changes = json.loads(capsys.readouterr().out)["recipes"][0]["changes"]
+    assert {change["key"] for change in changes} >= {"data.batch_size", "trainer.max_epochs"}
     training = result["training"]
     assert training["config"]["trainer"]["max_epochs"] == 2
     assert training["num_images_seen"] == training["num_steps"] * 16 == 192

@@ -1,5 +1,9 @@
 import json
+import os
+import signal
+import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -135,3 +139,44 @@ def test_what_came_went_was_renamed_or_is_broken_is_told(
     assert main(["config", "diff", "--base", "HEAD"]) == 0
     assert main(["config", "diff", "--base", "nowhere"]) == 2
     assert "no revision 'nowhere'" in capsys.readouterr().err
+
+
+def test_nothing_is_left_of_a_command_that_is_killed(repository: Path, tmp_path: Path) -> None:
+    change(repository / f"{MODULE}.py", "width: int = 8", "width: int = 16")
+    before = state(repository)
+    command = [sys.executable, "-m", "places", "config", "diff", "--base", "HEAD"]
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    for number in (signal.SIGKILL, signal.SIGTERM):
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+        while not list(tmp_path.glob("places-config-diff-*/configs/two.yaml")):
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.send_signal(number)
+        process.wait()
+        while list(tmp_path.glob("places-config-diff-*")):
+            time.sleep(0.02)
+        assert state(repository) == before
+
+
+@pytest.mark.slow
+def test_a_recipe_of_a_revision_is_resolved_by_its_own_code(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change(repository / f"{MODULE}.py", "width: int = 8", "width: int = 16")
+    change(repository / f"{MODULE}.py", "act: bool", "new: bool")
+    before = state(repository)
+    assert main(["config", "show", "HEAD:one", "--origin", "--format", "json"]) == 0
+    table = json.loads(capsys.readouterr().out)
+    assert table["model.net.width"] == {"value": 8, "origin": "default"}
+    assert table["model.net.class_path"]["origin"] == "HEAD:configs/one.yaml:4"
+    words = ["HEAD:configs/one.yaml", "one.yaml", "--format", "json"]
+    assert main(["config", "diff", *words]) == 1
+    (recipe,) = json.loads(capsys.readouterr().out)["recipes"]
+    found = {change["key"]: change for change in recipe["changes"]}
+    assert found.keys() == {"model.net.width", "model.net.act", "model.net.new"}
+    assert (found["model.net.width"]["old"], found["model.net.width"]["new"]) == (8, 16)
+    assert found["model.net.width"]["why"] == "implied"
+    assert state(repository) == before
+    assert main(["config", "show", "HEAD:nothing.yaml"]) == 2
+    assert "no recipe 'nothing.yaml' in revision HEAD" in capsys.readouterr().err
+    assert state(repository) == before

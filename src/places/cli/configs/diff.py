@@ -101,10 +101,10 @@ def _put_text(report: Report, show_all: bool) -> None:
     if not report.different:
         put(f"{report.before} and {report.after} resolve to the same config")
         return
-    from rich.text import Text  # takes a while
+    from rich.console import Group as Lines  # takes a while
+    from rich.text import Text
 
-    lines = as_text(report, show_all)
-    put(Text("\n").join(Text(line, style=style) for line, style in lines))
+    put(Lines(*(Text(line, style=style) for line, style in as_text(report, show_all))))
 
 
 def _json(report: Report) -> str:

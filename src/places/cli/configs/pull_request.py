@@ -52,13 +52,15 @@ def compare_pull_request(
                 f"no recipes in {', '.join(map(str, parts))}, neither now nor in {base}"
             )
         after = of_worktree(source.top)
-        if _has_same_code(source, commit):
+        code = _changed_code(source, commit)
+        if not code:
             before, cause = after, None
             same = {name for name in old if name in new and _is_equal(old[name], new[name])}
         else:
             before, same = stack.enter_context(Apart(tree, source.top)), set()
             trees = [SourceTree(top, source_roots(top, source.top)) for top in (tree, source.top)]
-            cause = partial(cause_of_default, before=trees[0], after=trees[1])
+            python = sorted(name for name in code if name.endswith(".py"))
+            cause = partial(cause_of_default, before=trees[0], after=trees[1], changed_files=python)
         stack.enter_context(after)
         found = _Comparison(f"{short}:", stage, old, new, before, after, cause)
         recipes = found.all(same)
@@ -167,12 +169,12 @@ def _recipes(folder: Path, parts: Sequence[Path]) -> dict[str, Path]:
     return {path.relative_to(folder).as_posix(): path for path in recipes}
 
 
-def _has_same_code(source: Repository, commit: str) -> bool:
-    """Tell whether nothing but recipes and texts differs from a commit."""
+def _changed_code(source: Repository, commit: str) -> list[str]:
+    """Return the files that differ from a commit, without recipes and texts."""
     changed = source.git("diff", "--name-only", "-z", "--no-ext-diff", "--no-renames", commit, "--")
     new = source.git("-C", str(source.top), "ls-files", "-z", "--others", "--exclude-standard")
     names = [name for name in f"{changed}{new}".split("\0") if name]
-    return all(name.endswith(_NO_CODE) for name in names)
+    return [name for name in names if not name.endswith(_NO_CODE)]
 
 
 def _renamed(old: Mapping[str, Path], new: Mapping[str, Path]) -> dict[str, str]:

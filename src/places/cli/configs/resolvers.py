@@ -90,11 +90,10 @@ class Apart:
         inside = self._tree / here.relative_to(self._top) if _is_in(here, self._top) else here
         # -P: the folder of the program is no place to import from.
         self._process = subprocess.Popen(
-            [sys.executable, "-P", worker.__file__, str(writing)],
+            [sys.executable, "-P", worker.__file__, str(writing), str(self._log.fileno())],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
-            stderr=self._log,
-            pass_fds=[writing],
+            pass_fds=[writing, self._log.fileno()],
             cwd=inside if inside.is_dir() else self._tree,
             env={**os.environ, **self._environment()},
         )

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -13,6 +12,13 @@ from pathlib import Path
 from places.errors import ConfigError
 
 _PREFIX = "places-config-diff-"  # and the number of the process, for what a kill left behind
+# What others wait for is let go first.
+_REMOVE = """\
+exec >/dev/null 2>&1
+cat
+git --git-dir "$1" worktree remove --force --force "$2"
+rm -rf "$2"
+"""
 _LEFT = re.compile(rf"^worktree (.*/{_PREFIX}(\d+)-[^/\n]+)$", re.MULTILINE)
 
 
@@ -80,34 +86,40 @@ def checked_out(source: Repository, commit: str) -> Iterator[Path]:
     Raises:
         ConfigError: Git refuses.
     """
-    _remove_left(source)
+    for left, number in _LEFT.findall(source.git("worktree", "list", "--porcelain")):
+        if not Path(f"/proc/{number}").exists():  # killed together with what follows
+            with _removed_at_the_end(source, Path(left)):
+                pass
     folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-")).resolve()
-    try:
+    with _removed_at_the_end(source, folder):
         # No hooks: they are for the user's own checkouts. No large files: none is looked at.
         words = ("-c", "core.hooksPath=/dev/null", "worktree", "add", "--detach", "--force")
         source.git(*words, str(folder), commit)
         yield folder
-    finally:
-        _remove(source, folder)
 
 
-def _remove_left(source: Repository) -> None:
-    """Remove what commands that were killed left behind."""
-    for folder, number in _LEFT.findall(source.git("worktree", "list", "--porcelain")):
-        if not Path(f"/proc/{number}").exists():
-            _remove(source, Path(folder))
+@contextmanager
+def _removed_at_the_end(source: Repository, folder: Path) -> Iterator[None]:
+    """Have a checkout removed at the end of a block, or when this process is killed meanwhile.
 
-
-def _remove(source: Repository, folder: Path) -> None:
-    with suppress(ConfigError):
-        source.git("worktree", "remove", "--force", "--force", str(folder))
-    shutil.rmtree(folder, ignore_errors=True)
+    That needs another process: it waits until nobody holds its input open any more.
+    """
+    command = ["sh", "-c", _REMOVE, "sh", str(source.git_folder), str(folder)]
+    # Apart, so that no Ctrl-C reaches it.
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, env=_environment(), cwd="/", start_new_session=True
+    ):
+        yield  # leaving closes the input, and waits
 
 
 def _git(words: list[str]) -> str:
+    return _run(words, _environment())
+
+
+def _environment() -> dict[str, str]:
     # What a hook of git sets, such as GIT_INDEX_FILE, would have it write into the user's index.
     ours = {key: value for key, value in os.environ.items() if not _is_of_git(key)}
-    return _run(words, {**ours, "GIT_OPTIONAL_LOCKS": "0", "GIT_LFS_SKIP_SMUDGE": "1"})
+    return {**ours, "GIT_OPTIONAL_LOCKS": "0", "GIT_LFS_SKIP_SMUDGE": "1"}
 
 
 def _is_of_git(variable: str) -> bool:

@@ -55,10 +55,10 @@ def show(
     with ExitStack() as stack:
         files, resolver = found_side(asked, stack)
         answer = resolver.ask(files.request(stage or "fit", flags)).result()
-    if "problem" in answer:
-        first, *rest = answer["problem"]
-        raise ConfigError(first, *(line.strip() for line in rest))
-    side = asked.saved or files.side(answer["config"])
+        if "problem" in answer:
+            first, *rest = answer["problem"]
+            raise ConfigError(first, *(line.strip() for line in rest))
+        side = asked.saved or files.side(answer["config"])
     side = replace(side, written={**side.written, **written_flags(flags)})
     put(_shown(side, origin, format))
     return 0

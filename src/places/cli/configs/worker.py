@@ -75,7 +75,8 @@ def _texts(value: object) -> list[str]:
     return [value] if isinstance(value, str) else []
 
 
-def _serve(descriptor: int) -> None:
+def _serve(descriptor: int, log: int) -> None:
+    os.dup2(log, 2)  # what libraries warn of there is of no use here
     with os.fdopen(descriptor, "w", encoding="utf-8") as answers:
         for line in sys.stdin:
             json.dump(answer(json.loads(line)), answers, default=str)
@@ -85,4 +86,4 @@ def _serve(descriptor: int) -> None:
 
 if __name__ == "__main__":
     with suppress(BrokenPipeError):
-        _serve(int(sys.argv[1]))
+        _serve(*map(int, sys.argv[1:]))

@@ -45,7 +45,7 @@ def as_annotations(report: Report) -> Iterator[str]:
 
 
 def _is_gone(change: Change) -> bool:
-    return change.cause == "left out" or change.cause.startswith("gone")
+    return change.cause.startswith(("left out", "gone"))
 
 
 def annotation(level: str, file: str, line: int | None, title: str, text: str) -> str:

@@ -19,7 +19,7 @@ from places.config.groups import GROUPS
 
 MARKER = "<!-- places-config-diff -->"
 MAX_LETTERS = 60_000  # a comment on GitHub holds 65,536
-_MAX_OPEN = 3  # sections that are not folded
+_MAX_OPEN = 5  # sections that are not folded
 _MAX_IMPLIED = 10  # rows that are not folded
 
 
@@ -83,7 +83,9 @@ def _name(section: Section) -> str:
 
 def _section(section: Section, show_all: bool) -> Iterator[str]:
     first, *others = section.recipes
-    yield from ("", f"#### {_text(_name(section))}", "")
+    yield from ("", f"#### {_text(_name(section))}")
+    if others or first.problems != ((), ()):
+        yield ""
     if others:
         yield ", ".join(f"`{_code(recipe.path)}`" for recipe in section.recipes)
     for side, line in problem_lines(first) if not others else ():

@@ -161,7 +161,8 @@ class _Explain:
         if b is not None and not (a is not None and a.text and a.text == b.text):
             return "written", "written", b.place
         if a is not None and b is None:
-            return "written", "left out", a.place
+            now = f", now the {self._of_class(key, scope)}" if scope and key in self.right else ""
+            return "written", f"left out{now}", a.place
         if scope:
             return "implied", self._of_class(key, scope), None
         if self.cause_of_default is None:

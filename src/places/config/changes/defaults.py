@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +64,15 @@ class SourceTree:
                 return above
         return None
 
+    def new_line_with(self, name: str, before: "SourceTree", files: Sequence[str]) -> Place | None:
+        """Return the first line with a name that another tree does not have."""
+        for file in files:
+            old = set(_lines(before._top / file))
+            for number, line in enumerate(_lines(self._top / file), 1):
+                if line not in old and re.search(rf"\b{re.escape(name)}\b", line):
+                    return Place(file, number)
+        return None
+
     def _default_at(self, file: Path, value: ast.expr | None) -> Default | None:
         if value is None:
             return None
@@ -96,7 +106,11 @@ class SourceTree:
 
 
 def cause_of_default(
-    key: str, flat: Mapping[str, Any], before: SourceTree, after: SourceTree
+    key: str,
+    flat: Mapping[str, Any],
+    before: SourceTree,
+    after: SourceTree,
+    changed_files: Sequence[str] = (),
 ) -> tuple[str, Place | None]:
     """Return why a default is another in other code, in words and with its place.
 
@@ -105,6 +119,7 @@ def cause_of_default(
         flat: The config that has it, as `leaves` returns it.
         before: The code before.
         after: The code after.
+        changed_files: Where to look for the name of the setting, if no signature tells.
     """
     for scope in scopes(key):
         class_path = flat.get(f"{scope}{CLASS}") or _SECTIONS.get(scope)
@@ -119,7 +134,15 @@ def cause_of_default(
             return f"gone from {name}", old.place
         if old is not None and new is not None and old.text != new.text:
             return f"default of {name} in Python", new.place
-    return "default in Python", None
+    name = key.removesuffix(CLASS).rpartition(".")[2]
+    return "default in Python", after.new_line_with(name, before, changed_files)
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        return file.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:  # it is not in this tree
+        return []
 
 
 @functools.cache

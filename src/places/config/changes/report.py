@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from places.config.changes.change import Block, Change
+from places.config.changes.leaves import CLASS
 from places.config.groups import GROUPS, Group
 
 Status = Literal["same", "changed", "added", "removed", "renamed", "invalid", "repaired"]
@@ -107,11 +108,14 @@ def sections(recipes: Sequence[Compared]) -> list[Section]:
             together.setdefault((recipe.path,), [])
             found[(recipe.path,)] = (recipe,)
     result = [Section(found[paths], tuple(together[paths])) for paths in together]
-    # Then those that changed, then those that are new or gone.
-    return sorted(
-        result,
-        key=lambda part: (-len(part.recipes), part.recipes[0].status in ("added", "removed")),
-    )
+    # Then those that changed, classes first, then those that are new or gone.
+    return sorted(result, key=_order)
+
+
+def _order(section: Section) -> tuple[int, bool, bool]:
+    is_new_or_gone = section.recipes[0].status in ("added", "removed")
+    has_class = any(block.head.key.endswith(CLASS) for block in section.blocks)
+    return -len(section.recipes), is_new_or_gone, not has_class
 
 
 def verdict(report: Report) -> str:
