@@ -290,3 +290,17 @@ def test_a_missing_package_is_named(
     assert error.startswith(start)
     assert package.partition("_")[0] in error.lower()
     assert len(error.splitlines()) <= 4
+
+
+def test_why_a_training_ended_or_had_nothing_to_do_is_said(
+    sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--data.root", sample, "--trainer.default_root_dir", tmp_path]
+    assert run("fit", *words, "--trainer.max_time", "00:00:00:00") == 0
+    assert "places: ended by trainer.max_time; with a longer" in capsys.readouterr().err
+    assert run("fit", *words, "--trainer.max_epochs", 1) == 0
+    assert "places: ended" not in capsys.readouterr().err
+    words += ["--ckpt_path", "last", "--trainer.max_epochs", 1]
+    assert run("fit", *words) == 0
+    error = capsys.readouterr().err
+    assert "places: nothing was left to do after 1 epoch; more:  --trainer.max_epochs N" in error

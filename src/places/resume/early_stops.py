@@ -1,20 +1,22 @@
-"""Trainings that Lightning's `EarlyStopping` has ended."""
+"""Trainings that end before their epochs are over, or have nothing left to do."""
 
 from collections.abc import Iterator
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch.callbacks import EarlyStopping, Timer
 from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
 
-from places.console import say
+from places.console import counted, say
 
 
 class EarlyStops(Callback):
-    """Lets a training that `EarlyStopping` has ended stay so when it is resumed, and says why.
+    """Says why a training ended, and lets one that `EarlyStopping` has ended stay so when resumed.
 
     Lightning would train another epoch each time, and takes the patience from the checkpoint,
-    whatever is asked for.
+    whatever is asked for. Why it ends it writes to a log that nobody sees.
     """
+
+    _has_begun = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Note the patience; the state comes from the checkpoint after this."""
@@ -22,15 +24,27 @@ class EarlyStops(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """End the training at once if it has ended already."""
+        self._has_begun = True
         for each, patience in zip(_early_stopping(trainer), self._patience, strict=True):
             each.patience = patience
             trainer.should_stop |= _has_stopped(each)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Say why it ended, of which Lightning writes to a log that nobody sees."""
+        """Say whether it ended early."""
         for each in _early_stopping(trainer):
             if _has_stopped(each):
                 say(f"ended early: {each.stopping_reason_message}")
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Say whether time ran out or nothing was left to do; then perhaps no training began."""
+        for timer in (each for each in trainer.callbacks if isinstance(each, Timer)):  # type: ignore[attr-defined]  # undeclared
+            left_s = timer.time_remaining()
+            if left_s is not None and left_s <= 0:
+                say("ended by trainer.max_time; with a longer one it goes on:  --ckpt_path last")
+                return
+        if not self._has_begun and trainer.global_step:
+            done = counted(trainer.current_epoch, "epoch")
+            say(f"nothing was left to do after {done}; more:  --trainer.max_epochs N")
 
 
 def _early_stopping(trainer: Trainer) -> Iterator[EarlyStopping]:
