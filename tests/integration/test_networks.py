@@ -1,6 +1,7 @@
 """Networks of all kinds through the commands: trained, resumed, used, refused."""
 
 import csv
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 import torch
 import torchvision
 from PIL import Image
-from tests.integration.stages import fit_in, load_weights, run
+from tests.integration.stages import fit_in, load_weights, run, run_apart
 from tests.networks import Thin
 from torch import Tensor, nn
 from torchvision.transforms import functional
@@ -99,23 +100,31 @@ def test_a_function_of_a_checkpoint_is_trusted_by_its_full_name_only(
     assert "--trust torchvision.models.squeezenet1_1" in capsys.readouterr().err
 
 
+DROPPING: list[object] = ["--model.net", "tests.networks.Thin", "--trainer.max_epochs", 2]
+DROPPING += ["--trainer.limit_val_batches", 0]
+DROPPING += ["--resume.every_n_steps", 2, "--resume.keep_all", "true"]
+
+
+@pytest.fixture(scope="module")
+def dropping(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Tensor]:
+    """The weights after a training with stochastic depth that nothing interrupted."""
+    words = ["--data.root", sample, *DROPPING]
+    folder = fit_in(tmp_path_factory.mktemp("whole"), *words)
+    return load_weights(folder / "checkpoints" / "last.ckpt")
+
+
 @pytest.mark.parametrize("recompute", ["false", "true"])
-def test_stochastic_depth_resumes_to_the_last_bit(
-    sample: Path, tmp_path: Path, recompute: str
+def test_stochastic_depth_goes_on_after_a_kill_to_the_last_bit(
+    sample: Path, tmp_path: Path, dropping: dict[str, Tensor], recompute: str
 ) -> None:
-    words = ["--data.root", sample, "--trainer.max_epochs", 2, "--trainer.limit_val_batches", 0]
-    words += ["--model.net", "tests.networks.Thin", "--resume.every_n_steps", 3]
-    words += ["--resume.keep_all", "true"]
-    whole = fit_in(tmp_path / "whole", *words) / "checkpoints"
-    words += ["--model.net.checkpoint_gradients", recompute]
-    again = fit_in(tmp_path / "again", *words) / "checkpoints"
-    words += ["--ckpt_path", again / "step-3.ckpt"]
-    resumed = fit_in(tmp_path / "resumed", *words) / "checkpoints"
-    expected = load_weights(whole / "last.ckpt")
-    assert set(expected) >= {f"net.{name}" for name in Thin(365).state_dict()}
-    for folder in (again, resumed):
-        got = load_weights(folder / "last.ckpt")
-        assert all(torch.equal(got[key], expected[key]) for key in expected)
+    words = ["--data.root", sample, *DROPPING, "--model.net.checkpoint_gradients", recompute]
+    words += ["--trainer.default_root_dir", tmp_path]
+    status = run_apart("fit", words, lambda: any(tmp_path.rglob("step-4.ckpt")))
+    assert status == -signal.SIGKILL
+    assert run("fit", *words, "--ckpt_path", "last") == 0
+    got = load_weights(tmp_path / "fit" / "1" / "checkpoints" / "last.ckpt")
+    assert set(dropping) >= {f"net.{name}" for name in Thin(365).state_dict()}
+    assert all(torch.equal(got[key], dropping[key]) for key in dropping)
 
 
 @pytest.mark.parametrize(
