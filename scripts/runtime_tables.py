@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from places.console import counted
 from places.reports.figures import save_figure
 from places.reports.networks_file import read_networks
 from places.reports.networks_layers import layers_figure, roofline_figure
@@ -135,7 +136,8 @@ def _answers(content: Mapping[str, Any]) -> Iterator[str]:
         yield (
             f"Plain {NAMES[RESNET]} {verb} {_short(_speed(here))} pictures a second in batches of "
             f"{here['batch_size']}, plain {NAMES[VGG]} {_short(_speed(there))}: "
-            f"{_times(_speed(here) / _speed(there))} for {operations:.1f} times the multiply-adds."
+            f"{_times(_speed(here) / _speed(there))}; VGG-16 has {operations:.1f} times the "
+            "multiply-adds."
         )
         yield (
             f"In the fastest way of each it is {_short(_speed(best[RESNET]))} "
@@ -229,7 +231,7 @@ def _times(ratio: float) -> str:
 def _device(content: Mapping[str, Any]) -> str:
     hardware = content["hardware"]
     if hardware["device"] == "cpu":
-        return f"{hardware['cpu']}, {hardware['num_threads']} threads"
+        return f"{hardware['cpu']}, {counted(hardware['num_threads'], 'thread')}"
     return str(hardware["device"])
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from places.console import counted
 from places.reports.networks_figure import networks_figure
 
 BOUND_BY_MEMORY = "*"
@@ -160,15 +161,17 @@ def _facts(content: Mapping[str, Any]) -> list[str]:
     hardware, settings, roofline = content["hardware"], content["settings"], content["roofline"]
     is_cpu = hardware["device"] == "cpu"
     machine = hardware["cpu"] if is_cpu else hardware["device"]
-    threads = f"{hardware['num_threads']} threads on {hardware['num_cores']} cores"
+    threads = counted(hardware["num_threads"], "thread")
+    threads += f" on {counted(hardware['num_cores'], 'core')}"
     load = f"load {hardware['load_before']:.1f} before it began"
     flops, bytes_per_s = roofline["flops_per_s"], roofline["bytes_per_s"]
     peaks = ", ".join(f"{value / 1e9:,.0f} GFLOP/s in {name}" for name, value in flops.items())
     ridge = flops["float32"] / bytes_per_s
     versions = ", ".join(f"{name} {number}" for name, number in content["versions"].items())
+    turns = counted(settings["runs"], "turn")
     return [
         f"machine: {machine}, {threads}, {load}",
-        f"measured: {settings['runs']} turns of {settings['turn_s']:g} s of each, pictures of "
+        f"measured: {turns} of {settings['turn_s']:g} s of each, pictures of "
         f"{settings['image_size']} pixels, {settings['num_classes']} classes",
         f"roof: {peaks}; {bytes_per_s / 1e9:,.1f} GB/s copied; below {ridge:,.0f} operations per "
         "byte memory is the bound",

@@ -3,6 +3,7 @@
 import ast
 import difflib
 import importlib
+import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from places.config.trust import check_trusted
 from places.errors import ConfigError
 from places.models.listing import NETWORKS
 
@@ -79,8 +79,7 @@ def find_network(text: str) -> Choice:
             "type the path of a class that can be imported:  torchvision.models.convnext_tiny",
             "or one of the names that are listed by:  places models",
         ) from error
-    if not callable(made):
-        raise ConfigError(f"{name} is no class or function that makes a network")
+    _check_makes_networks(name, made)
     return Choice(text, name, arguments, None)
 
 
@@ -176,16 +175,32 @@ def _parsed(text: str) -> tuple[str, dict[str, Any]]:
     )
 
 
+def _check_makes_networks(name: str, made: object) -> None:
+    """Refuse what makes no networks, and the standard library, by whatever way it is reached.
+
+    Raises:
+        ConfigError: See there.
+    """
+    is_class = isinstance(made, type)
+    if not (issubclass(made, nn.Module) if isinstance(made, type) else callable(made)):
+        what = "class of networks" if is_class else "class or function that makes a network"
+        raise ConfigError(f"{name} is no {what}", "type one:  torchvision.models.convnext_tiny")
+    package = str(getattr(made, "__module__", "")).partition(".")[0]
+    if package in sys.stdlib_module_names:
+        raise ConfigError(f"{name} belongs to the standard library, which has no networks")
+
+
 def _imported(path: str) -> Callable[..., Any]:
     """Return what a dotted path names.
 
     Raises:
-        ConfigError: It is in a module that runs what it is given.
+        ConfigError: It belongs to the standard library.
         ImportError: There is no such module.
         AttributeError: Nothing in it is called so.
     """
     parts = path.split(".")
-    check_trusted(parts[:1])
+    if parts[0] in sys.stdlib_module_names:
+        raise ConfigError(f"{path} belongs to the standard library, which has no networks")
     found: Any = importlib.import_module(parts[0])
     for end, part in enumerate(parts[1:], 2):
         if not hasattr(found, part):
