@@ -352,6 +352,7 @@ def test_weights_that_are_no_checkpoint_of_ours_are_told_as_well(
     assert main(["leaderboard", str(file)]) == 2
 
 
+@pytest.mark.slow
 def test_the_cost_of_a_training_is_counted_over_its_resumptions(
     sample: Path, packed: Packed, tmp_path: Path
 ) -> None:
@@ -375,24 +376,27 @@ def test_the_cost_of_a_training_is_counted_over_its_resumptions(
     assert more_hours > hours
 
 
-@pytest.mark.parametrize("ending", [".csv", ".jsonl", ".parquet"])
-def test_predictions_of_labelled_pictures_have_their_labels(packed: Packed, ending: str) -> None:
+@pytest.mark.parametrize(
+    ("way", "ending"), [("tar", ".csv"), ("tar", ".jsonl"), ("split", ".parquet")]
+)
+def test_predictions_of_labelled_pictures_have_their_labels(
+    packed: Packed, way: str, ending: str
+) -> None:
     shards = str(packed.root / "val-000000.tar")
     ways: dict[str, list[object]] = {
         "tar": [shards],
         "split": ["--data", "Places365", "--data.root", packed.root, "--data.predict_split", "val"],
     }
-    for way, words in ways.items():
-        file = Path(f"{way}{ending}")
-        more = ["--ckpt_path", packed.checkpoint, "--predictions.file", file]
-        assert run("predict", *words, *more) == 0
-        rows = _read(file)
-        assert len(rows) == len(packed.pictures)
-        for row in rows:
-            key = row["path"].rpartition("::")[2].removesuffix(".jpg")
-            label = packed.pictures[key][0]
-            assert int(row["true_index"]) == label
-            assert row["true_category"] == load_categories()[label]
+    file = Path(f"out{ending}")
+    more = ["--ckpt_path", packed.checkpoint, "--predictions.file", file]
+    assert run("predict", *ways[way], *more) == 0
+    rows = _read(file)
+    assert len(rows) == len(packed.pictures)
+    for row in rows:
+        key = row["path"].rpartition("::")[2].removesuffix(".jpg")
+        label = packed.pictures[key][0]
+        assert int(row["true_index"]) == label
+        assert row["true_category"] == load_categories()[label]
 
 
 def _read(file: Path) -> list[dict[str, Any]]:
