@@ -92,8 +92,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         check_description(path)
         checkpoint = _load(path)
     except Exception as error:  # damage in what describes the content may look like anything
-        check_kind(path)
-        raise refusal_of(path, error, "checkpoint") from error
+        raise _refusal(path, error) from error
     if not isinstance(checkpoint, dict) or CHECKPOINT_KEY not in checkpoint:
         raise ForeignCheckpointError(
             f"{path} was not written by places, so it does not say how its network is built",
@@ -102,6 +101,18 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if not isinstance(checkpoint.get("global_step"), int):
         raise _foreign(path, "it does not say after which step it was saved")
     return checkpoint
+
+
+def _refusal(path: Path, error: Exception) -> CheckpointError:
+    try:
+        check_kind(path)
+    except CheckpointError as other:  # it is known to be something else
+        as_weights, as_checkpoint = (
+            f"{path} cannot be read as weights",
+            f"cannot read checkpoint {path}",
+        )
+        return CheckpointError(other.message.replace(as_weights, as_checkpoint), *other.hint)
+    return refusal_of(path, error, of_checkpoint=True)
 
 
 def check_parts(checkpoint: Mapping[str, Any], path: Path) -> None:

@@ -3,6 +3,7 @@
 import logging
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from inspect import signature
@@ -281,10 +282,11 @@ class PlacesCLI(LightningCLI):
         try:
             content = read_checkpoint(checkpoint)
         except ForeignCheckpointError as error:
-            if (network := words_for(checkpoint)) is None:
-                raise
-            words_to_type = f"name it:  {network} --model.weights {checkpoint}"
-            raise ForeignCheckpointError(error.message, words_to_type) from error
+            with suppress(CheckpointError):
+                if (network := words_for(checkpoint)) is not None:
+                    hint = f"name it:  {network} --model.weights {checkpoint}"
+                    error = ForeignCheckpointError(error.message, hint)
+            raise error from None
         check_whole(checkpoint)
         check_parts(content, checkpoint)
         record, asked = content[CHECKPOINT_KEY], self.config[stage]

@@ -33,10 +33,14 @@ _REFUSED = re.compile(
 _REFUSAL = "Weights only load failed"
 
 
-def read_file(path: Path) -> object:
+def read_file(path: Path, *, tell: bool = True) -> object:
     """Return what a file of `torch.save` or a `.safetensors` file holds.
 
-    An archive's checksums and sizes are compared; of a file that has none this is said.
+    An archive's checksums and sizes are compared.
+
+    Args:
+        path: The file.
+        tell: Whether to say of a file that it has no checksums.
 
     Raises:
         CheckpointError: There is no such file, it is damaged, or it is something else.
@@ -50,7 +54,7 @@ def read_file(path: Path) -> object:
         if damaged is not None:
             raise unreadable(path, damaged)
         loaded = read_torch(path)
-    if not has_checksums:
+    if tell and not has_checksums:
         say(f"{path} has no checksums: damage in its numbers would not be noticed")
     return loaded
 
@@ -67,25 +71,28 @@ def read_torch(path: Path) -> object:
         raise refusal_of(path, error) from error
 
 
-def refusal_of(path: Path, error: Exception, of: str = "file of weights") -> CheckpointError:
+def refusal_of(path: Path, error: Exception, *, of_checkpoint: bool = False) -> CheckpointError:
     """Return why PyTorch does not read a file, without its advice to read it unsafely.
 
     Args:
         path: The file.
         error: What `torch.load` said.
-        of: What it should be.
+        of_checkpoint: Whether it should be a checkpoint of `places`.
     """
     text = str(error)
     if _REFUSAL in text or "weights_only" in text:
         said = _REFUSED.search(text.partition(_REFUSAL)[2] or text)
         what = f"a pickled {shown(said[1])}" if said else "more than tensors and plain values"
+        message = f"{path} is not a plain file of weights: it holds {what}"
+        if of_checkpoint:
+            message = f"cannot read checkpoint {path}: it holds {what}"
         return CheckpointError(
-            f"{path} is not a plain {of}: it holds {what}",
+            message,
             "opening it would run code from the file, so it is refused",
             "where it was made, save the weights alone:  torch.save(net.state_dict(), path)",
         )
     reason = text.partition("\n")[0] or type(error).__name__
-    if of == "checkpoint":
+    if of_checkpoint:
         return CheckpointError(f"cannot read checkpoint {path}", shown(reason))
     return unreadable(path, reason)
 

@@ -154,8 +154,7 @@ def network_of_official(path: Path) -> dict[str, Any] | None:
         return {"class_path": spec[0], "init_args": spec[1]}
     if path.suffix not in _OFFICIAL:
         return None
-    loaded = read_file(path)
-    arch = _arch_of(loaded)
+    arch = _arch_of(read_file(path, tell=False))
     if arch is None:
         return None
     found = spec_of_arch(arch)
@@ -198,7 +197,7 @@ def words_for(path: Path) -> str | None:
     Raises:
         CheckpointError: It is no file of weights; the message says what it is.
     """
-    spec = spec_of(read_weights(path))
+    spec = spec_of(find_weights(read_file(path, tell=False), path))
     return None if spec is None else typed(spec)
 
 
