@@ -20,8 +20,8 @@ OVERLAYS = CONFIGS / "overlays"
 RECIPES = sorted(path for path in CONFIGS.rglob("*.yaml") if OVERLAYS not in path.parents)
 # Those that log elsewhere, and the one that the others are tested with.
 SCHEDULES = sorted(path for path in OVERLAYS.glob("*.yaml") if "model" in read_config(path))
-# Networks of more than 20 million parameters, and schedules that are others but for their length.
-SLOW = re.compile(r"resnet50|vgg16|repvgg_b0|finetune|linear_probe|ffcv32|ffcv88|rsb_a2")
+# Large networks and deep ones, and schedules that are others but for their length.
+SLOW = re.compile(r"resnet50|vgg|repvgg|finetune|linear_probe|ffcv32|ffcv88|rsb_a2")
 CPU = ["--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false", "--data.num_threads=1"]
 
 
