@@ -6,7 +6,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pandas
@@ -63,6 +63,7 @@ def test_a_test_is_read_as_others_read_its_files(tested: Path) -> None:
     for rank in range(5):
         assert pictures.guesses[:, rank].tolist() == list(table[f"top{rank + 1}"])
     assert pictures.probability == pytest.approx(table["probability"].to_numpy())
+    assert facts.result is not None
     assert facts.best_top1 == facts.result["scores"]["top1"]
     assert facts.versions["torch"] == torch.__version__.partition("+")[0]
 
@@ -170,6 +171,20 @@ def test_a_run_that_goes_on_and_one_that_was_killed_are_told_apart(
     assert "This run was interrupted" in (folder / "report.html").read_text()
 
 
+@pytest.mark.parametrize(("age_s", "state"), [(60, "going on"), (7200, "interrupted")])
+def test_of_a_run_elsewhere_its_last_word_tells(
+    tested: Path, tmp_path: Path, age_s: int, state: str
+) -> None:
+    folder = tmp_path / "fit" / "7"
+    shutil.copytree(tested / "0", folder)
+    record = json.loads((folder / "run.json").read_text())
+    record |= {"ended": None, "outcome": None}
+    record["process"]["host"] = "elsewhere"
+    record["written"] = (datetime.now(UTC) - timedelta(seconds=age_s)).isoformat()
+    (folder / "run.json").write_text(json.dumps(record))
+    assert read_run(folder).state == state
+
+
 def _link(name: str) -> Callable[[Path], None]:
     def link(folder: Path) -> None:
         secret = folder.parent / f"elsewhere-{name}"
@@ -180,7 +195,10 @@ def _link(name: str) -> Callable[[Path], None]:
 
 
 def _written(name: str, content: bytes) -> Callable[[Path], None]:
-    return lambda folder: (folder / name).write_bytes(content) and None
+    def write(folder: Path) -> None:
+        (folder / name).write_bytes(content)
+
+    return write
 
 
 def _pipe(name: str) -> Callable[[Path], None]:
@@ -206,6 +224,7 @@ DAMAGES = [
     (_written("metrics.csv", b"a,b\n1,2\n"), "metrics.csv cannot be read"),
     (_written("metrics.csv", b"\x00\x00\x00"), "metrics.csv cannot be read"),
     (_written("metrics.csv", b"step,x\n1,nan\n2,inf\n3,4\n"), "2 values of x left out"),
+    (_written("metrics.csv", b"step,x\n1,1e300\n2,1\n"), "1 value of x left out"),
     (_written("metrics.csv", b'step,x\nz,1\n"1,2\n-4,1\n3,4\n'), "3 lines of metrics.csv"),
     (_written("result.json", b"[" * 100_000), "result.json cannot be read"),
     (_written("result.json", b"[1]"), "result.json cannot be read"),

@@ -130,8 +130,7 @@ class PlacesCLI(LightningCLI):
         self._recipes, args = find_recipes(words)
         for recipe in self._recipes:
             refuse_secrets_in(recipe)
-        # Their URLs may have credentials, of which nothing is saved.
-        self._words = [without_credentials(word) if is_url(word) else word for word in words]
+        self._words = [str(masked(word)) for word in words]  # a URL may have credentials
         self._asked: Namespace | None = None
         self._first_defaults: dict[str, Any] = {}  # before flags chose other classes
         self._folder: Path | None = None

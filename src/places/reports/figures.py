@@ -126,7 +126,7 @@ def reliability_figure(bins: Sequence[Mapping[str, float | None]]) -> Figure:
     """
     figure = Figure(figsize=(4.4, 4.2), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    upper.plot([0, 1], [0, 1], color=SOFT, linestyle="--", linewidth=1, zorder=3)
+    upper.plot([0, 1], [0, 1], color=INK, linestyle="--", linewidth=1, zorder=3)
     for row in bins:
         left, right, num = (float(row[name] or 0) for name in ("from", "to", "num_images"))
         middle, width = (left + right) / 2, 0.88 * (right - left)

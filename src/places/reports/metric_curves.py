@@ -17,6 +17,7 @@ _MAX_LINE_BYTES = 1 << 16
 _MAX_NAMES = 200
 _MAX_CHARACTERS = 100  # of a name
 _MAX_STEP = 2**53
+_MAX_VALUE = 1e30  # beyond it no axis can be drawn
 
 
 def read_curves(path: Path) -> tuple[Curves, list[tuple[int, int]], list[str]]:
@@ -97,4 +98,4 @@ def _number(text: str) -> float | None:
         number = float(text)
     except ValueError:
         return None
-    return number if math.isfinite(number) else None
+    return number if math.isfinite(number) and abs(number) < _MAX_VALUE else None

@@ -29,6 +29,7 @@ VALIDATION = "validation.json"
 _MAX_BYTES = 1 << 25
 _MAX_LINE_BYTES = 1 << 16
 _MAX_CHARACTERS = 2000
+_MAX_ENTRIES = 500  # of a list
 _T = TypeVar("_T")
 State = Literal["going on", "complete", "interrupted"]
 
@@ -254,7 +255,7 @@ def _tuples(found: object, size: int) -> list[list[Any]]:
 
 
 def _list(found: object) -> list[Any]:
-    return found if isinstance(found, list) else []
+    return found[:_MAX_ENTRIES] if isinstance(found, list) else []
 
 
 def _text(found: object) -> str:

@@ -4,6 +4,7 @@ import math
 import os
 import socket
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from places.console import printable
 RUN_FILE = "run.json"
 FORMAT, VERSION = "places.run", 1
 _MAX_ENTRIES = 100
+_MAX_SILENCE_S = 1800  # a long validation
 _MAX_CHARACTERS = 500
 
 
@@ -23,15 +25,23 @@ def process_of() -> dict[str, Any]:
 def is_going_on(record: Mapping[str, Any]) -> bool:
     """Tell whether the run of a record goes on: it has not ended, and its process is there.
 
-    Of a process on another machine only the record itself tells.
+    Of a process on another machine only the record tells, which is written once a minute.
     """
     process = record.get("process")
     if record.get("ended") is not None or not isinstance(process, dict):
         return False
     if process.get("host") != socket.gethostname():
-        return True
+        return _age_s(record.get("written")) < _MAX_SILENCE_S
     pid = process.get("pid")
     return isinstance(pid, int) and _start_of(pid) == process.get("started") is not None
+
+
+def _age_s(moment: object) -> float:
+    try:
+        written = datetime.fromisoformat(str(moment))
+        return (datetime.now(UTC) - written).total_seconds()
+    except (TypeError, ValueError):  # TypeError: a moment without its zone
+        return math.inf
 
 
 def _start_of(pid: int) -> int | None:

@@ -1,9 +1,7 @@
 """`places runs`: what lies in the folder of runs, and how far each run came."""
 
-import csv
 import json
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +14,7 @@ from places.config.recipes import read_config
 from places.console import counted, printable, put
 from places.errors import ConfigError, DataError
 from places.files import read_json
+from places.reports.metric_curves import read_curves
 
 _MAX_BYTES = 1 << 24
 _MAX_LINE_BYTES = 1 << 16
@@ -74,13 +73,13 @@ def runs(root: Path = RUNS, format: Literal["table", "json"] = "table") -> int:
 
 def describe(folder: Path) -> Run:
     """Return what the files in the folder of a run tell, whatever is in them."""
-    config, metrics = folder / "config.yaml", _metrics(folder / "metrics.csv")
+    config, (top1, last) = folder / "config.yaml", _metrics(folder / "metrics.csv")
     result, predictions = _json(folder / "result.json"), _predictions(folder)
     stage = _stage(config) or _stage_by_files(folder, bool(result), bool(predictions))
-    scores = [row["val/top1"] for row in metrics if "val/top1" in row]
+    scores = top1
     outcome = "nothing came out"
     if stage == "fit":
-        outcome = _training(config, metrics)
+        outcome = _training(config, last)
     elif stage == "test" and (result or (folder / "submission.txt").is_file()):
         outcome = "finished"
         scores = [value] if isinstance(value := _part(result, "scores", "top1"), float) else []
@@ -126,13 +125,12 @@ def _stage_by_files(folder: Path, has_result: bool, has_predictions: bool) -> st
     return "predict" if has_predictions else ""
 
 
-def _training(config: Path, metrics: list[dict[str, float]]) -> str:
+def _training(config: Path, last: int) -> str:
     """Say how many epochs of a training have their scores."""
     try:
         settings = read_config(config)
     except (OSError, ConfigError):
         settings = None
-    last = max((int(row["epoch"]) + 1 for row in metrics if "val/top1" in row), default=0)
     planned = _part(settings, "trainer", "max_epochs")
     if not isinstance(planned, int) or planned < 1:
         return counted(last, "epoch")
@@ -143,16 +141,17 @@ def _training(config: Path, metrics: list[dict[str, float]]) -> str:
     )
 
 
-def _metrics(path: Path) -> list[dict[str, float]]:
-    """Return the rows of a table of metrics; of a damaged one those that can be read."""
-    rows: list[dict[str, float]] = []
-    if path.is_file():
-        with (
-            path.open(encoding="utf-8", errors="replace", newline="") as file,
-            suppress(csv.Error, ValueError, TypeError),
-        ):
-            rows.extend({k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file))
-    return [row for row in rows if "epoch" in row]
+def _metrics(path: Path) -> tuple[list[float], int]:
+    """Return the top-1 accuracies of a table of metrics, and how many epochs have theirs."""
+    if not path.is_file():
+        return [], 0
+    try:
+        curves, epochs, _ = read_curves(path)
+    except (OSError, ValueError, DataError):
+        return [], 0
+    scored, epoch_of = curves.get("val/top1", []), dict(epochs)
+    last = max((epoch_of[step] + 1 for step, _ in scored if step in epoch_of), default=0)
+    return [value for _, value in scored], last
 
 
 def _predictions(folder: Path) -> dict[str, Any]:

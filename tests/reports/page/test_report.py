@@ -218,10 +218,13 @@ def test_the_most_confidently_wrong_are_those_with_the_surest_wrong_guess(copied
         for strip in strips
     }
     right = table["label"] == table["top1"]
-    sure = table.sort_values("confidence", ascending=False, kind="stable")
+
+    def surest(rows: Any) -> list[str]:  # noqa: ANN401  # pandas ships no types
+        return list(rows.sort_values("confidence", ascending=False, kind="stable")["key"][:12])
+
     assert found == {
-        "Best": list(sure[right]["key"][:12]),
-        "Most confidently wrong": list(sure[~right]["key"][:12]),
+        "Best": surest(table[right]),
+        "Most confidently wrong": surest(table[~right]),
         "Worst": list(table[~right].sort_values("probability", kind="stable")["key"][:12]),
     }
     # Each picture is that of its name, as the archive has it.
@@ -260,12 +263,9 @@ def test_a_training_that_went_on_shows_its_whole_curves(sample: Path, tmp_path: 
         if each["name"] == "train/loss"
     )
     assert loss["x"] == list(range(1, 12, 2))
-    expected = [
-        float(row["train/loss"])
-        for number in ("0", "1")
-        for row in csv.DictReader((tmp_path / "fit" / number / "metrics.csv").open())
-        if row["train/loss"]
-    ]
+    folders = (tmp_path / "fit" / number for number in ("0", "1"))
+    tables = [pandas.read_csv(folder / "metrics.csv") for folder in folders]
+    expected = [value for table in tables for value in table["train/loss"].dropna()]
     assert loss["y"] == pytest.approx(expected, rel=1e-5)
 
 
@@ -410,6 +410,20 @@ def test_a_page_is_made_of_what_is_left(copied: Path, part: str) -> None:
     assert "What was run" in text
     if part == "all":
         assert main(["report", str(copied / "1"), str(copied / "2")]) == 0
+
+
+@pytest.mark.parametrize("value", [1e999, -1, 1e300])
+def test_numbers_that_cannot_be_are_not_drawn(copied: Path, value: float) -> None:
+    text = (copied / "1" / "result.json").read_text()
+    result = json.loads(text)
+    result["categories"][0] |= {"num_images": 3, "top1": "TOP1"}
+    result["scores"]["top5"] = result["reliability"][3]["num_images"] = "TOP1"
+    changed = json.dumps(result).replace('"TOP1"', "1e999" if value == 1e999 else str(value))
+    (copied / "1" / "result.json").write_text(changed)
+    assert main(["report", str(copied / "1")]) == 0
+    page = copied / "1" / "report.html"
+    assert "The categories cannot be shown" in text_of(page)
+    assert not re.findall(r'"-?(inf|nan)', page.read_text())
 
 
 def test_a_folder_with_a_config_only_has_a_page(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from places.reports.run_facts import RunFacts
 from places.reports.svg import as_svg
 
 _MAX_VALUE = 300  # characters
+_MAX_SETTINGS = 1000  # ours are some 150
 # Quotes are needed around words with other signs.
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:=,+@%")
 PART_NAMES = {
@@ -37,7 +38,7 @@ def config_rows(config: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the settings of a config as (key, value) texts."""
     return [
         (printable(as_typed(key))[:_MAX_VALUE], printable(value_text(key, value))[:_MAX_VALUE])
-        for key, value in flatten(config).items()
+        for key, value in list(flatten(config).items())[:_MAX_SETTINGS]
     ]
 
 

@@ -20,6 +20,7 @@ from places.training.intervals import CONFIDENCE, paired_test
 
 _MAX_VALUE = 200  # characters
 _NUM_CATEGORIES = 12
+_MAX_SETTINGS = 500
 
 
 @dataclass(frozen=True)
@@ -178,5 +179,5 @@ def _config_rows(runs: Sequence[RunFacts]) -> list[tuple[str, list[str]]]:
             printable(as_typed(key))[:_MAX_VALUE],
             [printable(value_text(key, c[key]))[:_MAX_VALUE] if key in c else "-" for c in flat],
         )
-        for key in keys
+        for key in list(keys)[:_MAX_SETTINGS]
     ]

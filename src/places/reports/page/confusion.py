@@ -12,7 +12,7 @@ from places.reports.picture_table import PictureTable
 
 Counts = npt.NDArray[np.int64]
 _MAX_BLOCK = 18  # categories of the block: more names cannot be read
-_MAX_CLASSES = 10_000
+_MAX_CLASSES = 2000
 
 
 @dataclass(frozen=True)

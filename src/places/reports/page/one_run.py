@@ -25,6 +25,7 @@ from places.reports.run_facts import RunFacts
 from places.reports.svg import as_svg
 
 _NUM_PAIRS = 10
+_MAX_BINS = 100
 
 
 def context_of_one(facts: RunFacts, networks: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -85,7 +86,7 @@ def _categories(content: Mapping[str, Any], counts: Counts | None) -> list[Any]:
 
 
 def _reliability(content: Mapping[str, Any]) -> str:
-    bins = content["reliability"]
+    bins = content["reliability"][:_MAX_BINS]
     words = ", ".join(
         f"{row['from']:.0%} to {row['to']:.0%} sure: {row['accuracy']:.0%} right"
         for row in bins

@@ -15,6 +15,7 @@ _LABELS = {
     "calibration_error": "calibration error",
 }
 _MAX_SCORES = 50
+_MAX_CATEGORIES = 2000
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def scores_in(content: Mapping[str, Any]) -> list[Score]:
     intervals, found = content["intervals"], []
     for name, value in list(content["scores"].items())[:_MAX_SCORES]:
         number, ends = float(value), intervals.get(name)  # a text such as "inf" is a number, too
-        interval = None if ends is None else (float(ends[0]), float(ends[1]))
+        interval = None if ends is None else (_share(ends[0]), _share(ends[1]))
         is_share = interval is not None or name == "calibration_error"
         words = "" if interval is None else f"{interval[0]:.2%} to {interval[1]:.2%}"
         text = f"{number:.2%}" if is_share else f"{number:.4f}"
@@ -95,14 +96,23 @@ def categories_in(
         taken_for: For labels what they were mostly taken for.
     """
     rows = []
+    if len(content["categories"]) > _MAX_CATEGORIES:
+        raise ValueError(f"more than {_MAX_CATEGORIES:,} categories")
     for row in content["categories"]:
         num, top1, top5 = int(row["num_images"]), row["top1"], row["top5"]
         if num <= 0 or top1 is None:
             continue
         low, high = row.get("top1_interval") or wilson(round(top1 * num), num)
         name = printable(str(row["category"]))[:200]
-        top5 = None if top5 is None else float(top5)
+        top5 = None if top5 is None else _share(top5)
         others = (taken_for or {}).get(int(row["label"]), "")
-        shares = (float(top1), float(low), float(high))
+        shares = (_share(top1), _share(low), _share(high))
         rows.append(CategoryRow(name, *shares, top5, num, int(row["num_predicted"]), others))
     return sorted(rows, key=lambda row: (row.top1, row.name))
+
+
+def _share(value: Any) -> float:  # noqa: ANN401  # of what was read
+    share = float(value)
+    if not 0 <= share <= 1:
+        raise ValueError(f"{share} is no share")
+    return share
