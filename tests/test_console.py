@@ -6,7 +6,15 @@ import time
 
 import pytest
 
-from places.console import FirstFew, counted, printable, progress, show, show_warnings
+from places.console import (
+    FirstFew,
+    counted,
+    printable,
+    progress,
+    rate_in_words,
+    show,
+    show_warnings,
+)
 
 
 class Terminal(io.StringIO):
@@ -22,11 +30,60 @@ def test_lines_of_text_when_not_on_a_terminal(
     with progress("train", 100 * 10**6) as counter:
         counter.advance(10**6)
         assert capsys.readouterr().err == ""
-        now_s = 20.0
+        now_s = 29.0
+        counter.advance(0)
+        assert capsys.readouterr().err == ""
+        now_s = 50.0
         counter.expect(100 * 10**6)
         counter.advance(99 * 10**6)
         counter.advance(1)
-    assert capsys.readouterr().err == "train: 50%, 5 MB/s, 20 s left\n"
+    assert capsys.readouterr().err == "train: 50%, 2 MB/s, 50 s left\n"
+
+
+@pytest.mark.parametrize(
+    ("done", "total", "after_s", "line"),
+    [
+        (0, 40, 60, "draw: 0%"),
+        (1, 40, 60, "draw: 2%, 1 pictures/min, 39 min left"),
+        (30, 40, 60, "draw: 75%, 0.5 pictures/s, 20 s left"),
+        (40, 40, 40, "draw: 100%, 1.0 pictures/s, 0 s left"),
+        (9000, 10**8, 45, "draw: 0%, 200.0 pictures/s, 138 h 53 min left"),
+        (9, 0, 45, "draw: 0.2 pictures/s"),
+    ],
+)
+def test_numbers_say_something_however_slow_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    done: int,
+    total: int,
+    after_s: float,
+    line: str,
+) -> None:
+    now_s = 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now_s)
+    with progress("draw", total, "pictures") as counter:
+        now_s = after_s
+        counter.advance(done)
+    assert capsys.readouterr().err == f"{line}\n"
+
+
+def test_rates_of_bytes() -> None:
+    rates = [rate_in_words(per_s, "bytes") for per_s in (0, 1500, 999_000, 1.6e6, 1.2e9)]
+    assert rates == ["", "2 kB/s", "999 kB/s", "2 MB/s", "1,200 MB/s"]
+
+
+def test_no_color_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = {}
+    for value in ("", "1"):
+        terminal = Terminal()
+        monkeypatch.setattr(sys, "stderr", terminal)
+        monkeypatch.setenv("TERM", "xterm-256color")
+        monkeypatch.setenv("NO_COLOR", value)
+        with progress("train", 2, "pictures") as counter:
+            counter.advance(1)
+        shown[value] = re.findall(r"\x1b\[[\d;]*3\d[\d;]*m", terminal.getvalue())
+    assert shown[""]
+    assert not shown["1"]
 
 
 def test_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:

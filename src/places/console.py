@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from rich.progress import Progress, ProgressColumn
 
-_S_PER_LINE = 10.0
+_S_PER_LINE = 30.0
 _WIDEST = 10_000  # characters of a row where nothing says how many fit
 
 
@@ -225,7 +225,7 @@ class FirstFew:
 class Counter:
     """How far a long piece of work has come; made by `progress`, which says what its words mean.
 
-    Without a bar it writes a line of text every ten seconds.
+    Without a bar it writes a line of text every 30 seconds.
     """
 
     def __init__(
@@ -240,7 +240,7 @@ class Counter:
         self._start_s = self._line_s = time.monotonic()
         self._s_per_line = _S_PER_LINE if s_per_line is None else s_per_line
         self._bar = bar
-        self._task = bar.add_task(title, total=total, note="") if bar else None
+        self._task = bar.add_task(title, total=total or None, note="") if bar else None
 
     def describe(self, title: str, note: str = "") -> None:
         """Change the words in front, and those behind."""
@@ -252,7 +252,7 @@ class Counter:
         """Add to what there is to do."""
         self._total += num
         if self._bar and self._task is not None:
-            self._bar.update(self._task, total=self._total)
+            self._bar.update(self._task, total=self._total or None)
 
     def advance(self, num: int) -> None:
         """Count as done."""
@@ -265,8 +265,9 @@ class Counter:
 
     def _line(self) -> str:
         per_s = self._done / max(self._line_s - self._start_s, 1e-9)
-        parts = [f"{self._done / max(self._total, 1):.0%}", rate_in_words(per_s, self._unit)]
-        if per_s > 0:
+        part = f"{self._done / self._total:.0%}" if self._total else ""  # else nobody knows
+        parts = [part, rate_in_words(per_s, self._unit)]
+        if per_s > 0 and self._total:
             parts.append(f"{time_in_words((self._total - self._done) / per_s)} left")
         return f"{self._title}: {', '.join(filter(None, [*parts, self._note]))}"
 
@@ -315,13 +316,13 @@ def progress(
 ) -> "Iterator[Counter]":
     """Show how far a long piece of work has come, with its rate and the time left.
 
-    On a terminal that is a bar, which goes away at the end; else a line every ten seconds.
+    On a terminal that is a bar, which goes away at the end; else a line every 30 seconds.
 
     Args:
         title: What is being done, shown in front.
         total: How much there is to do; more can be added with `Counter.expect`.
         unit: What is counted: "bytes", or "pictures" and the like.
-        s_per_line: Time between two lines, in seconds, if not ten.
+        s_per_line: Time between two lines, in seconds, if not 30.
     """
     if not sys.stderr.isatty():
         yield Counter(title, total, unit, s_per_line=s_per_line)

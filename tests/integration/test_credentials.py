@@ -6,6 +6,7 @@ import os
 import sys
 import zipfile
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -31,8 +32,9 @@ LOGIN = f"Basic {base64.b64encode(f'me:{SECRET}'.encode()).decode()}"
 def _local(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "127.0.0.1,localhost")
     monkeypatch.setenv(WHOLE_URL, "")
-    monkeypatch.setenv("WANDB_CACHE_DIR", "")  # so that what a run sets is forgotten
-    monkeypatch.delenv("WANDB_CACHE_DIR")
+    for name in ("WANDB_CACHE_DIR", "MLFLOW_ALLOW_FILE_STORE", "MLFLOW_TRACKING_URI"):
+        monkeypatch.setenv(name, "")  # so that what a run sets is forgotten
+        monkeypatch.delenv(name)
     monkeypatch.setattr(download, "FIRST_WAIT_S", 0.01)
 
 
@@ -117,6 +119,14 @@ def test_secrets_in_a_recipe_are_refused_by_its_name(
         assert SECRET not in out + error
 
 
+# Loggers beside W&B, as far as they are installed.
+OTHERS = [
+    name
+    for name, package in (("TensorBoardLogger", "tensorboard"), ("MLFlowLogger", "mlflow"))
+    if find_spec(package) is not None
+]
+
+
 @pytest.fixture
 def served(sample: Path, tmp_path: Path) -> Path:
     """A checkpoint of one step, in a folder that a server may show."""
@@ -146,6 +156,7 @@ def test_a_signed_checkpoint_leaves_no_trace(
         assert SECRET not in str(sys.argv)
         fit = ["fit", f"--ckpt_path={url}", "--trainer.max_steps", "2", *TINY_RECIPE, *MACHINE]
         with_wandb = ["--config", "overlays/wandb.yaml"] if "@" in form else []  # one of its a test
+        with_wandb += [f"--trainer.logger+={name}" for name in OTHERS if "@" in form]
         monkeypatch.setattr(sys, "argv", ["places", *fit, *with_wandb])
         assert main() == 0
         shown = f"http://127.0.0.1:{server.port}/last.ckpt"

@@ -78,18 +78,19 @@ def write_page(path: Path, records: RecordFile, facts: Facts) -> tuple[int, int,
         },
     }
     with progress(path.name, rows.num_tiles, "pictures") as counter:
-        context["sheets"] = _sheets(records, size, counter)
+        context["sheets"] = _sheets(records, size, counter, rows.num_tiles)
         with written_whole(path) as partial, partial.open("w", encoding="utf-8") as file:
             for text in _template(context):
                 file.write(text)
     return rows.counts["all"], rows.counts["error"], len(rows.shown)
 
 
-def _sheets(records: RecordFile, size: int, counter: Counter) -> Iterator[str]:
+def _sheets(records: RecordFile, size: int, counter: Counter, num: int) -> Iterator[str]:
     """Yield the sheets as base64, as they are made."""
     jpegs = (record.data for record in records if record.data)
     for sheet in sheets(jpegs, size):
-        counter.advance(NUM_TILES)
+        counter.advance(min(NUM_TILES, num))  # the last one has less
+        num -= NUM_TILES
         yield base64.b64encode(sheet).decode()
 
 
