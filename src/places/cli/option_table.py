@@ -75,15 +75,16 @@ def _of_stages() -> Iterator[tuple[str, Row]]:
 
 
 def _of_tools() -> Iterator[tuple[str, Row]]:
-    from places.cli.tool_parser import texts_of
+    from places.cli.tool_parser import StageFlags, texts_of
 
     for command in COMMANDS.keys() - STAGES:
         module, _, name = COMMANDS[command][0].partition(":")
         function = getattr(importlib.import_module(module), name)
         texts, hints = texts_of(inspect.getdoc(function) or ""), get_type_hints(function)
         for parameter in inspect.signature(function).parameters.values():
-            if parameter.default is not parameter.empty:
-                takes = get_args(hints[parameter.name])
+            hint = hints[parameter.name]
+            if parameter.default is not parameter.empty and hint is not StageFlags:
+                takes = [take for part in (hint, *get_args(hint)) for take in get_args(part)]
                 choices = tuple(take for take in takes if isinstance(take, str))
                 text, default = texts.get(parameter.name, ""), _as_typed(parameter.default)
                 yield command, (parameter.name, _one_line(text), default, choices)
