@@ -91,6 +91,7 @@ def run_tool(function: Callable[..., int], name: str, words: Sequence[str]) -> i
         action = ActionYesNo if default else "store_true"
         parser.add_argument(f"--{flag}", action=action, default=default, help=texts[flag])
     own, passed_on = _split(words) if handed_on else (words, StageFlags())
+    own = _options_last(own, flags) if rest else own
     options = vars(parser.parse_args([_with_underscores(word) for word in own]))
     options |= dict.fromkeys(handed_on, passed_on)
     words_left = [value for name in rest for value in options.pop(name)]
@@ -116,6 +117,31 @@ def _split(words: Sequence[str]) -> tuple[list[str], StageFlags]:
     return own, flags
 
 
+<<<<<<< HEAD
+=======
+def texts_of(doc: str) -> dict[str, str]:
+    """Return what the docstring of a tool says of each parameter, in one line each."""
+    found = re.findall(r"^    \*?(\w+): (.+(?:\n {8}.+)*)", doc, flags=re.MULTILINE)
+    return {name: " ".join(text.split()) for name, text in found}
+
+
+def _options_last(words: Sequence[str], flags: Collection[str]) -> list[str]:
+    """Return words with options behind all others: argparse takes none that come later.
+
+    Args:
+        words: The words.
+        flags: The options that take no value.
+    """
+    others, options, is_value = list[str](), list[str](), False
+    for word in words:
+        is_option = word.startswith("--")
+        (options if is_option or is_value else others).append(word)
+        name = word[2:].replace("-", "_").removeprefix("no_")
+        is_value = is_option and "=" not in word and name not in (*flags, "help")
+    return [*others, *options]
+
+
+>>>>>>> refs/heads/configs
 def _with_underscores(word: str) -> str:
     if not word.startswith("--"):
         return word

@@ -167,3 +167,13 @@ def test_no_class_inherits_the_defaults_of_another(tmp_path: Path) -> None:
     config = resolve(["fit", "--config", str(recipe)])
     arguments = config["model"]["init_args"]["optimizer"]["init_args"]
     assert (arguments["lr"], arguments["weight_decay"]) == (0.01, 0.01)
+
+
+def test_options_may_stand_between_operands(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (
+        ["demo.yaml", "--stage", "fit", "nowhere.yaml"],
+        ["--all", "demo.yaml", "--format=json", "nowhere.yaml"],
+        ["demo.yaml", "nowhere.yaml", "--all"],
+    ):
+        assert main(["config", "diff", *words]) == 2
+        assert "no recipe 'nowhere.yaml'" in capsys.readouterr().err

@@ -36,9 +36,6 @@ def check(*files: str, stage: Stage = "fit", format: Form = "text") -> int:
     That is: no YAML, a key twice, an unknown key, a value of a wrong type, a class path that
     cannot be imported, a secret. Nothing is built or run, but the modules of classes are imported.
 
-    places config check
-    places config check configs/resnet50.yaml experiments/
-
     Args:
         *files: Recipes, or folders of them; configs/ if none is given.
         stage: The stage to check them for.

@@ -35,11 +35,6 @@ def diff(
 ) -> int:
     """Compare two configs with all their defaults, or all recipes with those of a revision.
 
-    places config diff resnet50.yaml vgg16.yaml
-    places config diff resnet50.yaml resnet50.yaml+overlays/wandb.yaml
-    places config diff HEAD~3:configs/resnet50.yaml run:runs/resnet50/0
-    places config diff --base origin/main
-
     What differs is "written" in a recipe, or "implied": by a class that was chosen, or by a default
     in Python that changed. A revision is resolved with its own code, in a checkout of its own.
 

@@ -19,8 +19,6 @@ def schema(file: Path | None = None) -> int:
     server: they complete keys and mark mistakes. It knows the networks of places, the optimizers
     of PyTorch, the callbacks and loggers of Lightning; classes of others may have any arguments.
 
-    places config schema --file configs/recipe.schema.json
-
     Args:
         file: Write it there, instead of to the terminal.
     """

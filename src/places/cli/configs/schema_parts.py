@@ -134,6 +134,8 @@ class Definitions:
             if not part:
                 return {}
             found += part["anyOf"] if set(part) == {"anyOf"} else [part]
+        # `typing` remembers the order that any library in the process wrote first.
+        found.sort(key=json.dumps)
         return {"anyOf": [part for n, part in enumerate(found) if part not in found[:n]]}
 
     def _of_base(self, base: object) -> Schema:

@@ -32,11 +32,6 @@ def show(
 ) -> int:
     """Print a config with all its defaults.
 
-    places config show resnet50.yaml
-    places config show resnet50.yaml+overlays/wandb.yaml --origin
-    places config show resnet50.yaml --trainer.max_epochs 30 --origin
-    places config show run:runs/resnet50/0
-
     Args:
         config: A recipe; base.yaml+overlay.yaml; REV:path, a recipe of a revision; run:FOLDER or
             ckpt:FILE, what a run was; defaults.
