@@ -82,15 +82,10 @@ def _of_tools() -> Iterator[tuple[str, Row]]:
         function = getattr(importlib.import_module(module), name)
         texts, hints = texts_of(inspect.getdoc(function) or ""), get_type_hints(function)
         for parameter in inspect.signature(function).parameters.values():
-<<<<<<< HEAD
-            is_word = parameter.default in (parameter.empty, ())
-            if not is_word and hints[parameter.name] is not StageFlags:
-                takes = get_args(hints[parameter.name])
-=======
             hint = hints[parameter.name]
-            if parameter.default is not parameter.empty and hint is not StageFlags:
+            is_word = parameter.default in (parameter.empty, ())
+            if not is_word and hint is not StageFlags:
                 takes = [take for part in (hint, *get_args(hint)) for take in get_args(part)]
->>>>>>> refs/heads/configs
                 choices = tuple(take for take in takes if isinstance(take, str))
                 text, default = texts.get(parameter.name, ""), _as_typed(parameter.default)
                 yield command, (parameter.name, _one_line(text), default, choices)

@@ -117,14 +117,6 @@ def _split(words: Sequence[str]) -> tuple[list[str], StageFlags]:
     return own, flags
 
 
-<<<<<<< HEAD
-=======
-def texts_of(doc: str) -> dict[str, str]:
-    """Return what the docstring of a tool says of each parameter, in one line each."""
-    found = re.findall(r"^    \*?(\w+): (.+(?:\n {8}.+)*)", doc, flags=re.MULTILINE)
-    return {name: " ".join(text.split()) for name, text in found}
-
-
 def _options_last(words: Sequence[str], flags: Collection[str]) -> list[str]:
     """Return words with options behind all others: argparse takes none that come later.
 
@@ -141,7 +133,6 @@ def _options_last(words: Sequence[str], flags: Collection[str]) -> list[str]:
     return [*others, *options]
 
 
->>>>>>> refs/heads/configs
 def _with_underscores(word: str) -> str:
     if not word.startswith("--"):
         return word
