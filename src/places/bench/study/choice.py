@@ -6,11 +6,13 @@ import importlib
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
 
+from places.config.num_classes import call_with_num_classes
 from places.errors import ConfigError
 from places.models.listing import NETWORKS
 
@@ -46,10 +48,7 @@ class Choice:
         made = _imported(self.class_path)
         with torch.random.fork_rng(devices=[]), device:
             torch.manual_seed(0)
-            if isinstance(made, type):
-                net = made(num_classes, **self.init_args)
-            else:  # functions of torchvision and timm take it by its name
-                net = made(num_classes=num_classes, **self.init_args)
+            net = call_with_num_classes(partial(made, **self.init_args), num_classes)
         if not isinstance(net, nn.Module):
             raise TypeError(f"{self.class_path} makes a {type(net).__name__}, no network")
         return net.to(device)
