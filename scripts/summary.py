@@ -17,7 +17,8 @@ FILES = {
     "confusion.png": "which scenes are taken for which",
     "predictions.csv": "five guesses for each picture",
     "gallery.html": "the pictures with their guesses, to look at",
-    "report.html": "all of the run on one page",  # last: the page of the test, made after that of fit
+    # Last: the page of the test, made after that of fit.
+    "report.html": "all of the run on one page",
 }
 
 
