@@ -67,32 +67,26 @@ def pairs_of(counts: Counts, most: int) -> list[Pair]:
 
 
 def block_of(counts: Counts) -> tuple[list[int], Counts]:
-    """Return the categories that are confused most with each other, and their counts.
+    """Return the categories of the pairs that are confused most, and their counts.
 
-    It begins with the pair that is confused most. The category that comes next is the one that is
-    confused most with those that are there, so that what is alike stands together.
+    They begin with the worst pair. The one that comes next is the one that is confused most with
+    those before it, so that what is alike stands together.
 
     Returns:
         Up to 18 labels, and counts `(K, K + 1)`, whose last column holds all other guesses.
     """
-    wrong = counts + counts.T
-    np.fill_diagonal(wrong, 0)
-    labels: list[int] = []
-    if wrong.any():
-        labels = list(map(int, np.unravel_index(int(wrong.argmax()), wrong.shape)))
-    while labels and len(labels) < _MAX_BLOCK:
+    rest: list[int] = []
+    for pair in pairs_of(counts, _MAX_BLOCK**2):
+        new = [label for label in (pair.first, pair.second) if label not in rest]
+        if len(rest) + len(new) <= _MAX_BLOCK:
+            rest += new
+    wrong, labels = counts + counts.T, rest[:1]
+    rest = rest[1:]
+    while rest:
         # The latest count more: then neighbours are alike.
         weights = 0.7 ** np.arange(len(labels))[::-1]
-        nearness = weights @ wrong[labels]
-        nearness[labels] = -1
-        best = int(nearness.argmax())
-        if nearness[best] <= 0:  # nothing else is confused with these: perhaps others are
-            rest = wrong.sum(axis=1)
-            rest[labels] = -1
-            best = int(rest.argmax())
-            if rest[best] <= 0:
-                break
-        labels.append(best)
+        nearness = weights @ wrong[np.ix_(labels, rest)]
+        labels.append(rest.pop(int(nearness.argmax())))
     block = counts[np.ix_(labels, labels)]
     others = counts[labels].sum(axis=1) - block.sum(axis=1)
     return labels, np.concatenate([block, others[:, None]], axis=1)

@@ -130,7 +130,7 @@ def _confusion(facts: RunFacts, counts: Counts | None, attempts: Attempts) -> di
 def _block(counts: Counts, names: list[str]) -> dict[str, Any]:
     labels, block = block_of(counts)
     shown = [names[label] for label in labels]
-    words = f"what was taken for what, of the {len(labels)} categories that are confused most"
+    words = f"what was taken for what, of {len(labels)} categories of the most confused pairs"
     figure = confused_figure(block, shown)
     return {
         "svg": as_svg(figure, "plot-confusion", words),
