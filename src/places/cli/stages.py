@@ -38,6 +38,7 @@ from places.cli.bare_names import prefer_ours
 from places.cli.empty_values import refuse_empty
 from places.cli.error_messages import Refused, mistake_behind, mistake_in_building, with_place
 from places.cli.main import STAGES
+from places.cli.net_arguments import leave_out_num_classes
 from places.cli.predict_words import with_pictures, without_pictures
 from places.cli.stage_parser import PlacesParser, option_names, own_defaults, without_model
 from places.cli.trainer_parts import (
@@ -120,6 +121,7 @@ class PlacesCLI(LightningCLI):
     def __init__(self, words: Sequence[str]) -> None:
         deny_standard_library()
         prefer_ours()
+        leave_out_num_classes()
         refuse_typed_secrets(words)
         self._recipes, args = find_recipes(words)
         for recipe in self._recipes:
