@@ -48,6 +48,13 @@ def write_program(net: nn.Module, description: Description, path: Path) -> None:
         torch.export.save(program, file, extra_files={EXTRA: text_of(description)})
 
 
+def own_program(path: Path) -> nn.Module:
+    """Open a program that this process wrote just now, as others do; never one from elsewhere."""
+    with quiet(), path.open("rb") as file:
+        program: nn.Module = torch.export.load(file).module()
+    return program
+
+
 def write_onnx(net: nn.Module, description: Description, path: Path) -> None:
     """Write a graph of ONNX, with batch norms and branches folded.
 
