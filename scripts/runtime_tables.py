@@ -136,16 +136,20 @@ def _answers(content: Mapping[str, Any]) -> Iterator[str]:
         yield (
             f"Plain {NAMES[RESNET]} {verb} {_short(_speed(here))} pictures a second in batches of "
             f"{here['batch_size']}, plain {NAMES[VGG]} {_short(_speed(there))}: "
-            f"{_times(_speed(here) / _speed(there))}; VGG-16 has {operations:.1f} times the "
-            "multiply-adds."
+            f"ResNet-50 is {_spread(_ratio(here, there))} times as fast in the same turn; VGG-16 "
+            f"has {operations:.1f} times the multiply-adds."
         )
         yield (
             f"In the fastest way of each it is {_short(_speed(best[RESNET]))} "
             f"(`{best[RESNET]['way']}`) against {_short(_speed(best[VGG]))} (`{best[VGG]['way']}`)."
         )
-        order = sorted(best.items(), key=lambda pair: -_speed(pair[1]))
-        ranks = ", ".join(f"{name} {_speed(row) / _speed(best[RESNET]):.2f}" for name, row in order)
-        yield f"Speed in {work}, each in its fastest way, as a multiple of ResNet-50's: {ranks}."
+        ratios = {name: _ratio(row, best[RESNET]) for name, row in best.items()}
+        order = sorted(ratios.items(), key=lambda pair: -pair[1][0])
+        ranks = "; ".join(f"{name} {_spread(ratio)}" for name, ratio in order if name != RESNET)
+        yield (
+            f"Speed in {work}, each in its fastest way, as a multiple of ResNet-50's in the same "
+            f"turn (least to most): {ranks}."
+        )
 
 
 def _readme(files: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
@@ -220,12 +224,15 @@ def _short(value: float) -> str:
     return f"{value:,.{2 if value < 10 else 1 if value < 100 else 0}f}"
 
 
-def _times(ratio: float) -> str:
-    return (
-        f"ResNet-50 is {ratio:.1f} times as fast"
-        if ratio > 1
-        else (f"VGG-16 is {1 / ratio:.1f} times as fast")
-    )
+def _ratio(row: Mapping[str, Any], base: Mapping[str, Any]) -> tuple[float, float, float]:
+    """Return how many times as fast one is in the same turn: median, least, most."""
+    pairs = zip(row["images_per_s"]["turns"], base["images_per_s"]["turns"], strict=True)
+    ratios = [here / there for here, there in pairs]
+    return statistics.median(ratios), min(ratios), max(ratios)
+
+
+def _spread(ratio: tuple[float, float, float]) -> str:
+    return f"{ratio[0]:.2f} ({ratio[1]:.2f} to {ratio[2]:.2f})"
 
 
 def _device(content: Mapping[str, Any]) -> str:
