@@ -152,7 +152,7 @@ class Thin(ResNet):
     def __init__(self, num_classes: int, checkpoint_gradients: bool = False) -> None:
         with torch.device("meta"):
             super().__init__(num_classes, 18, False, checkpoint_gradients, drop_path=0.5)
-        self.conv1 = nn.Conv2d(3, 8, 7, stride=2, padding=3, bias=False)
+        self.conv1: nn.Module = nn.Conv2d(3, 8, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(8)
         self.inplanes = 8
         for number, channels in enumerate((8, 16, 32, 64), 1):

@@ -22,7 +22,7 @@ FLOORS = [
     {"classifier"},
     {"resume"},
     {"reports"},
-    {"bench", "trained"},
+    {"bench", "trained", "doctor"},
     {"cli"},
     {"__main__"},
 ]

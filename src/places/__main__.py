@@ -33,6 +33,7 @@ def run() -> NoReturn:
 
 
 def _end(number: int, frame: FrameType | None) -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)  # a second one would say it again
     signals = sys.modules.get("places.endings.signals")
     if signals is not None and hasattr(signals, "end_now"):
         signals.end_now(number)  # knows whether all is said

@@ -14,6 +14,7 @@ from torch.optim import SGD, Optimizer
 
 from places.categories import load_categories, load_settings
 from places.checkpoints.stored_arguments import stored_arguments
+from places.config.num_classes import call_with_num_classes
 from places.config.ranges import check_range
 from places.console import counted
 from places.data.image_files import ImageFiles
@@ -41,7 +42,8 @@ class SceneClassifier(LightningModule):
     """Classifies pictures of scenes with any network that maps pictures to logits.
 
     Args:
-        net: The network: a class whose first argument is the number of classes.
+        net: The network: any class, or function, that takes the number of classes, as `num_classes`
+            or as its first argument.
         optimizer: The optimizer.
         schedule: Learning rate schedule after the warm-up: "cosine" falls to 0, "steps" divides by
             10 at each of `milestones`, "constant" stays.
@@ -98,7 +100,7 @@ class SceneClassifier(LightningModule):
         check_range("model.num_classes", num_classes, 1)
         check_range("model.label_smoothing", label_smoothing, 0, 1)
         check_range("model.std", min(std), 0.001)
-        self.net = net(num_classes)
+        self.net: nn.Module = call_with_num_classes(net, num_classes)
         if weights is not None:
             load_weights(self.net, weights, replace_head=replace_head)
         self.average = None if average_decay is None else start_average(self.net, average_decay)

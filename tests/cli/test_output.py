@@ -28,7 +28,7 @@ TOOLS = [
     ["verify", "SAMPLE"],
     ["sample", "--root", "SAMPLE"],
 ]
-SLOW = [["config", "diff", "demo.yaml", "demo.yaml"], ["fit", "--help"]]
+SLOW = [["config", "diff", "demo.yaml", "demo.yaml"], ["fit", "--help_all"]]
 COMMANDS = [*TOOLS, *(pytest.param(words, marks=pytest.mark.slow) for words in SLOW)]
 
 

@@ -8,8 +8,11 @@ from tests.integration.stages import fit_in, run
 from places.cli.main import main
 
 
-def test_help_tells_of_pictures_and_nothing_of_shards(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["predict", "--help"]) == 0
+@pytest.mark.parametrize("flag", ["--help", "--help_all"])
+def test_help_tells_of_pictures_and_nothing_of_shards(
+    flag: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["predict", flag]) == 0
     text = capsys.readouterr().out
     assert text.startswith("usage: places predict PICTURES...")
     assert "\nPICTURES:\n" in text
@@ -21,7 +24,7 @@ def test_help_tells_of_pictures_and_nothing_of_shards(capsys: pytest.CaptureFixt
     text = capsys.readouterr().out
     assert "--data.images" in text
     assert "Places365" not in text
-    assert main(["test", "--help"]) == 0
+    assert main(["test", flag]) == 0
     text = capsys.readouterr().out
     assert "--data.root" in text
     assert "PICTURES" not in text

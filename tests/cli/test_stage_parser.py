@@ -72,7 +72,7 @@ def test_nothing_is_suggested_that_is_not_close(capsys: pytest.CaptureFixture[st
     assert lines == [
         "places: error: no option 'zzz'",
         "  given in:     --zzz",
-        "  all options:  places fit --help",
+        "  all options:  places fit --help_all",
     ]
 
 
@@ -159,7 +159,7 @@ def test_a_foreign_checkpoint_is_explained(
 def test_help_of_a_stage_lists_the_options_of_the_default_classes(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert main(["fit", "--help"]) == 0
+    assert main(["fit", "--help_all"]) == 0
     output = capsys.readouterr().out
     assert output.startswith("usage: places [options] fit ")
     for option in ("random_weights", "trainer.max_epochs", "model.label_smoothing", "data.root"):

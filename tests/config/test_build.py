@@ -40,6 +40,7 @@ class Net(nn.Module):
         color: Color = Color.RED,
         layer: nn.Module | None = None,
         norm: Callable[[int], nn.Module] | None = None,
+        act: str | type[nn.Module] | Callable[[int], nn.Module] = "relu",
         option: Option = Option(),  # frozen
         anything: Any = None,  # noqa: ANN401  # that is the test
         **more: int,
@@ -66,6 +67,7 @@ def net(**arguments: object) -> dict[str, Any]:
         ("rate", 1, 1.0),
         ("name", None, None),
         ("name", "a.b", "a.b"),
+        ("act", "gelu", "gelu"),
         ("kind", "a", "a"),
         ("kind", 3, 3),
         ("sizes", [1, 2, 3], (1, 2, 3)),
@@ -114,6 +116,7 @@ def test_classes_in_it_are_built_or_handed_on() -> None:
     assert found["norm"](4).weight.shape == (4,)
     assert found["norm"](4).eps == 0.1
     assert isinstance(net(norm="torch.nn.BatchNorm2d")["norm"](4), nn.BatchNorm2d)
+    assert isinstance(net(act={"class_path": "torch.nn.GELU"})["act"](), nn.GELU)
     for spec in ({"class_path": "os.system"}, {"class_path": "torch.nn.Linear", "init_args": 3}):
         with pytest.raises(CheckpointError):
             net(layer=spec)

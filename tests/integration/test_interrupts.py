@@ -232,6 +232,32 @@ def test_a_signal_while_modules_are_imported(number: signal.Signals) -> None:
     assert errors == f"places: {WORDS[number]}\n"
 
 
+LEAVING_SLOWLY = """
+import os, sys, time
+from places import __main__
+
+class Slowly:
+    def find_spec(name, path, target=None):
+        if name == "places.cli.main":
+            time.sleep(1)
+
+leave = os._exit
+os._exit = lambda status: (time.sleep(0.5), leave(status))
+sys.meta_path.insert(0, Slowly)
+__main__.run()
+"""
+
+
+def test_a_second_signal_while_the_process_leaves_says_nothing_again() -> None:
+    process = _start([sys.executable, "-c", LEAVING_SLOWLY, "config", "show", "demo.yaml"])
+    _wait(lambda: _catches_sigterm(process))
+    for _ in range(3):
+        time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=TIME_LIMIT_S)
+    assert (process.returncode, errors) == (130, "places: interrupted\n")
+
+
 @pytest.mark.slow
 def test_a_signal_at_any_moment_of_any_command(sample: Path, trained: Path, tmp_path: Path) -> None:
     seed = random.SystemRandom().randrange(1 << 32)

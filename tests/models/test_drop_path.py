@@ -50,7 +50,8 @@ def test_so_many_are_skipped_and_the_mean_is_kept() -> None:
 def test_they_follow_from_the_generator_alone() -> None:
     def draw(seed: int, num: int = 50) -> Tensor:
         torch.manual_seed(seed)
-        return branch_factors(torch.empty(num, 3), [0.5] * 8)
+        factors: Tensor = branch_factors(torch.empty(num, 3), [0.5] * 8)
+        return factors
 
     assert torch.equal(draw(3), draw(3))
     assert not torch.equal(draw(3), draw(4))

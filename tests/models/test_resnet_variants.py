@@ -122,10 +122,10 @@ KEYWORDS = ("resnet_d", "blur_pool", "squeeze_excite", "zero_init_residual", "ch
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "chosen", [names for num in range(6) for names in itertools.combinations(KEYWORDS, num)]
+    "chosen", [names for num in (0, 1, 2, 5) for names in itertools.combinations(KEYWORDS, num)]
 )
 def test_every_combination_trains_and_folds(chosen: tuple[str, ...]) -> None:
-    net = ResNet(5, depth=18, drop_path=0.2, **dict.fromkeys(chosen, True))  # type: ignore[arg-type]  # all bool
+    net = ResNet(5, depth=18, drop_path=0.2, **dict.fromkeys(chosen, True))
     torch.autograd.backward(net(_images(size=32)[:2]).square().mean())
     grads = [parameter.grad for parameter in net.parameters()]
     assert all(grad is not None and bool(grad.isfinite().all()) for grad in grads)

@@ -1,7 +1,7 @@
 """`--model.net VGG`: a bare name that our classes share with others means ours.
 
 jsonargparse refuses it, since torchvision has a class of that name, too. There is no setting for
-that, so its function that looks up bare names is wrapped: the one private part of it that is used.
+that, so its function that looks up bare names is wrapped, a private part of it.
 `tests/cli/test_bare_names.py` fails when a release changes it.
 """
 

@@ -5,7 +5,15 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from places.cli.suggestions import locate, nearest_class, nearest_option, other_owner, short_path
+from places.cli.suggestions import (
+    locate,
+    nearest_class,
+    nearest_option,
+    option_for,
+    other_owner,
+    short_path,
+    takes_of,
+)
 from places.endings.family import KILLED
 from places.errors import ConfigError, LostProcessError, PlacesError
 
@@ -37,6 +45,10 @@ _DENIED = re.compile(r"Importing '([\w.]+)' is not allowed")
 _PROBLEM = re.compile(r"Problem with given class_path '([^']+)':\s+(.+)")
 # Where jsonargparse tried several types, the reason why the first of them did not fit.
 _REASON = re.compile(r"Errors:\n\s*- (.+)")
+# An option at the start of a message.
+_OPTION = re.compile(
+    r"(?:seed_everything|(?:model|data|trainer|checkpoint|resume|predictions)\.[\w.]+\w)\b"
+)
 # What gloo and NCCL say when another process has ended.
 _LOST = re.compile("gloo/.*(closed by peer|reset by peer|Broken pipe)|ncclRemoteError")
 
@@ -120,7 +132,7 @@ class Refused(SystemExit):
             lines.append(f"belongs to:   {owner}")
         elif nearest := nearest_option(self.name, self.names or names):
             lines.append(f"nearest:      {way}{nearest}")
-        option = "help"
+        option = "help_all"
         if self.kind is not None and way:
             option = f"{way.rstrip('.')}.help {short_path(self.kind)}"
         return ConfigError(message, *lines, f"all options:  places {words[0]} --{option}")
@@ -147,8 +159,10 @@ def refusal(finding: Finding, annotation: object) -> Refused:
         return Refused(f"wrong value for {{}}: {finding.denied}", name, hints=[hint])
     if finding.wrong_class:
         meant = nearest_class(finding.wrong_class, annotation)
+        owner = None if meant else option_for(finding.wrong_class)
         hints = [f"nearest:      {meant}"] if meant else []
-        hints.append("takes:        the name of a class, or its path as in Python")
+        hints += [f"belongs to:   {owner}"] if owner else []
+        hints.append(f"takes:        {takes_of(annotation)}")
         return Refused(f"wrong value for {{}}: {finding.wrong_class}", name, hints=hints)
     if finding.problem:
         given, reason = finding.problem
@@ -177,6 +191,21 @@ def mistake_behind(error: Exception) -> PlacesError | None:
             "without a network:  put  WANDB_MODE=offline  before  places",
         )
     return None
+
+
+def with_place(error: PlacesError, words: Sequence[str], recipes: Sequence[Path]) -> PlacesError:
+    """Return an error about an option with the place where that was given, if it tells none.
+
+    Args:
+        error: The error; its message begins with the option, as `check_range` has it.
+        words: The command line.
+        recipes: The recipes in it.
+    """
+    option = _OPTION.match(error.message)
+    place = locate(option[0], words, recipes) if option else None
+    if place is None or any(line.startswith("given in:") for line in error.hint):
+        return error
+    return type(error)(error.message, f"given in:     {place[1]}", *error.hint[:2])
 
 
 def mistake_in_building(error: Exception) -> PlacesError:

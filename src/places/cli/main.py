@@ -27,6 +27,14 @@ COMMANDS = {
     "verify": ("places.data.packing.verify:verify", "check shards against their manifest"),
     "config show": ("places.cli.config:show", "print a recipe with all its defaults"),
     "config diff": ("places.cli.config:diff", "compare two recipes with all their defaults"),
+    "doctor": (
+        "places.doctor.command:doctor",
+        "say whether this machine is ready, and what to type",
+    ),
+    "completion": (
+        "places.cli.completion:completion",
+        "print a script that completes what is typed",
+    ),
     "runs": ("places.reports.run_list:runs", "list the runs, how far they came, their best score"),
     "leaderboard": (
         "places.reports.leaderboard.command:leaderboard",
@@ -46,6 +54,17 @@ COMMANDS = {
         "places.bench.networks:bench_networks",
         "measure what networks cost, in training and inference",
     ),
+}
+# What other tools call what ours do.
+_OTHER_WORDS = {
+    **dict.fromkeys(("train", "training", "resume", "finetune"), "fit"),
+    **dict.fromkeys(("val", "valid", "validation"), "validate"),
+    **dict.fromkeys(("eval", "evaluate", "score", "benchmark"), "test"),
+    **dict.fromkeys(("classify", "infer", "inference", "run"), "predict"),
+    **dict.fromkeys(("index", "shard", "convert"), "pack"),
+    **dict.fromkeys(("list", "ls", "history"), "runs"),
+    **dict.fromkeys(("check", "validate-data"), "verify"),
+    **dict.fromkeys(("env", "info", "collect_env"), "doctor"),
 }
 # The exit statuses of signals are those that a shell reports.
 _HELP = """\
@@ -151,8 +170,16 @@ def _dispatch(words: list[str]) -> int:
     name = pair if pair in COMMANDS else first
     if name not in COMMANDS:
         return _show_parts(first, words[1:])
+    if name in STAGES and not {"-h", "--help"}.isdisjoint(words):
+        from places.cli.short_help import show_help
+
+        return show_help(name)
     if name in STAGES:
+        from places.cli.early_checks import check_early
         from places.endings.family import end_with_starter, wait_for_children
+
+        check_early(words)
+        words = ["--help" if word == "--help_all" else word for word in words]
 
         end_with_starter()
     module, _, function_name = COMMANDS[name][0].partition(":")
@@ -219,7 +246,10 @@ def _table(names: Collection[str], prefix: str = "") -> list[str]:
 def _unknown(message: str, word: str, title: str, choices: Iterable[str]) -> ConfigError:
     import difflib  # only needed here, and start-up time is a feature
 
-    nearest = difflib.get_close_matches(word, choices, n=2, cutoff=0.4)
+    words = {choice: choice for choice in choices}
+    words |= {other: ours for other, ours in _OTHER_WORDS.items() if ours in words}
+    close = difflib.get_close_matches(word.lower(), words, 2, 0.4)
+    nearest = list(dict.fromkeys(words[name] for name in close))
     lines = {"nearest:": nearest, title: choices} if nearest else {title: choices}
     width = max(map(len, lines))
     return ConfigError(message, *(f"{t:<{width}}  {', '.join(c)}" for t, c in lines.items()))

@@ -83,12 +83,7 @@ class PlacesParser(LightningArgumentParser):
 
     def format_help(self, *args: Any) -> str:  # noqa: ANN401  # passed on
         """Return the help, without the names of all classes that PyTorch happens to have."""
-        parts = [super().format_help(*args)]
-        for key, base in self._kinds.items():
-            if base in _DEFAULTS:
-                inner = type(self)(description="", add_help=False, usage=argparse.SUPPRESS)
-                inner.add_class_arguments(_default_of(self.stage, base), key)
-                parts.append(inner.format_help())
+        parts = [super().format_help(*args), *(part.format_help() for part in self.default_parts())]
         # jsonargparse takes back a space with a backspace.
         text = _KNOWN_CLASSES.sub("", "\n".join(parts)).replace(" \b", "")
         if len(parts) == 1:
@@ -100,6 +95,21 @@ class PlacesParser(LightningArgumentParser):
         text = re.sub(r"^usage: .*?predict ", "usage: places predict PICTURES... ", text)
         text = text.replace("options:", f"{_PICTURES_HELP}\noptions:", 1)
         return f"{text}\n{_MORE_HELP}"
+
+    @property
+    def kinds(self) -> "dict[str, type]":
+        """The class of each group of options, such as "trainer"; a base class where one chooses."""
+        return dict(self._kinds)
+
+    def default_parts(self) -> "list[PlacesParser]":
+        """Return parsers with the options of the classes that are taken where none is named."""
+        parts = []
+        for key, base in self._kinds.items():
+            if base in _DEFAULTS:
+                part = type(self)(description="", add_help=False, usage=argparse.SUPPRESS)
+                part.add_class_arguments(_default_of(self.stage, base), key)
+                parts.append(part)
+        return parts
 
     def parse_args(self, args: Sequence[str] | None = None, *rest: Any, **kwargs: Any) -> Any:  # type: ignore[override]  # noqa: ANN401  # passed on
         """Parse; without the name of a class, the help of a class is that of the default one."""

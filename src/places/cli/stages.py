@@ -33,8 +33,10 @@ from places.checkpoints.exported import flags_of_exported
 from places.checkpoints.runs import RUNS, claim_run_folder, remove_unused
 from places.checkpoints.whole import check_whole
 from places.cli.bare_names import prefer_ours
-from places.cli.error_messages import Refused, mistake_behind, mistake_in_building
+from places.cli.empty_values import refuse_empty
+from places.cli.error_messages import Refused, mistake_behind, mistake_in_building, with_place
 from places.cli.main import STAGES
+from places.cli.net_arguments import leave_out_num_classes
 from places.cli.predict_words import with_pictures, without_pictures
 from places.cli.stage_parser import PlacesParser, option_names, own_defaults, without_model
 from places.cli.trainer_parts import (
@@ -116,6 +118,7 @@ class PlacesCLI(LightningCLI):
     def __init__(self, words: Sequence[str]) -> None:
         deny_standard_library()
         prefer_ours()
+        leave_out_num_classes()
         refuse_typed_secrets(words)
         self._recipes, args = find_recipes(words)
         for recipe in self._recipes:
@@ -217,6 +220,7 @@ class PlacesCLI(LightningCLI):
         resolved = yaml.safe_load(text)
         refuse_secrets(resolved, f"the config in {checkpoint}" if checkpoint else "the config")
         check_classes(resolved)
+        self._refuse_empty(stage, resolved, words)
         changes = changed_settings(defaults, resolved)
         if stage == "fit":
             check_optimizer(changes)
@@ -292,6 +296,14 @@ class PlacesCLI(LightningCLI):
                 raise ConfigError(f"{key} takes settings by their names, not {found!r:.60}")
         return config
 
+    def _refuse_empty(self, stage: str, resolved: dict[str, Any], words: list[str]) -> None:
+        parser = self._stage_parsers[stage]
+        assert isinstance(parser, PlacesParser)
+        try:
+            refuse_empty(resolved, parser.kinds)
+        except Refused as refused:
+            raise refused.explained(words, self._recipes, option_names(parser)) from refused
+
     def before_instantiate_classes(self) -> None:
         """Refuse to score random weights, and give the run its folder."""
         stage, config = str(self.subcommand), self.config[str(self.subcommand)]
@@ -304,6 +316,7 @@ class PlacesCLI(LightningCLI):
                 f"or fetch one:    places {stage} --ckpt_path {_OFFICIAL}",
                 "for benchmarks:  --random_weights",
             )
+        _check_parts_are_on(config.trainer)
         check_range("trainer.accumulate_grad_batches", config.trainer.accumulate_grad_batches, 1)
         if config.weights_only is False:
             raise ConfigError("--weights_only false would let a checkpoint run code; leave it out")
@@ -362,6 +375,47 @@ class PlacesCLI(LightningCLI):
             check_network(self.model.state_dict(), Path(path), self._start.changes)
 
 
+def _check_parts_are_on(trainer: Namespace) -> None:
+    """Refuse switches that would take away what every run of `places` has.
+
+    Raises:
+        ConfigError: The message says what to type instead.
+    """
+    if trainer.barebones:
+        raise ConfigError(
+            "trainer.barebones is for measuring: it leaves no scores, logs and checkpoints",
+            "what they cost:  places bench step",
+        )
+    if trainer.enable_checkpointing is False:
+        raise ConfigError(
+            "trainer.enable_checkpointing false would lose the weights at the end",
+            "to keep only the last:  --checkpoint.save_top_k 0",
+            "to try without files:   --trainer.fast_dev_run true",
+        )
+
+
+class _Built(BaseException):
+    """Ends the set-up of `PlacesCLI` when its parsers are there; nothing has been parsed."""
+
+    def __init__(self, parsers: dict[str, LightningArgumentParser]) -> None:
+        super().__init__()
+        self.parsers = parsers
+
+
+class _ParsersOnly(PlacesCLI):
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        raise _Built(self._stage_parsers)
+
+
+def stage_parsers() -> dict[str, PlacesParser]:
+    """Return the parser of each stage, as `places STAGE` uses it."""
+    try:
+        _ParsersOnly(["fit"])
+    except _Built as built:
+        parsers = built.parsers
+    return {stage: parser for stage, parser in parsers.items() if isinstance(parser, PlacesParser)}
+
+
 def run_stage(words: Sequence[str]) -> int:
     """Run one of the four stages, given the command line after `places`.
 
@@ -381,8 +435,8 @@ def run_stage(words: Sequence[str]) -> int:
         mistake = mistake_behind(error) or error
         if isinstance(mistake, PlacesError):
             names = {*signature(Places365).parameters, *signature(ImageFiles).parameters}
-            mistake = without_pictures(words, mistake)
-            raise with_prefix(mistake, "--data.", names) from error
+            mistake = with_prefix(without_pictures(words, mistake), "--data.", names)
+            raise with_place(mistake, words, find_recipes(words)[0]) from error
         raise
 
 

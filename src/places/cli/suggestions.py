@@ -59,19 +59,59 @@ def other_owner(name: str, kind: type | None) -> str | None:
     # Only stages get here, which have imported them; tools do without.
     from lightning.pytorch import LightningDataModule
     from torch import nn
+    from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 
     from places.data.image_files import ImageFiles
     from places.data.places365 import Places365
     from places.models import VGG, ResNet
 
-    alternatives = [
+    alternatives: list[tuple[str, type, tuple[type, ...]]] = [
         ("--data", LightningDataModule, (Places365, ImageFiles)),
         ("--model.net", nn.Module, (ResNet, VGG)),
+        ("--model.optimizer", Optimizer, (SGD, AdamW, Adam, RMSprop)),
     ]
     for flag, base, kinds in alternatives:
-        for other in kinds if kind in kinds else ():
+        is_one = kind in kinds or (base is Optimizer and _is_subclass(kind, base))
+        for other in kinds if is_one else ():
             if name.partition(".")[0] in inspect.signature(other).parameters:
                 return f"{flag} {nearest_class(other.__name__, base)}"
+    return None
+
+
+def takes_of(annotation: object) -> str:
+    """Return in words which classes an option takes, for an annotation that is made of classes."""
+    names = [kind.__name__ for kind in _classes_in(annotation) if kind.__name__ != "Tensor"]
+    if not names:
+        return "the name of a class, or its path as in Python"
+    return (
+        f"a subclass of {' or '.join(dict.fromkeys(names))}, by its name or its path as in Python"
+    )
+
+
+def option_for(typed: str) -> str | None:
+    """Return the option that takes a class which was given to another one.
+
+    Args:
+        typed: A name or a path of a class.
+    """
+    from lightning.pytorch import Callback, LightningDataModule, LightningModule
+    from lightning.pytorch.loggers import Logger
+    from torch import nn
+    from torch.optim import Optimizer
+
+    # A LightningModule is an nn.Module, too.
+    options = [
+        ("--model", LightningModule),
+        ("--data", LightningDataModule),
+        ("--model.optimizer", Optimizer),
+        ("--trainer.callbacks", Callback),
+        ("--trainer.logger", Logger),
+        ("--model.net", nn.Module),
+    ]
+    name = typed.rpartition(".")[2]
+    for option, base in options:
+        if any(kind.__name__ == name for kind in _subclasses(base)):
+            return f"{option} {typed}"
     return None
 
 
@@ -105,6 +145,10 @@ def short_path(kind: type) -> str:
         if getattr(sys.modules.get(module), kind.__name__, None) is kind:
             return f"{module}.{kind.__name__}"
     return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _is_subclass(kind: type | None, base: type) -> bool:
+    return kind is not None and issubclass(kind, base)
 
 
 def _ends_with(key: str, name: str) -> bool:

@@ -58,8 +58,7 @@ def run_tool(function: Callable[..., int], name: str, words: Sequence[str]) -> i
         ConfigError: What was typed is not accepted.
     """
     doc, hints = inspect.getdoc(function) or "", get_type_hints(function)
-    found = re.findall(r"^    (\w+): (.+(?:\n {8}.+)*)", doc, flags=re.MULTILINE)
-    texts = {name: " ".join(text.split()) for name, text in found}
+    texts = texts_of(doc)
     parameters = inspect.signature(function).parameters.values()
     positional = [p.name for p in parameters if p.default is p.empty or p.default == ()]
     optional = {p.name for p in parameters if p.default == ()}
@@ -81,6 +80,12 @@ def run_tool(function: Callable[..., int], name: str, words: Sequence[str]) -> i
         return function(**options)
     except PlacesError as error:
         raise with_prefix(error, "--", options) from error
+
+
+def texts_of(doc: str) -> dict[str, str]:
+    """Return what the docstring of a tool says of each parameter, in one line each."""
+    found = re.findall(r"^    (\w+): (.+(?:\n {8}.+)*)", doc, flags=re.MULTILINE)
+    return {name: " ".join(text.split()) for name, text in found}
 
 
 def _with_underscores(word: str) -> str:

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from places.config.num_classes import call_with_num_classes
 from places.config.trust import check_part
 from places.errors import CheckpointError
 
@@ -60,14 +61,14 @@ def build(
         spec: See there.
         trusted: See there.
         path: See there.
-        first: Arguments before those in the config.
+        first: The number of classes of a network, which the config does not hold.
 
     Raises:
         CheckpointError: See there, or it cannot be made.
     """
     factory = factory_of(key, spec, trusted, path)
     try:
-        return factory(*first)
+        return call_with_num_classes(factory, *first) if first else factory()
     except Exception as error:  # its code may do anything with arguments that are not its own
         reason = f"{type(error).__name__}: {error}".partition("\n")[0]
         raise _unusable(path, f"{key} cannot be built: {reason}") from error
@@ -86,7 +87,8 @@ def _fitting(
         TypeError: It takes none like this.
     """
     origin, parts = get_origin(annotation), get_args(annotation)
-    if _takes_factory(annotation) and isinstance(value, str | Mapping):
+    is_text = isinstance(value, str) and str in parts  # where either may stand, as "gelu" in timm
+    if _takes_factory(annotation) and isinstance(value, str | Mapping) and not is_text:
         return factory_of(key, value, trusted, path)
     if isinstance(value, Mapping) and "class_path" in value:
         return build(key, value, trusted, path)

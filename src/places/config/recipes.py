@@ -34,6 +34,10 @@ def find_recipe(name: str) -> Path:
         for path in (candidate, candidate.with_name(candidate.name + ".yaml")):
             if path.is_file():
                 return path
+    if Path(name).is_dir():
+        config = Path(name) / "config.yaml"  # of a run
+        hints = [f"its config:  --config {config}"] if config.is_file() else []
+        raise ConfigError(f"{name} is a folder, and no recipe", *hints)
     files = {folder: folder.rglob("*.yaml") for folder in folders}
     names = {file.relative_to(folder).as_posix() for folder in files for file in files[folder]}
     raise ConfigError(
@@ -85,7 +89,7 @@ def read_keys(path: Path) -> Iterator[tuple[str, int]]:
         line = f", line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or str(error).partition("\n")[0]
         raise ConfigError(f"{path}{line} is not valid YAML: {problem}") from error
-    if not isinstance(root, yaml.MappingNode | None):
+    if not isinstance(root, yaml.MappingNode) or not root.value:
         raise ConfigError(f"{path} is no recipe: it holds no keys", "see:  places config show demo")
     _check_nodes(root, path)
     yield from _keys(root, "", path)

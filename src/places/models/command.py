@@ -34,8 +34,8 @@ def models(
         num_classes: Number of categories.
         image_size: Height and width of the picture in pixels.
     """
-    check_range("num_classes", num_classes, 1, _LARGEST)
-    check_range("image_size", image_size, 63, _LARGEST)  # AlexNet takes no smaller ones
+    check_range("`num_classes`", num_classes, 1, _LARGEST)
+    check_range("`image_size`", image_size, 63, _LARGEST)  # AlexNet takes no smaller ones
     rows = [_row(name, network, num_classes, image_size) for name, network in NETWORKS.items()]
     if format == "json":
         put(json.dumps(rows, indent=2))

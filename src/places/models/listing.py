@@ -27,8 +27,8 @@ class Network:
         class_path: The class; its first argument is the number of classes.
         paper: Who published it, or what makes it a variant, when and where.
         init_args: The other arguments.
-        weights: Who publishes weights for it: "CSAIL" (Places365), "torchvision" and "timm" (both
-            ImageNet).
+        weights: Who publishes weights for it: "CSAIL" (Places365; of a VGG for Caffe),
+            "torchvision" and "timm" (both ImageNet).
     """
 
     class_path: str
@@ -52,9 +52,10 @@ def _resnet_d(depth: int, *weights: str) -> Network:
     return _resnet(depth, *weights, paper=_RESNET_D_PAPER, resnet_d=True)
 
 
-def _vgg(depth: int, batch_norm: bool) -> Network:
+def _vgg(depth: int, batch_norm: bool, *more_weights: str) -> Network:
     arguments = {"depth": depth, "batch_norm": batch_norm}
-    return Network("places.models.VGG", _VGG_PAPER, arguments, ("torchvision", "timm"))
+    weights = (*more_weights, "torchvision", "timm")
+    return Network("places.models.VGG", _VGG_PAPER, arguments, weights)
 
 
 def _vgg_gap(depth: int, batch_norm: bool) -> Network:
@@ -94,7 +95,7 @@ NETWORKS: dict[str, Network] = {
     "vgg11_bn": _vgg(11, batch_norm=True),
     "vgg13": _vgg(13, batch_norm=False),
     "vgg13_bn": _vgg(13, batch_norm=True),
-    "vgg16": _vgg(16, batch_norm=False),
+    "vgg16": _vgg(16, False, "CSAIL"),  # for Caffe
     "vgg16_bn": _vgg(16, batch_norm=True),
     "vgg19": _vgg(19, batch_norm=False),
     "vgg19_bn": _vgg(19, batch_norm=True),

@@ -100,7 +100,7 @@ class ResNet(torchvision.models.ResNet):  # type: ignore[misc]  # torchvision sh
         self._checkpoint_gradients = checkpoint_gradients
         self._drop_probabilities = drop_probabilities(sum(num_blocks), drop_path)
         if resnet_d:
-            self.conv1 = _deep_stem()
+            self.conv1: nn.Module = _deep_stem()
         if blur_pool:
             self.maxpool: nn.Module = nn.Sequential(
                 nn.MaxPool2d(3, stride=1, padding=1), BlurPool()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from places.config.ranges import check_range
 from places.console import counted
 from places.errors import ConfigError
 from places.hashing import Ids, hash_of, shuffled
@@ -133,7 +134,8 @@ def check_batch_size(batch_size: int, num_ranks: int) -> None:
     Raises:
         ConfigError: The message names the nearest sizes that can.
     """
-    if batch_size < 1 or batch_size % num_ranks:
+    check_range("`batch_size`", batch_size, 1)
+    if batch_size % num_ranks:
         lower = max(num_ranks, batch_size // num_ranks * num_ranks)
         raise ConfigError(
             f"`batch_size` {batch_size} cannot be shared equally by "

@@ -9,7 +9,7 @@ from typing import Literal, TypeVar
 from rich.table import Table
 
 from places.categories import load_categories
-from places.console import FirstFew, printable, put
+from places.console import FirstFew, counted, printable, put
 from places.errors import ConfigError, DataError
 from places.files import open_regular
 
@@ -107,7 +107,7 @@ def _read(path: Path, what: str, meaning_of: Callable[[list[bytes]], _T | None])
             found[name] = meaning
     if wrong.count:
         lines = filter(None, [*wrong.shown, wrong.more])
-        raise DataError(f"{path} has {wrong.count:,} wrong lines", *lines)
+        raise DataError(f"{path} has {counted(wrong.count, 'wrong line')}", *lines)
     if not found:
         raise DataError(f"{path} is empty", f"looked for:  in each line {what}")
     return found

@@ -1,0 +1,86 @@
+"""Keys that were left empty: `batch_size:` in YAML is null, which jsonargparse takes for any."""
+
+import dataclasses
+import inspect
+import sys
+from collections.abc import Iterator, Mapping
+from types import NoneType
+from typing import Any, get_args, get_type_hints
+
+from places.cli.error_messages import Refused
+
+
+def refuse_empty(config: Mapping[str, Any], kinds: Mapping[str, type]) -> None:
+    """Refuse null where a class does not take it.
+
+    Args:
+        config: The resolved config of a stage, as plain mappings.
+        kinds: The class of each group that has no class path, such as the trainer.
+
+    Raises:
+        Refused: The message says what the key takes.
+    """
+    for key, annotation in _empty(config, "", kinds):
+        takes = f"takes:        {_in_words(annotation)}"
+        raise Refused("no value for {}: it is empty (null)", key, hints=[takes])
+
+
+def _empty(
+    config: Mapping[str, Any], way: str, kinds: Mapping[str, Any]
+) -> Iterator[tuple[str, Any]]:
+    """Yield each key whose value is null and may not be, with the annotation of its parameter.
+
+    Args:
+        config: Mappings of keys to values.
+        way: What stands before the keys, with a dot.
+        kinds: For keys the class or annotation of their values, where it is known.
+    """
+    for key, value in config.items():
+        name = f"{way}{key}"
+        if isinstance(value, Mapping) and isinstance(path := value.get("class_path"), str):
+            yield from _of_class(value.get("init_args") or {}, f"{name}.", _class_of(path))
+        elif isinstance(value, Mapping):
+            kind = kinds.get(key)
+            yield from _of_class(value, f"{name}.", kind if inspect.isclass(kind) else None)
+
+
+def _of_class(values: Mapping[str, Any], way: str, kind: type | None) -> Iterator[tuple[str, Any]]:
+    if kind is None:
+        return
+    parameters = inspect.signature(kind).parameters
+    hints = _hints(kind)
+    for key, value in values.items():
+        parameter = parameters.get(key)
+        is_empty = value is None and parameter is not None and parameter.default is not None
+        if is_empty and key in hints and not _takes_null(hints[key]):
+            yield f"{way}{key}", hints[key]
+    yield from _empty(values, way, hints)
+
+
+def _hints(kind: type) -> dict[str, Any]:
+    owner = kind if dataclasses.is_dataclass(kind) else kind.__init__  # type: ignore[misc]  # of a class
+    try:
+        return get_type_hints(inspect.unwrap(owner))
+    except (NameError, TypeError):  # names that only a type checker imports
+        return {}
+
+
+def _takes_null(annotation: Any) -> bool:  # noqa: ANN401  # an annotation may be anything
+    return annotation is Any or annotation is NoneType or NoneType in get_args(annotation)
+
+
+def _class_of(path: str) -> type | None:
+    """Return a class by its path, if it has been imported, as all that were parsed have."""
+    module, _, name = path.rpartition(".")
+    kind = getattr(sys.modules.get(module), name, None)
+    return kind if inspect.isclass(kind) else None
+
+
+def _in_words(annotation: Any) -> str:  # noqa: ANN401  # an annotation may be anything
+    parts = get_args(annotation)
+    if parts and all(isinstance(part, str) for part in parts):
+        return ", ".join(parts)
+    names = {"bool": "true, false", "int": "a whole number", "float": "a number", "str": "text"}
+    if inspect.isclass(annotation) and not parts:
+        return names.get(annotation.__name__, annotation.__name__)
+    return str(annotation).replace("typing.", "").replace("collections.abc.", "")

@@ -1,0 +1,1 @@
+"""`places doctor`: is this machine ready, and if not, what to type."""
