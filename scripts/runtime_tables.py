@@ -24,7 +24,13 @@ MEASURED, PICTURES = ROOT / "docs" / "measured", ROOT / "docs" / "pictures"
 BEGIN, END = "<!-- measured: begin, by scripts/runtime_tables.py -->", "<!-- measured: end -->"
 DEVICES = {
     "On a processor": ("variants-cpu", "ways-cpu"),
-    "On a GPU": ("networks-gpu", "networks-gpu-compiled"),
+    "On a GPU": (
+        "networks-gpu",
+        "networks-gpu-compiled",
+        "inference-gpu",
+        "training-gpu",
+        "compiled-gpu",
+    ),
 }
 WORKS = ("inference", "training")
 RESNET, VGG = "resnet50", "vgg16_bn"
@@ -66,7 +72,7 @@ def _replaced(path: Path, text: str) -> str:
 def _draw(name: str, content: Mapping[str, Any]) -> None:
     section = networks_section(content)
     figures = {f"{name}.png": section.figure}
-    for work in WORKS if name in (names[0] for names in DEVICES.values()) else ():
+    for work in WORKS if _has_pictures_of_layers(name) else ():
         figures[f"{name}-layers-{work}.png"] = layers_figure(content, work)
         figures[f"{name}-roof-{work}.png"] = roofline_figure(content, work)
     for file, figure in figures.items():
@@ -74,32 +80,36 @@ def _draw(name: str, content: Mapping[str, Any]) -> None:
             save_figure(figure, PICTURES / file)
 
 
+def _has_pictures_of_layers(name: str) -> bool:
+    return not ("ways" in name or "compiled" in name)  # of networks that others show
+
+
 def _document(files: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     for title, names in DEVICES.items():
         present = [name for name in names if name in files]
         if not present:
             continue
-        first = files[present[0]]
-        yield f"## {title}: {_device(first)}\n"
+        yield f"## {title}: {_device(files[present[0]])}\n"
         yield from _warning([files[name] for name in present])
-        yield from (f"- {sentence}" for sentence in _answers(first))
+        for name in present:
+            yield from (f"- {sentence}" for sentence in _answers(files[name]))
         yield f"\n![pictures per second against parameters](pictures/{present[0]}.png)\n"
         yield "Hollow: the plain network. Filled: the way that was the fastest for it.\n"
         yield "### Which ways paid\n"
         yield "How many times as fast as the plain network in the same turn (network, batch):\n"
         yield _markdown(_ways_table([files[name] for name in present]))
         for name in present:
-            yield from _tables(name, files[name], is_first=name == present[0])
+            yield from _tables(name, files[name])
 
 
-def _tables(name: str, content: Mapping[str, Any], *, is_first: bool) -> Iterator[str]:
+def _tables(name: str, content: Mapping[str, Any]) -> Iterator[str]:
     section = networks_section(content)
     networks = ", ".join(network["name"] for network in content["networks"])
     yield f"### Measured: {networks}\n"
     for table in section.tables:
         yield f"{table.title[0].upper()}{table.title[1:]}:\n"
         yield _markdown(table)
-    for work in WORKS if is_first else ():
+    for work in WORKS if _has_pictures_of_layers(name) else ():
         if layers_figure(content, work) is not None:
             yield f"![where the time goes in {work}](pictures/{name}-layers-{work}.png)"
             yield f"![the roof in {work}](pictures/{name}-roof-{work}.png)\n"
@@ -136,16 +146,20 @@ def _answers(content: Mapping[str, Any]) -> Iterator[str]:
         yield (
             f"Plain {NAMES[RESNET]} {verb} {_short(_speed(here))} pictures a second in batches of "
             f"{here['batch_size']}, plain {NAMES[VGG]} {_short(_speed(there))}: "
-            f"{_times(_speed(here) / _speed(there))}; VGG-16 has {operations:.1f} times the "
-            "multiply-adds."
+            f"ResNet-50 is {_spread(_ratio(here, there))} times as fast in the same turn; VGG-16 "
+            f"has {operations:.1f} times the multiply-adds."
         )
         yield (
             f"In the fastest way of each it is {_short(_speed(best[RESNET]))} "
             f"(`{best[RESNET]['way']}`) against {_short(_speed(best[VGG]))} (`{best[VGG]['way']}`)."
         )
-        order = sorted(best.items(), key=lambda pair: -_speed(pair[1]))
-        ranks = ", ".join(f"{name} {_speed(row) / _speed(best[RESNET]):.2f}" for name, row in order)
-        yield f"Speed in {work}, each in its fastest way, as a multiple of ResNet-50's: {ranks}."
+        ratios = {name: _ratio(row, best[RESNET]) for name, row in best.items()}
+        order = sorted(ratios.items(), key=lambda pair: -pair[1][0])
+        ranks = "; ".join(f"{name} {_spread(ratio)}" for name, ratio in order if name != RESNET)
+        yield (
+            f"Speed in {work}, each in its fastest way, as a multiple of ResNet-50's in the same "
+            f"turn (least to most): {ranks}."
+        )
 
 
 def _readme(files: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
@@ -220,12 +234,15 @@ def _short(value: float) -> str:
     return f"{value:,.{2 if value < 10 else 1 if value < 100 else 0}f}"
 
 
-def _times(ratio: float) -> str:
-    return (
-        f"ResNet-50 is {ratio:.1f} times as fast"
-        if ratio > 1
-        else (f"VGG-16 is {1 / ratio:.1f} times as fast")
-    )
+def _ratio(row: Mapping[str, Any], base: Mapping[str, Any]) -> tuple[float, float, float]:
+    """Return how many times as fast one is in the same turn: median, least, most."""
+    pairs = zip(row["images_per_s"]["turns"], base["images_per_s"]["turns"], strict=True)
+    ratios = [here / there for here, there in pairs]
+    return statistics.median(ratios), min(ratios), max(ratios)
+
+
+def _spread(ratio: tuple[float, float, float]) -> str:
+    return f"{ratio[0]:.2f} ({ratio[1]:.2f} to {ratio[2]:.2f})"
 
 
 def _device(content: Mapping[str, Any]) -> str:

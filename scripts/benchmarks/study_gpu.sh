@@ -1,11 +1,11 @@
 #!/bin/sh
-# The tests that need a GPU, then what networks cost on it, all within five minutes:
+# The tests that need a GPU, then what networks cost on it, about five minutes:
 #
 #     sh scripts/benchmarks/study_gpu.sh FOLDER
 #
-# Writes into FOLDER: gpu-tests.txt, networks-gpu.json with its picture and traces, and
-# networks-gpu-compiled.json, in which torch.compile takes part. Needs no internet. PYTHON names
-# the interpreter. `pip install nvidia-ml-py` lets it measure energy, too.
+# Writes into FOLDER: gpu-tests.txt; training-gpu.json, inference-gpu.json and compiled-gpu.json,
+# each with its picture; traces. What is not ready in time is left out, and a row says so. Needs no
+# internet. PYTHON names the interpreter. `pip install nvidia-ml-py` lets it measure energy, too.
 set -u
 folder=${1:?where to write to: sh scripts/benchmarks/study_gpu.sh FOLDER}
 python=${PYTHON:-python3}
@@ -29,18 +29,19 @@ bench() {
 } 2>&1 | tee "$folder/machine.txt"
 
 # Only the files that have such tests: collecting all of them would take longer than running these.
-timeout -k 5 80 "$python" -m pytest -m gpu -q -rs -p no:cacheprovider \
+timeout -k 5 60 "$python" -m pytest -m gpu -q -rs -p no:cacheprovider \
 	$(grep -rl 'mark\.gpu' tests --include='test_*.py') >"$folder/gpu-tests.txt" 2>&1
 echo "tests: exit status $?"
 tail -n 3 "$folder/gpu-tests.txt"
 
-bench networks-gpu 190 110 "resnet18 resnet50 resnet50d vgg16_bn vgg16_gap repvgg_a0 repvgg_b0
-	--batch_sizes 1,256 --train_batch_size 128 --runs 5 --traces $folder/traces
-	--ways eager,channels_last,bf16+channels_last,folded+bf16+channels_last,folded+bf16+channels_last+cuda_graph"
-bench networks-gpu-compiled 110 70 "resnet50 vgg16_bn
-	--batch_sizes 256 --train_batch_size 128 --runs 5
+networks="resnet18 resnet50 resnet50d vgg16_bn vgg16_bn_gap repvgg_a0 repvgg_b0"
+bench training-gpu 150 90 "$networks --work training --train_batch_size 128 --runs 3
+	--traces $folder/traces --ways eager,channels_last,bf16+channels_last"
+bench inference-gpu 110 70 "$networks --work inference --batch_sizes 1,256 --runs 3 --ways
+	eager,bf16+channels_last,folded+bf16+channels_last,folded+bf16+channels_last+cuda_graph"
+bench compiled-gpu 110 70 "resnet50 vgg16_bn --batch_sizes 256 --train_batch_size 128 --runs 3
 	--ways eager,bf16+channels_last,bf16+channels_last+compiled"
-tail -n 4 "$folder"/networks-gpu*.log
+tail -n 4 "$folder"/*-gpu.log
 # Traces are long; only a packed one is worth carrying home.
 [ -d "$folder/traces" ] && gzip -f "$folder"/traces/*.json
 ls -l "$folder"

@@ -15,19 +15,20 @@ pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"),
 ]
-WAYS = ["eager", "channels_last", "bf16+channels_last", "folded+bf16+channels_last+cuda_graph"]
+WAYS = ["eager", "bf16+channels_last", "folded+bf16+channels_last+cuda_graph", "onnxruntime"]
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning")  # of cuDNN and the compiler, by release
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of cuDNN, by release
 def test_a_gpu_is_measured(tmp_path: Path) -> None:
     file = tmp_path / "n.json"
-    words = ["--accelerator", "gpu", "--ways", ",".join([*WAYS, "folded+compiled", "onnxruntime"])]
-    words += ["--batch_sizes", "1,8", "--train_batch_size", "8", "--image_size", "64"]
-    words += ["--runs", "2", "--turn_s", "0.05", "--num_classes", "10", "--file", str(file)]
+    words = ["--accelerator", "gpu", "--ways", ",".join(WAYS), "--batch_sizes", "1,64"]
+    words += ["--train_batch_size", "64", "--image_size", "64", "--num_classes", "10"]
+    words += ["--runs", "1", "--turn_s", "0.01", "--file", str(file)]
     words += ["--traces", str(tmp_path / "traces")]
-    assert main(["bench", "networks", "resnet18", *words]) == 0
+    assert main(["bench", "networks", "tests.networks.Tiny(width=64)", *words]) == 0
     content = read_networks(file)
     assert content["hardware"]["device"] == torch.cuda.get_device_name(0)
+    first_maps = 64 * 31 * 31 * 4  # bytes of what the first convolution makes of a picture
     for row in content["rows"]:
         if row["way"] == "onnxruntime":
             assert row["reason"] == "onnxruntime is measured on the CPU only"
@@ -35,10 +36,9 @@ def test_a_gpu_is_measured(tmp_path: Path) -> None:
         assert row["reason"] is None
         assert row["images_per_s"]["median"] > 0
         assert 0 < row["latency_ms"]["p50"] <= row["latency_ms"]["p99"]
-        weight_bytes = 11e6 * (2 if row["way"].startswith("folded+bf16") else 4)
-        copies = 3 if row["work"] == "training" else 1  # gradients and momentum
-        if "bf16" not in row["way"]:
-            assert row["peak_memory_bytes"] > copies * weight_bytes
+        if row["way"] == "eager":
+            assert row["peak_memory_bytes"] > row["batch_size"] * first_maps
+        assert row["peak_memory_bytes"] > 0
         if row["work"] == "inference":
             # cuDNN rounds the factors of float32 to TF32 by default.
             assert row["logit_difference"] < (0.1 if "bf16" in row["way"] else 0.01)
@@ -47,20 +47,24 @@ def test_a_gpu_is_measured(tmp_path: Path) -> None:
         assert sum(row["share"] for row in layers["rows"]) == pytest.approx(1)
         kinds = {row["kind"]: row for row in layers["rows"]}
         assert kinds["conv"]["time_ms"] > 0
-    trace = json.loads((tmp_path / "traces" / "resnet18-training.json").read_text())
-    assert any(event.get("cat") == "kernel" for event in trace["traceEvents"])
+    (trace,) = (tmp_path / "traces").glob("*-training.json")
+    events = json.loads(trace.read_text())["traceEvents"]
+    assert any(event.get("cat") == "kernel" for event in events)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_what_does_not_fit_into_the_gpu_is_a_row(tmp_path: Path) -> None:
     file = tmp_path / "n.json"
     size = 4096  # these pictures alone take 52 GB
-    words = ["--ways", "eager", "--work", "inference", "--image_size", "1024", "--runs", "1"]
+    words = ["--accelerator", "gpu", "--ways", "eager", "--work", "inference", "--runs", "1"]
+    words += ["--image_size", "1024"]
     words += ["--batch_sizes", f"1,{size}", "--turn_s", "0.01", "--file", str(file)]
     limit = torch.cuda.get_per_process_memory_fraction()
     torch.cuda.set_per_process_memory_fraction(0.02)
     try:
-        assert main(["bench", "networks", "resnet18", "--accelerator", "gpu", *words]) == 0
+        assert (
+            main(["bench", "networks", "tests.networks.Tiny", "--accelerator", "gpu", *words]) == 0
+        )
     finally:
         torch.cuda.set_per_process_memory_fraction(limit)
     small, large = read_networks(file)["rows"]
@@ -69,7 +73,7 @@ def test_what_does_not_fit_into_the_gpu_is_a_row(tmp_path: Path) -> None:
 
 
 def test_the_roof_of_a_gpu_is_above_any_processor() -> None:
-    roofline = measure_roofline(torch.device("cuda"), size=4096)
+    roofline = measure_roofline(torch.device("cuda"), size=4096, copy_bytes=1 << 28)
     assert roofline.flops_per_s["bfloat16"] > 1e12
     assert roofline.bytes_per_s > 1e11
 

@@ -168,7 +168,8 @@ def _facts(content: Mapping[str, Any]) -> list[str]:
     peaks = ", ".join(f"{value / 1e9:,.0f} GFLOP/s in {name}" for name, value in flops.items())
     ridge = flops["float32"] / bytes_per_s
     versions = ", ".join(f"{name} {number}" for name, number in content["versions"].items())
-    turns = counted(settings["runs"], "turn")
+    runs = [row["runs"] for row in content["rows"] if row["runs"]]  # fewer than asked for in time
+    turns = counted(max(runs, default=0), "turn")
     return [
         f"machine: {machine}, {threads}, {load}",
         f"measured: {turns} of {settings['turn_s']:g} s of each, pictures of "
