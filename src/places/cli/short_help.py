@@ -20,6 +20,7 @@ _RUN: Group = [
     ("--trainer.max_time 00:11:30:00", "stop after days:hours:minutes:seconds, to resume later"),
     ("--trainer.fast_dev_run true", "one batch of each kind, to see that all works"),
 ]
+_PAGE: Group = [("--report false", "no page of the run at its end, report.html")]
 _NETWORK: Group = [
     ("--model.net VGG", "the network, any nn.Module by its path"),
     ("--model.net.depth 16", "its options; all: --model.net.help VGG"),
@@ -75,7 +76,7 @@ _STAGES: dict[str, tuple[str, dict[str, Group]]] = {
     "fit": (
         "Train a network; scores, curves and checkpoints land in runs/RECIPE/NUMBER.",
         {
-            "run": _RUN,
+            "run": [*_RUN, *_PAGE],
             "network": _NETWORK,
             "recipe": _RECIPE,
             "data": _DATA,
@@ -94,7 +95,7 @@ _STAGES: dict[str, tuple[str, dict[str, Group]]] = {
                 ("--data.test_split test", 'split: "val" has labels, "test" has none'),
                 *_DATA,
             ],
-            "machine": _MACHINE,
+            "machine": [*_MACHINE, *_PAGE],
         },
     ),
     "predict": (

@@ -516,7 +516,8 @@ def _make_page(cli: PlacesCLI) -> None:
     """Make the page of a run, which has ended, on the first process."""
     has_folder = not is_trial(cli.trainer) and cli.trainer.is_global_zero
     if has_folder and cli.config[str(cli.subcommand)].report:
-        report_at_end(Path(cli.trainer.log_dir or cli.trainer.default_root_dir))
+        # `log_dir` would wait for the other processes.
+        report_at_end(Path(cli.trainer.default_root_dir))
 
 
 def quieten() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -54,11 +55,14 @@ class RunLog(Callback):
         self._clock: PartClock | None = None
         self._logged_s: dict[str, float] = {}
         self._written_s = 0.0
+        self._folder = Path()
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Measure how long checkpoints take."""
         self._clock = None
         self._logged_s = {}
+        # Asked for here, by all processes: later, one of them may be on its own.
+        self._folder = run_folder(trainer)
 
         def timed(*args: Any, **kwargs: Any) -> None:  # noqa: ANN401  # passed on
             with self._within("checkpoints"):
@@ -243,7 +247,7 @@ class RunLog(Callback):
 
     def _write(self, trainer: Trainer, outcome: str | None = None) -> None:
         """Write the file. That it cannot be written ends no run."""
-        folder = run_folder(trainer)
+        folder = self._folder
         if not (trainer.is_global_zero and self._clock and self._record) or is_trial(trainer):
             return
         if not folder.is_dir():  # made when the run began; others say that it is gone

@@ -248,6 +248,7 @@ def test_without_its_script_a_page_still_shows_all(browser: Browser, runs: Path)
         expect(page.locator("#search")).to_be_hidden()
 
 
+@pytest.mark.slow
 def test_names_from_outside_run_nothing(browser: Browser, runs: Path, tmp_path: Path) -> None:
     shutil.copytree(runs, tmp_path / "runs" / "fit")
     folder = tmp_path / "runs" / "fit" / "1"

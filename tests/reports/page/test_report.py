@@ -248,6 +248,7 @@ def _picture(runs: Path, key: str) -> Image.Image:
     raise AssertionError(f"no picture {key}")
 
 
+@pytest.mark.slow
 def test_a_training_that_went_on_shows_its_whole_curves(sample: Path, tmp_path: Path) -> None:
     first = fit_in(tmp_path, "--data.root", sample, "--trainer.max_epochs", 1)
     last = first / "checkpoints" / "last.ckpt"
@@ -269,6 +270,7 @@ def test_a_training_that_went_on_shows_its_whole_curves(sample: Path, tmp_path: 
     assert loss["y"] == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_costs_of_networks_are_shown_where_they_are_given(
     runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -299,6 +301,7 @@ def test_scores_of_other_pictures_are_not_compared(copied: Path) -> None:
     assert "McNemar" not in text
 
 
+@pytest.mark.slow
 def test_three_runs_of_which_one_is_a_training(runs: Path) -> None:
     assert main(["report", *(str(runs / number) for number in "012"), "--file", "three.html"]) == 0
     text = text_of(Path("three.html"))
@@ -396,6 +399,7 @@ def nonsense(value: object) -> Any:  # noqa: ANN401  # JSON of any kind
     return [value]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", ["scores", "intervals", "categories", "data", "all"])
 def test_a_page_is_made_of_what_is_left(copied: Path, part: str) -> None:
     result = result_of(copied / "1")
@@ -412,6 +416,7 @@ def test_a_page_is_made_of_what_is_left(copied: Path, part: str) -> None:
         assert main(["report", str(copied / "1"), str(copied / "2")]) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [1e999, -1, 1e300])
 def test_numbers_that_cannot_be_are_not_drawn(copied: Path, value: float) -> None:
     text = (copied / "1" / "result.json").read_text()
