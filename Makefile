@@ -13,10 +13,10 @@ PLACES := $(VENV)/bin/places
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install data train test fuzz lint format type docs docker clean
+.PHONY: help install data train test fuzz lint format type leaderboard docs docker clean
 
 help: ## list the targets and the variables
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
 	@echo 'variables: CONFIG=$(CONFIG) DATA=$(DATA) ARCHIVES=$(ARCHIVES) PYTHON=$(PYTHON) VENV=$(VENV)'
 
 install: $(INSTALLED) ## make .venv with the pinned packages and this project (once)
@@ -66,6 +66,9 @@ format: install ## format, and correct what can be corrected
 
 type: install ## check types
 	$(VENV)/bin/mypy
+
+leaderboard: install ## build the tables in leaderboard/ from the results that lie there
+	$(VENV)/bin/python scripts/leaderboard.py
 
 docs: install ## build the documentation into site/; a broken link is an error
 	$(VENV)/bin/mkdocs build --strict

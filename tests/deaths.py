@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from places import files
+
 # When a training may be killed, see `Death`.
 MOMENTS = (
     *("loader", "train start", "batch start", "batch end", "validation", "epoch end"),
@@ -113,6 +115,33 @@ class Death(Callback):
         if is_chosen and self._is_time(trainer) and not self._is_sent:
             self._is_sent = True
             os.kill(os.getpid(), self.number)
+
+
+class DeathAtFile(Callback):
+    """Kills its process while it writes a file.
+
+    Args:
+        name: Name of the file.
+        moment: "half write", "before rename" or "after rename".
+    """
+
+    def __init__(self, name: str, moment: str) -> None:
+        self.name, self.moment = name, moment
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        sync = files.sync
+
+        def sync_or_die(path: Path) -> None:
+            is_partial = path.name.startswith(f".{self.name}.") and path.suffix == ".partial"
+            if is_partial and self.moment == "half write":
+                os.truncate(path, path.stat().st_size // 2)
+            if is_partial and self.moment != "after rename":
+                die()
+            sync(path)
+            if self.moment == "after rename" and (path / self.name).exists():
+                die()
+
+        files.sync = sync_or_die
 
 
 class Stop(Callback):

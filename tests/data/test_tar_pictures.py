@@ -55,6 +55,37 @@ def test_tars_in_tars_links_and_two_tars_in_one() -> None:
     assert [_read(again, number) for number in range(2)] == [b"inner", b"outer"]
 
 
+def test_labels_stand_beside_the_pictures_of_their_name() -> None:
+    members: list[tuple[str, bytes | str]] = [
+        ("a.jpg", b""), ("a.cls", b"3"), ("b.cls", b"beach\n"), ("b.png", b""), ("c.jpg", b""),
+        ("d.jpg", b""), ("d.json", b"{}"), ("d.cls", b"7"), ("e.cls", b"1"),
+    ]  # fmt: skip
+    _tar("x.tar", *members)
+    _tar("y.tar", ("a.jpg", b""))
+    pictures, left_out = find_pictures(["x.tar", "y.tar", "x.tar"], null=False)
+    labels = {pictures[number]: pictures.label(number) for number in range(len(pictures))}
+    assert labels == {
+        "x.tar::a.jpg": 3,
+        "x.tar::b.png": 48,
+        "x.tar::c.jpg": -1,
+        "x.tar::d.jpg": 7,
+        "y.tar::a.jpg": -1,
+    }
+    assert pictures.has_labels
+    assert sorted(left_out.shown) == ["x.tar::d.json", "x.tar::e.cls"]
+    one, _ = find_pictures(["x.tar::d.jpg"], null=False)
+    assert [one.label(0)] == [7]
+    assert not find_pictures(["y.tar"], null=False)[0].has_labels
+
+
+@pytest.mark.parametrize("label", [b"365", b"-1", b"dog", b"", b"1" * 500, b"\xff"])
+def test_a_tar_with_other_labels_has_none(label: bytes) -> None:
+    _tar("x.tar", ("a.jpg", b""), ("a.cls", b"3"), ("b.jpg", b""), ("b.cls", label))
+    pictures, left_out = find_pictures(["x.tar"], null=False)
+    assert not pictures.has_labels
+    assert left_out.count == 2
+
+
 def test_tars_that_are_none_say_what_to_do() -> None:
     data = _tar("a.tar", ("x.jpg", os.urandom(3000)))
     for name, content, expected in [

@@ -51,7 +51,8 @@ def _run_together(
     ddp = ["--trainer.strategy", "ddp_find_unused_parameters_false"]
     command = [sys.executable, "-m", "places", stage, *MACHINE, *map(str, words)]
     command += ["--trainer.devices", str(num_processes), *ddp]
-    environment = {"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
+    paths = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
         command,
         env={**os.environ, **environment},
@@ -102,7 +103,7 @@ def trained(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_scores_do_not_depend_on_the_number_of_processes(trained: Path, tmp_path: Path) -> None:
-    results, metrics = [], []
+    results, tables, metrics = [], [], []
     for num_processes, stage in (
         (1, "test"),
         (2, "test"),
@@ -113,16 +114,38 @@ def test_scores_do_not_depend_on_the_number_of_processes(trained: Path, tmp_path
         root = tmp_path / f"{stage} {num_processes}"
         # The same batch per process: in a batch of another size logits may be rounded differently.
         words = ["--ckpt_path", trained, "--data.batch_size", 5 * num_processes]
+        words += ["--test.crops", 10] if stage == "test" else []
         _run_on(num_processes, stage, *words, "--trainer.default_root_dir", root)
         if stage == "test":
             (file,) = root.rglob("result.json")
             results.append(json.loads(file.read_text()))
+            tables.append(file.with_name("scores.parquet").read_bytes())
         else:
             metrics.append(read_metrics(*root.glob("*/0")))
     assert [result["num_images"] for result in results] == [36, 36, 36]
-    assert results[0]["scores"] == results[1]["scores"] == results[2]["scores"]
+    assert [result["hardware"]["num_processes"] for result in results] == [1, 2, 3]
+    for part in ("scores", "intervals", "categories", "confused", "reliability", "pictures"):
+        assert results[0][part] == results[1][part] == results[2][part], part
+    assert results[0]["protocol"]["crops"] == 10
+    assert tables[0] == tables[1] == tables[2]
     assert metrics[0] == metrics[1]
     assert "val/top1" in {name for _, name in metrics[0]}
+
+
+def test_the_submission_does_not_depend_on_the_number_of_processes(
+    trained: Path, tmp_path: Path
+) -> None:
+    texts = []
+    for num_processes in (1, 2, 3):
+        root = tmp_path / str(num_processes)
+        words = ["--ckpt_path", trained, "--data.batch_size", 3 * num_processes]
+        words += ["--data.test_split", "test", "--test.crops", 10]
+        _run_on(num_processes, "test", *words, "--trainer.default_root_dir", root)
+        (file,) = root.rglob("submission.txt")
+        assert not [path for path in file.parent.iterdir() if "submission.txt." in path.name]
+        texts.append(file.read_text())
+    assert texts[0] == texts[1] == texts[2]
+    assert len(texts[0].splitlines()) == 26
 
 
 def test_predictions_do_not_depend_on_the_number_of_processes(

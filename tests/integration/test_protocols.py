@@ -20,6 +20,7 @@ from tests.data.drawn import drawn_picture, jpeg_of
 from tests.integration.stages import fit_in, load_weights, read_config, run
 from tests.networks import Tiny
 from torch import Tensor
+from torchmetrics.classification import MulticlassAccuracy, MulticlassCalibrationError
 from torchvision.transforms import v2
 
 from places.categories import load_categories, load_settings
@@ -298,6 +299,31 @@ def test_numpy_finds_every_score_in_the_scores_of_pictures(packed: Packed, views
         assert pair["second_as_first"] == ((label == second) & (guesses[:, 0] == first)).sum()
 
 
+@pytest.mark.parametrize("views", ["one", "ten"])
+def test_scores_equal_those_of_torchmetrics_and_scikit_learn(packed: Packed, views: str) -> None:
+    found = json.loads((_test(packed, *VIEWS[views]) / "result.json").read_text())["scores"]
+    label = np.array([label for label, _ in packed.pictures.values()])
+    chances = np.stack([_by_hand(packed, jpeg, views) for _, jpeg in packed.pictures.values()])
+    target, preds = torch.from_numpy(label), torch.from_numpy(chances).float()
+    for rank in range(1, 6):
+        metric = MulticlassAccuracy(365, top_k=rank, average="micro")
+        assert found[f"top{rank}"] == pytest.approx(float(metric(preds, target)))
+    mean = MulticlassAccuracy(365, average="none")(preds, target)[np.unique(label)].mean()
+    assert found["mean_class_accuracy"] == pytest.approx(float(mean))
+    error = MulticlassCalibrationError(365, n_bins=15)(preds, target)
+    assert found["calibration_error"] == pytest.approx(float(error), abs=1e-6)
+
+    metrics = pytest.importorskip("sklearn.metrics")
+    guess, classes = chances.argmax(axis=1), np.arange(365)
+    assert found["top1"] == metrics.accuracy_score(label, guess)
+    top5 = metrics.top_k_accuracy_score(label, chances, k=5, labels=classes)
+    assert found["top5"] == pytest.approx(top5)
+    mean = metrics.recall_score(label, guess, labels=np.unique(label), average="macro")
+    assert found["mean_class_accuracy"] == pytest.approx(mean)
+    loss = metrics.log_loss(label, chances, labels=classes)
+    assert found["loss"] == pytest.approx(loss, rel=1e-6)
+
+
 def test_wrong_pictures_are_told(packed: Packed, capsys: pytest.CaptureFixture[str]) -> None:
     folder = _test(packed, "--test.topk", "4")
     rows = pq.read_table(folder / "scores.parquet").to_pylist()
@@ -325,6 +351,7 @@ def test_weights_that_are_no_checkpoint_of_ours_are_told_as_well(
     assert main(["leaderboard", str(file)]) == 2
 
 
+@pytest.mark.slow
 def test_the_cost_of_a_training_is_counted_over_its_resumptions(
     sample: Path, packed: Packed, tmp_path: Path
 ) -> None:
@@ -348,24 +375,27 @@ def test_the_cost_of_a_training_is_counted_over_its_resumptions(
     assert more_hours > hours
 
 
-@pytest.mark.parametrize("ending", [".csv", ".jsonl", ".parquet"])
-def test_predictions_of_labelled_pictures_have_their_labels(packed: Packed, ending: str) -> None:
+@pytest.mark.parametrize(
+    ("way", "ending"), [("tar", ".csv"), ("tar", ".jsonl"), ("split", ".parquet")]
+)
+def test_predictions_of_labelled_pictures_have_their_labels(
+    packed: Packed, way: str, ending: str
+) -> None:
     shards = str(packed.root / "val-000000.tar")
     ways: dict[str, list[object]] = {
         "tar": [shards],
         "split": ["--data", "Places365", "--data.root", packed.root, "--data.predict_split", "val"],
     }
-    for way, words in ways.items():
-        file = Path(f"{way}{ending}")
-        more = ["--ckpt_path", packed.checkpoint, "--predictions.file", file]
-        assert run("predict", *words, *more) == 0
-        rows = _read(file)
-        assert len(rows) == len(packed.pictures)
-        for row in rows:
-            key = row["path"].rpartition("::")[2].removesuffix(".jpg")
-            label = packed.pictures[key][0]
-            assert int(row["true_index"]) == label
-            assert row["true_category"] == load_categories()[label]
+    file = Path(f"out{ending}")
+    more = ["--ckpt_path", packed.checkpoint, "--predictions.file", file]
+    assert run("predict", *ways[way], *more) == 0
+    rows = _read(file)
+    assert len(rows) == len(packed.pictures)
+    for row in rows:
+        key = row["path"].rpartition("::")[2].removesuffix(".jpg")
+        label = packed.pictures[key][0]
+        assert int(row["true_index"]) == label
+        assert row["true_category"] == load_categories()[label]
 
 
 def _read(file: Path) -> list[dict[str, Any]]:

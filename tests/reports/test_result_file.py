@@ -16,6 +16,7 @@ from places.reports.result_file import config_hash, scores_of
 from places.reports.result_schema import SCHEMA
 from places.reports.revision import git_revision, source_digest
 from places.training.scores import EvaluationSums
+from places.training.views import Views
 
 NAMES = ("beach", "church/outdoor", "kitchen", "attic", "street", "tower", "bar")
 SETTINGS = ("outdoor", "outdoor", "indoor", "indoor", "outdoor", "outdoor", "indoor")
@@ -86,6 +87,8 @@ def test_a_result_holds_to_its_schema(sample: Path, tmp_path: Path) -> None:
     assert result["code"] == {"revision": git_revision(), "source_sha256": source_digest()}
     assert sum(row["num_images"] for row in result["categories"]) == result["num_images"]
     assert result["cost"]["images_per_second"] > 0
+    assert result["cost"]["training_images"] == 192
+    assert result["cost"]["training_hours"] == training["hours"] > 0
     for part in ("scores", "data", "training"):
         damaged = {key: value for key, value in result.items() if key != part}
         with pytest.raises(jsonschema.ValidationError):
@@ -117,12 +120,15 @@ def test_the_hash_depends_on_what_a_score_depends_on() -> None:
             (base[part] if part == "trainer" else base[part]["init_args"])[name] = value
         return base
 
-    plain = config_hash(config())
+    plain = config_hash(config(), Views())
     same = [config(data__batch_size=9), config(data__root="b"), config(trainer__devices=2)]
     others = [config(data__image_size=160), config(model__net="y"), config(trainer__precision="16")]
-    assert {config_hash(one) for one in same} == {plain}
-    assert len({plain, *map(config_hash, others)}) == 4
-    assert config_hash(None) is None
+    assert {config_hash(one, Views()) for one in same} == {plain}
+    views = [Views(10), Views(1, flip=True)]
+    hashes = [config_hash(one, Views()) for one in others]
+    hashes += [config_hash(config(), each) for each in views]
+    assert len({plain, *hashes}) == 6
+    assert config_hash(None, Views()) is None
 
 
 def test_the_revision_tells_whether_files_differ_from_the_commit(tmp_path: Path) -> None:

@@ -24,8 +24,18 @@ answers = st.builds(
     indoor=chances,
     width=sizes,
     height=sizes,
+    label=st.none() | st.integers(0, 364),
 )
-failures = st.builds(PredictionRow, path=paths, error=st.text(min_size=1).filter(str.isprintable))
+failures = st.builds(
+    PredictionRow,
+    path=paths,
+    error=st.text(min_size=1).filter(str.isprintable),
+    label=st.none() | st.integers(0, 364),
+)
+FORMATS = [
+    *(CsvFormat(3), JsonFormat()),
+    *(CsvFormat(3, labelled=True), JsonFormat(labelled=True)),
+]
 rows = answers | failures
 
 
@@ -41,7 +51,9 @@ def test_different_cells_stay_different(first: str, second: str) -> None:
     assert (as_text(first) == as_text(second)) == (first == second)
 
 
-@pytest.mark.parametrize("format", [CsvFormat(3), JsonFormat()], ids=["csv", "jsonl"])
+@pytest.mark.parametrize(
+    "format", FORMATS, ids=["csv", "jsonl", "csv with labels", "jsonl with labels"]
+)
 @given(row=rows)
 def test_a_record_is_read_as_it_was_written(
     format: CsvFormat | JsonFormat, row: PredictionRow
@@ -55,6 +67,7 @@ def test_a_record_is_read_as_it_was_written(
         row.width,
         row.height,
         row.error,
+        row.label if format.labelled else None,
     )
     assert format.is_whole(record.encode())
     assert record.endswith("\n")

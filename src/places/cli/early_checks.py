@@ -8,12 +8,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from places.cli.option_table import load_options
-from places.cli.suggestions import locate, nearest_option
+from places.cli.suggestions import locate, nearest_option, other_stage
 from places.config.recipes import as_typed, find_recipes, read_keys
 from places.config.secrets import refuse_secrets_in, refuse_typed_secrets
 from places.errors import ConfigError
 
-_PLAIN = ("trainer", "checkpoint", "resume", "predictions")  # groups of one class each
+_PLAIN = ("trainer", "checkpoint", "resume", "predictions", "test")  # groups of one class each
 # What is taken where no class is named, and what chooses another one.
 _CLASSES = {
     "model": "places.classifier.SceneClassifier",
@@ -102,7 +102,9 @@ def _unknown(
     of_class = _CLASSES.get(first) if rest and first not in _PLAIN else None
     found = locate(name, words, recipes)
     lines = [f"given in:     {found[1]}"] if found else []
-    if nearest := nearest_option(rest if of_class else name, known):
+    if owner := other_stage(name, known):
+        lines.append(f"belongs to:   {owner}")
+    elif nearest := nearest_option(rest if of_class else name, known):
         lines.append(f"nearest:      {f'{first}.' if of_class else ''}{nearest}")
     option = f"{first}.help {of_class}" if of_class else "help_all"
     return ConfigError(f"no option '{name}'", *lines, f"all options:  places {stage} --{option}")

@@ -56,6 +56,11 @@ _SCORED: Group = [
     ("--config resnet18.yaml", "recipe, where the weights do not tell their network"),
     ("--model.net VGG", "network, likewise"),
 ]
+_SCORES: Group = [
+    ("--test.crops 10", "average ten crops of each picture; 1 scores its centre"),
+    ("--test.flip true", "average the centre and its mirror image"),
+    ("--test.topk 5", ""),
+]
 _PICTURES: Group = [
     ("--predictions.file out.parquet", "the table: .csv, .jsonl or .parquet"),
     ("--predictions.top_k 5", "categories for each picture, best first"),
@@ -91,6 +96,7 @@ _STAGES: dict[str, tuple[str, dict[str, Group]]] = {
         "Score a network and write result.json, or for the split without labels submission.txt.",
         {
             "network": _SCORED,
+            "scores": _SCORES,
             "data": [
                 ("--data.test_split test", 'split: "val" has labels, "test" has none'),
                 *_DATA,

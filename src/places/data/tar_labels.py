@@ -31,7 +31,7 @@ class TarLabels:
         self._label: Member | None = None  # likewise
         self._numbers, self._labels = array("Q"), array("h")
         self._is_ours = True
-        self._names = FirstFew()  # of the files with labels
+        self._names, self._stray = FirstFew(), FirstFew()  # files with labels; of no picture
 
     @staticmethod
     def is_label(member: Member) -> bool:
@@ -50,7 +50,7 @@ class TarLabels:
         """Take note of what may be a label."""
         self._begin(member)
         self._label = member
-        self._names.add(self._tar.shown(os.fsdecode(member.name)))
+        self._names.add(self._shown(member))
         if self._pictures:
             self._settle(member, self._pictures)
 
@@ -60,13 +60,23 @@ class TarLabels:
             yield from zip(self._numbers, self._labels, strict=True)
 
     def left_out(self) -> FirstFew:
-        """Return what is of no use: all files with labels if these are not ours."""
-        return FirstFew() if self._is_ours and self._numbers else self._names
+        """Return files with labels that are of no use, once all members have gone by."""
+        self._end()
+        return self._stray if self._is_ours else self._names
 
     def _begin(self, member: Member) -> None:
         key = key_of(member.name)
         if key != self._key:
-            self._key, self._pictures, self._label = key, [], None
+            self._end()
+            self._key = key
+
+    def _end(self) -> None:
+        if self._label is not None and not self._pictures:
+            self._stray.add(self._shown(self._label))
+        self._pictures, self._label = [], None
+
+    def _shown(self, member: Member) -> str:
+        return self._tar.shown(os.fsdecode(member.name))
 
     def _settle(self, member: Member, numbers: list[int]) -> None:
         label = None

@@ -135,12 +135,20 @@ def training_of(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
         "recipe": record["recipe"],
         "epoch": checkpoint["epoch"],
         "num_steps": checkpoint["global_step"],
-        "num_images_seen": None if cost is None else cost.num_images,
+        "num_images_seen": cost.num_images if cost else _steps_times_batch(checkpoint),
         "hours": None if cost is None else cost.seconds / 3600,
         "manifest_digest": record["manifest_digest"],
         "versions": record["versions"],
         "config": config,
     }
+
+
+def _steps_times_batch(checkpoint: Mapping[str, Any]) -> int | None:
+    """Return how many pictures a training saw whose checkpoint did not count them."""
+    batch_size = checkpoint["places"]["config"]["data"]["init_args"].get("batch_size")
+    num_batches = checkpoint.get("training", {}).get("num_batches")
+    is_known = isinstance(num_batches, int) and isinstance(batch_size, int)
+    return num_batches * batch_size if is_known else None
 
 
 def config_hash(config: Mapping[str, Any] | None, views: Views) -> str | None:
@@ -165,7 +173,9 @@ def config_hash(config: Mapping[str, Any] | None, views: Views) -> str | None:
 
 def package_versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that a result depends on."""
-    return {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES}
+    versions = {"python": platform.python_version()} | {p: version(p) for p in _PACKAGES}
+    cuda = torch.version.cuda  # of torch's build, also where there is no GPU
+    return versions if cuda is None else versions | {"cuda": cuda}
 
 
 def hardware_of(device: torch.device, num_processes: int) -> dict[str, Any]:

@@ -11,11 +11,12 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.table import Table
 
 from places.categories import load_categories, load_settings
-from places.checkpoints.contents import read_checkpoint
+from places.checkpoints.contents import check_parts, read_checkpoint
 from places.classifier import SceneClassifier
 from places.console import counted, show
 from places.data.places365 import Places365
 from places.data.shards.manifest import Manifest
+from places.errors import CheckpointError
 from places.files import write_text
 from places.lightning_internals import data_module
 from places.processes import run_folder
@@ -77,15 +78,15 @@ class Results(Callback):
         show(score_table(scores, evaluation.count, manifest))
         path = folder / "config.yaml"
         config = yaml.safe_load(path.read_text("utf-8")) if path.is_file() else None
-        checkpoint = Path(trainer.ckpt_path) if trainer.ckpt_path else None
+        checkpoint = Path(trainer.ckpt_path) if trainer.ckpt_path else _weights_in(config)
         result = result_of(
             scores,
             manifest,
             views=pl_module.views,
             config=config,
-            checkpoint=checkpoint or _weights_in(config),
+            checkpoint=checkpoint,
             pictures=pictures,
-            training=training_of(read_checkpoint(checkpoint)) if checkpoint else None,
+            training=_training_behind(checkpoint),
             seconds=seconds,
             hardware=hardware_of(pl_module.device, trainer.world_size),
         )
@@ -101,9 +102,21 @@ class Results(Callback):
 
 
 def _weights_in(config: Mapping[str, Any] | None) -> Path | None:
-    """Return the file of weights that a config names, which is no checkpoint of ours."""
+    """Return the file of weights that a config names."""
     weights = ((config or {}).get("model") or {}).get("init_args", {}).get("weights")
     return Path(weights) if weights else None
+
+
+def _training_behind(weights: Path | None) -> dict[str, Any] | None:
+    """Return what a file tells of the training of its weights; `None` if it is none of ours."""
+    if weights is None:
+        return None
+    try:
+        checkpoint = read_checkpoint(weights)
+        check_parts(checkpoint, weights)
+    except CheckpointError:
+        return None
+    return training_of(checkpoint)
 
 
 def score_table(scores: dict[str, Any], count: int, manifest: Manifest) -> Table:

@@ -12,6 +12,7 @@ from places.errors import DataError, PlacesError
 from places.files import write_text
 from places.lightning_internals import data_module
 from places.reports.finite_scores import refusal
+from places.reports.leaderboard.submission_score import read_guesses
 from places.reports.row_file import RowFile
 
 FILE_NAME = "submission.txt"
@@ -72,6 +73,7 @@ class Submission(Callback):
         text = "\n".join(" ".join([f"{key}.jpg", *map(str, best)]) for key, best, _ in lines)
         write_text(self._rows.path, text)
         self._rows.remove_parts()
+        _check_complete([*read_guesses(self._rows.path)], self._num_expected)  # as it was written
         show(f"{counted(len(lines), 'line')} for the test server: {self._rows.path}")
 
     def on_exception(

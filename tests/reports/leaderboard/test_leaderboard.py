@@ -141,6 +141,7 @@ def _change(result: dict[str, Any], way: str, value: object) -> None:
     [
         ("scores.top1", 0.99, "scores.top1"),
         ("scores.top5", 0.99, "scores.top5"),
+        ("scores.mean_class_accuracy", 0.99, "scores.mean_class_accuracy"),
         ("num_images", 37, "num_images"),
         ("intervals.top1", [0.5, 0.9], "intervals.top1.low"),
         ("checkpoint.sha256", "0" * 64, "another checkpoint"),

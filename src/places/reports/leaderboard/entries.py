@@ -2,7 +2,7 @@
 
 import csv
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -120,6 +120,7 @@ def _check_numbers(result: Mapping[str, Any], file: Path) -> None:
         "num_images": (num, sum(row["num_images"] for row in rows)),
         "data.num_images": (result["data"]["num_images"], num),
         "scores.top1": (result["scores"]["top1"], hits / num),
+        "scores.mean_class_accuracy": (result["scores"]["mean_class_accuracy"], _mean_of(rows)),
     }
     if "top5" in result["scores"]:  # as far as a test was asked to report it
         expected["scores.top5"] = (result["scores"]["top5"], hits5 / num)
@@ -136,6 +137,11 @@ def _check_numbers(result: Mapping[str, Any], file: Path) -> None:
             )
 
 
+def _mean_of(categories: Sequence[Mapping[str, Any]]) -> float:
+    shares = [float(row["top1"]) for row in categories if row["num_images"]]
+    return sum(shares) / len(shares)
+
+
 def _check_files(result: Mapping[str, Any], file: Path) -> None:
     """Compare the result with the files that it names, as far as they are here."""
     config = file.with_name("config.yaml")
@@ -145,7 +151,7 @@ def _check_files(result: Mapping[str, Any], file: Path) -> None:
         )
     named = {"checkpoint": result["checkpoint"], "pictures": result["pictures"]}
     for key, record in named.items():
-        path = _path_of(key, record, file)
+        path = _path_of(key, record, file, in_its_run=config.is_file())
         if path is not None and path.is_file():
             with path.open("rb") as opened:
                 digest = hashlib.file_digest(opened, "sha256").hexdigest()
@@ -157,16 +163,28 @@ def _check_files(result: Mapping[str, Any], file: Path) -> None:
                 )
 
 
-def _path_of(key: str, record: Mapping[str, Any] | None, file: Path) -> Path | None:
+def _path_of(
+    key: str, record: Mapping[str, Any] | None, file: Path, in_its_run: bool
+) -> Path | None:
+    """Return the file that a result names, if that can be told.
+
+    Args:
+        key: What kind of file it is.
+        record: What the result says of it.
+        file: The result.
+        in_its_run: Whether it lies in the folder of its run: for others, which were copied, the
+            checkpoint's name may lead to another one here.
+    """
     if record is None:
         return None
-    if key == "checkpoint":  # only compared, as the user's own file
-        return Path(str(record["path"]))
-    return file.with_name(PICTURES)
+    if key == "pictures":
+        return file.with_name(PICTURES)
+    path = Path(str(record["path"]))  # only compared, as the user's own file
+    return path if in_its_run or path.is_absolute() else None
 
 
 def _entry_of(result: Mapping[str, Any], file: Path) -> Entry:
-    data, protocol, training = result["data"], result["protocol"], result["training"]
+    data, protocol = result["data"], result["protocol"]
     scores, low_high = result["scores"], result["intervals"]["top1"]
     is_official = (
         data["variant"] in ("standard", "challenge")
@@ -185,9 +203,7 @@ def _entry_of(result: Mapping[str, Any], file: Path) -> Entry:
         top1_interval=(float(low_high[0]), float(low_high[1])),
         top5=float(scores["top5"]) if "top5" in scores else None,
         source=str(file),
-        note=""
-        if training is None
-        else f"{counted(training['num_images_seen'] or 0, 'picture')} seen",
+        note=_cost_in_words(result["cost"]),
         pictures=pictures if result["pictures"] and pictures.is_file() else None,
     )
 
@@ -200,6 +216,12 @@ def _name_of(result: Mapping[str, Any], file: Path) -> str:
         net = f"{str(net['class_path']).rpartition('.')[2]}({', '.join(words)})"
     folder = "/".join(file.absolute().parent.parts[-2:])
     return f"{folder}: {net}" if isinstance(net, str) and net else folder
+
+
+def _cost_in_words(cost: Mapping[str, Any]) -> str:
+    num, hours = cost["training_images"], cost["training_hours"]
+    seen = "" if num is None else f"{counted(num, 'picture')} seen"
+    return seen if hours is None else f"{seen} in {float(hours):.2g} hours"
 
 
 def _protocol_in_words(protocol: Mapping[str, Any]) -> str:

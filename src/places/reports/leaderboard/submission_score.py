@@ -70,7 +70,7 @@ def read_both(submission: Path, labels: Path) -> tuple[dict[str, tuple[int, ...]
     Raises:
         DataError: A line of a file is wrong, or the two do not name the same pictures.
     """
-    guesses = _read(submission, "a name and 5 labels", _guesses_in)
+    guesses = read_guesses(submission)
     right = _read(labels, "a name and a label", _label_in)
     absent = [name for name in right if name not in guesses]
     others = [name for name in guesses if name not in right]
@@ -88,6 +88,15 @@ def read_both(submission: Path, labels: Path) -> tuple[dict[str, tuple[int, ...]
             *lines,
         )
     return guesses, right
+
+
+def read_guesses(submission: Path) -> dict[str, tuple[int, ...]]:
+    """Return the guesses of a submission by the picture's name.
+
+    Raises:
+        DataError: A line is wrong.
+    """
+    return _read(submission, "a name and 5 labels", _guesses_in)
 
 
 def _read(path: Path, what: str, meaning_of: Callable[[list[bytes]], _T | None]) -> dict[str, _T]:
