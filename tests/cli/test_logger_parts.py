@@ -44,8 +44,8 @@ def _path(kind: type) -> str:
 
 
 def test_wandb_is_named_by_recipe_and_number() -> None:
-    new = {"name": None, "save_dir": ".", "dir": None, "id": None, "version": None}
-    more = {"group": None, "tags": None, "job_type": None}
+    new: dict[str, Any] = {"name": None, "save_dir": ".", "dir": None, "id": None, "version": None}
+    more: dict[str, Any] = {"group": None, "tags": None, "job_type": None}
     found = _filled(_path(WandbLogger), **new, **more).init_args
     assert found.name == "demo/7"
     assert found.group == "demo"
@@ -59,7 +59,13 @@ def test_wandb_is_named_by_recipe_and_number() -> None:
 
 
 def test_what_the_user_gives_wandb_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    given = {"name": "mine", "save_dir": "there", "dir": None, "id": None, "version": "v1"}
+    given: dict[str, Any] = {
+        "name": "mine",
+        "save_dir": "there",
+        "dir": None,
+        "id": None,
+        "version": "v1",
+    }
     given |= {"group": "a group", "tags": ["a tag"], "job_type": "a job"}
     assert _filled(_path(WandbLogger), **given).init_args == Namespace(given)  # type: ignore[no-untyped-call]  # jsonargparse leaves it untyped
     for name in VARIABLES:
@@ -77,7 +83,12 @@ def test_folders_are_filled_in_where_a_logger_has_one() -> None:
 
 def test_mlflow_writes_into_the_folder_of_the_run_unless_it_has_a_server(tmp_path: Path) -> None:
     mlflow = pytest.importorskip("mlflow")
-    options = {"tracking_uri": None, "save_dir": "./mlruns", "run_id": None, "run_name": None}
+    options: dict[str, Any] = {
+        "tracking_uri": None,
+        "save_dir": "./mlruns",
+        "run_id": None,
+        "run_name": None,
+    }
     found = _filled("lightning.pytorch.loggers.MLFlowLogger", **options, tags=None).init_args
     assert found.save_dir == str(RUN.folder.resolve() / "mlruns")
     assert found.run_id is None  # that run lies in another folder

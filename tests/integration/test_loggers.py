@@ -76,7 +76,7 @@ def test_without_its_package_a_logger_says_what_to_install(
 class Kills(Callback):
     """Ends the process to which the logger of Weights & Biases talks, in the second step."""
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *rest: Any) -> None:  # type: ignore[override]  # noqa: ANN401  # Lightning's
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *rest: Any) -> None:  # noqa: ANN401  # Lightning's
         """See above."""
         if trainer.global_step != 2:
             return
@@ -91,6 +91,7 @@ def _rows(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_a_run_outlives_its_logger(
     sample: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -85,8 +85,10 @@ def describe(folder: Path) -> Run:
         scores = [value] if isinstance(value := _part(result, "scores", "top1"), float) else []
     elif stage == "predict" and predictions:
         rows = _part(predictions, "counts", "rows")
-        is_complete = predictions.get("complete") is True and isinstance(rows, int)
-        outcome = f"finished, {counted(rows, 'picture')}" if is_complete else "stopped; goes on"
+        is_complete = predictions.get("complete") is True
+        outcome = "stopped; goes on"
+        if is_complete and isinstance(rows, int):
+            outcome = f"finished, {counted(rows, 'picture')}"
     elif stage == "validate" and scores:
         outcome = "finished"
     files = [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]

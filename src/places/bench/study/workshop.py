@@ -47,13 +47,12 @@ class Workshop:
             Exception: It cannot be run; whatever its code, a compiler or an exporter raises.
         """
         device = self._plan.device
+        gc.collect()  # what is freed from here on would count as less
         before = _allocated(device)
         earlier_bytes = 0  # of the network, if an earlier candidate brought it
         if candidate.work == "inference":
-            if (
-                known := self._shared.get((candidate.network.name, candidate.way.text))
-            ) is not None:
-                earlier_bytes = known.num_bytes
+            known = self._shared.get((candidate.network.name, candidate.way.text))
+            earlier_bytes = known.num_bytes if known else 0
             shared = known or self._of(candidate)
             step = inference_step(
                 shared.prepared, candidate.batch_size, self._plan.image_size, device

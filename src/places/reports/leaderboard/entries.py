@@ -220,7 +220,7 @@ def _name_of(result: Mapping[str, Any], file: Path) -> str:
 
 def _cost_in_words(cost: Mapping[str, Any]) -> str:
     num, hours = cost["training_images"], cost["training_hours"]
-    seen = "" if num is None else f"{num:,} pictures seen"
+    seen = "" if num is None else f"{counted(num, 'picture')} seen"
     return seen if hours is None else f"{seen} in {float(hours):.2g} hours"
 
 
