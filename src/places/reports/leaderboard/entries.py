@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from places.config.recipes import read_config
-from places.console import printable
+from places.console import counted, printable
 from places.errors import DataError
 from places.files import read_json
 from places.reports.result_schema import FORMAT_VERSION, PICTURES, in_json
