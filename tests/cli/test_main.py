@@ -129,7 +129,7 @@ def test_the_parts_of_a_command_are_listed(capsys: pytest.CaptureFixture[str]) -
     assert capsys.readouterr().err.splitlines() == [
         "places: error: bench has no part 'loder'",
         "  nearest:  loader",
-        "  parts:    loader, step",
+        "  parts:    loader, step, networks",
     ]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from places.cli.option_table import load_options
 from places.cli.suggestions import locate, nearest_option, other_stage
 from places.config.recipes import as_typed, find_recipes, read_keys
-from places.config.secrets import refuse_secrets_in, refuse_typed_secrets
+from places.config.secrets import refuse_secrets_in
 from places.errors import ConfigError
 
 _PLAIN = ("trainer", "checkpoint", "resume", "predictions", "test")  # groups of one class each
@@ -31,10 +31,9 @@ def check_early(words: Sequence[str]) -> None:
         words: The command line after `places`.
 
     Raises:
-        ConfigError: There is no such option or recipe, a recipe is not valid or has an unknown key,
-            or a secret is typed.
+        ConfigError: There is no such option or recipe, or a recipe is not valid, has an unknown key
+            or holds a secret.
     """
-    refuse_typed_secrets(words)
     recipes, _ = find_recipes(words)
     for recipe in recipes:
         refuse_secrets_in(recipe)
