@@ -5,6 +5,7 @@ import json
 import re
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import is_dataclass
 from enum import Enum
 from pathlib import Path
@@ -79,12 +80,7 @@ class Definitions:
         return {"$ref": f"#/$defs/{name}"}
 
     def _arguments(self, kind: type, num_given: int) -> Schema:
-        hints: dict[str, Any] = {}
-        try:
-            hints = get_type_hints(kind.__init__)  # type: ignore[misc]  # of a class
-        except Exception:  # annotations are code of their package
-            hints = {}
-        texts = _texts(kind)
+        hints, texts = _hints(kind), _texts(kind)
         parameters = list(inspect.signature(kind).parameters.values())[num_given:]
         is_open = any(p.kind is p.VAR_KEYWORD for p in parameters)
         properties = {
@@ -255,6 +251,24 @@ def _names(kind: type) -> list[str]:
     return [
         *dict.fromkeys([_short_path(kind), kind.__name__, f"{kind.__module__}.{kind.__qualname__}"])
     ]
+
+
+def _hints(kind: type) -> dict[str, Any]:
+    """Return the types of the arguments of a class, without those that cannot be told.
+
+    One by one: whether a package that one of them names was imported must not change the others.
+    """
+    constructor = inspect.unwrap(kind.__init__)  # type: ignore[misc]  # of a class
+    known: dict[str, Any] = {}
+    for name, annotation in getattr(constructor, "__annotations__", {}).items():
+
+        def holder() -> None:
+            """Hold the annotation."""
+
+        holder.__annotations__ = {name: annotation}
+        with suppress(Exception):  # annotations are code of their package
+            known |= get_type_hints(holder, getattr(constructor, "__globals__", {}))
+    return known
 
 
 def _texts(kind: type) -> dict[str, str]:
