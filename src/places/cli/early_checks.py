@@ -10,7 +10,7 @@ from pathlib import Path
 from places.cli.option_table import load_options
 from places.cli.suggestions import locate, nearest_option, other_stage
 from places.config.recipes import as_typed, find_recipes, read_keys
-from places.config.secrets import refuse_secrets_in
+from places.config.secrets import refuse_secrets_in, refuse_typed_secrets
 from places.errors import ConfigError
 
 _PLAIN = ("trainer", "checkpoint", "resume", "predictions", "test")  # groups of one class each
@@ -21,6 +21,7 @@ _CLASSES = {
 }
 _CHOOSING = ("class_path", "init_args", "dict_kwargs", "help")
 _OTHERS = {"h", "help", "help_all", "c", "config", "print_config", "debug"}
+_CHECKPOINT = "--ckpt_path"
 _ALL_STAGES = ("fit", "validate", "test", "predict")
 
 
@@ -31,9 +32,10 @@ def check_early(words: Sequence[str]) -> None:
         words: The command line after `places`.
 
     Raises:
-        ConfigError: There is no such option or recipe, or a recipe is not valid, has an unknown key
-            or holds a secret.
+        ConfigError: There is no such option or recipe, a recipe is not valid or has an unknown key,
+            or one of them holds a secret.
     """
+    refuse_typed_secrets(_without_checkpoint(words))
     recipes, _ = find_recipes(words)
     for recipe in recipes:
         refuse_secrets_in(recipe)
@@ -42,6 +44,12 @@ def check_early(words: Sequence[str]) -> None:
         known = _known_beside(name, words, recipes)
         if known is not None:
             raise _unknown(name, known, stage, words, recipes)
+
+
+def _without_checkpoint(words: Sequence[str]) -> list[str]:
+    """Return a command line without its checkpoint, whose URL may be signed: that is kept apart."""
+    pairs = zip(["", *words], words, strict=False)
+    return [w for before, w in pairs if before != _CHECKPOINT and not w.startswith(_CHECKPOINT)]
 
 
 def _typed(words: Sequence[str]) -> Iterator[str]:
