@@ -119,7 +119,7 @@ def test_a_mistyped_key_is_refused_with_file_line_and_the_nearest(
         ("--trainer.max_epochs=many", "  takes:        int, null"),
         ("--model.net.depth=19", "wrong value for model.net.depth: 19"),
         ("--model.net.depth=19", "  takes:        18, 34, 50, 101, 152"),
-        ("--model.schedule=cosin", "  takes:        cosine, steps, constant"),
+        ("--model.schedule=cosin", "  takes:        cosine, linear, steps, constant"),
         ("--model.optimizer=SDG", "  nearest:      SGD"),
         ("--model.net=VGGG", "  nearest:      places.models.VGG"),
         ("--model.net=places.models.Resnet", "  nearest:      places.models.ResNet"),

@@ -32,7 +32,8 @@ def _marked(path: Path) -> Any:  # noqa: ANN401  # pytest's own type is private
 
 def _command(recipe: Path) -> list[str]:
     """Return the words after `places` in the command that the header of a recipe ends with."""
-    header = "\n".join(line[1:] for line in recipe.read_text().splitlines() if line[:1] == "#")
+    lines = [line[1:] for line in recipe.read_text().splitlines() if line[:1] == "#"]
+    header = "\n".join(line for line in lines if "yaml-language-server" not in line)
     match = re.search(r"(?:Run: +|^ +)(?:.* && )?places (fit .*?)\Z", header, re.DOTALL | re.M)
     assert match, f"{recipe} does not say how it is run"
     return shlex.split(match[1])

@@ -117,8 +117,9 @@ def test_what_all_processes_know_is_said_once(launcher: str, sample: Path, tmp_p
     _, errors = process.communicate(timeout=TIME_LIMIT_S)
     assert process.returncode == 0, errors
     lines = [line for line in errors.splitlines() if line.startswith("places: ")]
-    assert len(lines) == 1
+    assert len(lines) == 2
     assert lines[0].startswith(f"places: this run is {tmp_path}/runs/fit/0, config ")
+    assert lines[1] == f"places: a page to look at: {tmp_path}/runs/fit/0/report.html"
     assert "Warning" not in errors
 
 

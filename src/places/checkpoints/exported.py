@@ -40,9 +40,13 @@ EXPORT_VERSION = 1
 NET_OF_ONNX = {"class_path": "places.models.onnx_network.OnnxNetwork", "init_args": {}}
 _MAX_HEADER_BYTES = 100_000_000  # as safetensors itself allows
 _MAX_TEXT = 2**20  # characters of our part of it
+_CROP = (
+    "image_size",
+    "resize_size",
+    "resize_mode",
+)  # how many crops are taken is not the network's
 _KEYS = frozenset(
-    {"version", "net", "num_classes", "mean", "std", "image_size", "resize_size", "resize_mode"}
-    | {"channels_last", "categories"}
+    {"version", "net", "num_classes", "mean", "std", *_CROP, "channels_last", "categories"}
 )
 _MAX_NAME = 200  # characters of a category
 
@@ -59,7 +63,7 @@ def text_of(description: Description) -> str:
         "num_classes": description.num_classes,
         "mean": description.mean,
         "std": description.std,
-        **vars(description.crop),
+        **{name: getattr(description.crop, name) for name in _CROP},
         "channels_last": description.channels_last,
         "categories": description.categories,
     }
@@ -156,7 +160,7 @@ def flags_of_exported(path: Path, trusted: Collection[str]) -> list[str] | None:
     if is_onnx(path):
         model["compile"] = False
     settings = {f"model.{name}": value for name, value in model.items()}
-    settings |= {f"data.{name}": value for name, value in vars(told.crop).items()}
+    settings |= {f"data.{name}": getattr(told.crop, name) for name in _CROP}
     return [
         f"--{key}={value if isinstance(value, str) else json.dumps(value)}"
         for key, value in settings.items()

@@ -29,6 +29,7 @@ from places.classifier import SceneClassifier
 from places.data.image_files import ImageFiles
 from places.data.places365 import Places365
 from places.reports.predictions import Predictions
+from places.reports.scoring_protocol import ScoringProtocol
 from places.resume.best import BestCheckpoint
 from places.resume.points import ResumePoints
 
@@ -193,6 +194,8 @@ def recipe_properties(definitions: Definitions) -> dict[str, Schema]:
         "weights_only": {"type": ["boolean", "null"]},
         "trust": {"type": "array", "items": {"type": "string"}},
         "random_weights": {"type": "boolean"},
+        "test": definitions.of_class(ScoringProtocol),
+        "report": {"type": "boolean"},
         "verbose": {"type": "boolean"},
         "return_predictions": {"type": ["boolean", "null"]},
     }
