@@ -217,7 +217,8 @@ def test_a_test_is_a_run_of_its_own_with_the_scores_of_its_result(runs: Runs) ->
     offline = runs.wandb[2]
     result = json.loads((runs.tested / "result.json").read_text(encoding="utf-8"))
     assert offline.run.job_type == "test"
-    assert offline.config["places"]["config_hash"] == result["config_hash"]
+    header = (runs.tested / "config.yaml").read_text(encoding="utf-8").splitlines()[1]
+    assert header == f"# config_hash: {offline.config['places']['config_hash']}"
     for name, value in result["scores"].items():
         assert math.isclose(offline.summary[f"test/{name}"], value, rel_tol=1e-6), name
         for end, expected in zip(("from", "to"), result["intervals"].get(name, ()), strict=False):
