@@ -28,7 +28,7 @@ class Mine(Logger):
 
 @pytest.fixture(autouse=True)
 def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (*VARIABLES, "WANDB_CACHE_DIR", "MLFLOW_ALLOW_FILE_STORE"):
+    for name in (*VARIABLES, "WANDB_CACHE_DIR", "WANDB_DATA_DIR", "MLFLOW_ALLOW_FILE_STORE"):
         monkeypatch.setenv(name, "")  # so that what is set is forgotten
         monkeypatch.delenv(name)
 

@@ -32,7 +32,12 @@ LOGIN = f"Basic {base64.b64encode(f'me:{SECRET}'.encode()).decode()}"
 def _local(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "127.0.0.1,localhost")
     monkeypatch.setenv(WHOLE_URL, "")
-    for name in ("WANDB_CACHE_DIR", "MLFLOW_ALLOW_FILE_STORE", "MLFLOW_TRACKING_URI"):
+    for name in (
+        "WANDB_CACHE_DIR",
+        "WANDB_DATA_DIR",
+        "MLFLOW_ALLOW_FILE_STORE",
+        "MLFLOW_TRACKING_URI",
+    ):
         monkeypatch.setenv(name, "")  # so that what a run sets is forgotten
         monkeypatch.delenv(name)
     monkeypatch.setattr(download, "FIRST_WAIT_S", 0.01)

@@ -17,7 +17,12 @@ STEP = ("--trainer.max_steps", 1, "--trainer.limit_val_batches", 1, "--report", 
 @pytest.fixture(autouse=True)
 def forgets(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a run sets in the environment is forgotten."""
-    for name in ("WANDB_CACHE_DIR", "MLFLOW_ALLOW_FILE_STORE", "MLFLOW_TRACKING_URI"):
+    for name in (
+        "WANDB_CACHE_DIR",
+        "WANDB_DATA_DIR",
+        "MLFLOW_ALLOW_FILE_STORE",
+        "MLFLOW_TRACKING_URI",
+    ):
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
 

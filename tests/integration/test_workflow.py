@@ -333,8 +333,9 @@ def test_wandb_keeps_an_offline_run_in_the_folder_of_the_run(
     pytest.importorskip("wandb")
     home = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("HOME", str(home))
-    monkeypatch.setenv("WANDB_CACHE_DIR", "")  # so that what the run sets is forgotten
-    monkeypatch.delenv("WANDB_CACHE_DIR")
+    for variable in ("WANDB_CACHE_DIR", "WANDB_DATA_DIR"):
+        monkeypatch.setenv(variable, "")  # so that what the run sets is forgotten
+        monkeypatch.delenv(variable)
     words = ["--data.root", sample, "--trainer.max_epochs", 1]
     assert run("fit", "--config", "overlays/wandb.yaml", *words) == 0
     assert len(list((tmp_path / "runs" / "wandb" / "0" / "wandb").rglob("*.wandb"))) == 1

@@ -94,9 +94,9 @@ def fill_in(logger: Namespace, run: LoggedRun) -> None:
 
 def _fill_wandb(logger: Namespace, run: LoggedRun) -> None:
     options = logger.init_args
-    # Only this tells W&B where its cache is to be.
-    cache = (run.folder / "wandb" / "cache").resolve()
-    os.environ.setdefault("WANDB_CACHE_DIR", str(cache))
+    # Only these tell W&B where its cache and the tables that it makes ready are to be.
+    for variable, name in (("WANDB_CACHE_DIR", "cache"), ("WANDB_DATA_DIR", "data")):
+        os.environ.setdefault(variable, str((run.folder / "wandb" / name).resolve()))
     if options.get("experiment") is not None:
         return
     if options.get("name") is None and "WANDB_NAME" not in os.environ:

@@ -36,8 +36,9 @@ def runs(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Runs:
     folders = [root / "tracked" / str(number) for number in range(3)]
     best, last = (folders[0] / "checkpoints" / f"{name}.ckpt" for name in ("best", "last"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("WANDB_CACHE_DIR", "")  # so that what the runs set is forgotten
-        patch.delenv("WANDB_CACHE_DIR")
+        for name in ("WANDB_CACHE_DIR", "WANDB_DATA_DIR"):
+            patch.setenv(name, "")  # so that what the runs set is forgotten
+            patch.delenv(name)
         patch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
         patch.setenv("MLFLOW_TRACKING_URI", "")
         assert run("fit", *fit, "--trainer.max_epochs", 2) == 0
