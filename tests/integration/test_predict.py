@@ -107,4 +107,6 @@ def test_an_official_file_tells_its_network(
     torch.save({**content, "arch": "densenet161"}, file)
     capsys.readouterr()
     assert run("predict", "a.png", "--ckpt_path", file) == 2
-    assert "holds a network 'densenet161'" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert f"{file} does not fit the network DenseNet161" in error
+    assert "it fits:  --model.net ResNet --model.net.depth 18" in error
