@@ -2,6 +2,7 @@
 
 import csv
 import multiprocessing
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,8 @@ def run_apart(
     Returns:
         The exit status, negative for the signal that ended the process.
     """
+    if "wandb" in sys.modules:  # or the process shares W&B's service, which outlives it
+        sys.modules["wandb"].teardown()
     process = FORKS.Process(target=_run_and_exit, args=(stage, list(map(str, words))))
     process.start()
     while process.is_alive() and not is_time_to_die():
