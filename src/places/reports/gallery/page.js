@@ -364,31 +364,6 @@
     }
     for (const part of document.querySelectorAll(".split, .of-side")) part.hidden = sided.length === 0;
   }
-  function remember(theme) {
-    try {
-      if (theme === undefined) return localStorage.getItem("places-theme");
-      localStorage.setItem("places-theme", theme);
-    } catch {
-      // Storage may be forbidden: the theme then lasts as long as the page.
-    }
-    return null;
-  }
-  const THEMES = { auto: "Auto", light: "Light", dark: "Dark" };
-  function setTheme(theme) {
-    if (theme === "auto") delete document.documentElement.dataset.theme;
-    else document.documentElement.dataset.theme = theme;
-    $("theme").dataset.now = theme;
-    $("theme").textContent = `Colours: ${THEMES[theme]}`;
-  }
-
-  setTheme(Object.hasOwn(THEMES, remember() ?? "") ? remember() : "auto");
-  $("theme").hidden = false;
-  $("theme").addEventListener("click", () => {
-    const themes = Object.keys(THEMES);
-    const next = themes[(themes.indexOf($("theme").dataset.now) + 1) % themes.length];
-    setTheme(next);
-    remember(next);
-  });
   $("cam").hidden = !answered.some((row) => row.grid);
   $("cam").addEventListener("click", () => {
     state.cam = state.cam === "on" ? "" : "on";

@@ -2,7 +2,6 @@
 
 import base64
 import collections
-import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from places.console import Counter, printable, progress
 from places.files import written_whole
 from places.reports.gallery.record_file import RecordFile
 from places.reports.gallery.sheets import NUM_COLUMNS, NUM_TILES, THUMBNAIL_SIZE, sheets, tile_size
+from places.reports.html_page import page_parts
 
 _FOLDER = Path(__file__).parent
 _MANY = 2_500  # above as many pictures the tiles are smaller: the page would have 50 MB
@@ -157,30 +157,5 @@ def _texts(facts: Facts, folder: Path) -> dict[str, str]:
 
 
 def _template(context: dict[str, Any]) -> Iterator[str]:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # nobody else needs it
-
-    environment = Environment(
-        loader=FileSystemLoader(_FOLDER),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    # tojson escapes <, >, & and ', and with ensure_ascii all that is not ASCII.
-    environment.policies["json.dumps_kwargs"] = {
-        "allow_nan": False,
-        "ensure_ascii": True,
-        "separators": (",", ":"),
-    }
-    parts = {name: (_FOLDER / f"page.{name}").read_text("utf-8") for name in ("css", "js")}
-    # Nothing but these two runs, whatever the names of pictures try, and nothing is fetched.
-    hashes = {name: _hash(text) for name, text in parts.items()}
-    policy = (
-        f"default-src 'none'; script-src '{hashes['js']}'; style-src '{hashes['css']}'; "
-        "img-src data:; base-uri 'none'; form-action 'none'"
-    )
-    return environment.get_template("page.html").generate(**context, **parts, policy=policy)
-
-
-def _hash(text: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    environment, parts = page_parts(_FOLDER)
+    return environment.get_template("page.html").generate(**context, **parts)

@@ -19,31 +19,6 @@
     return made;
   }
 
-  // Dark or light, as on the page of predictions.
-  function remember(theme) {
-    try {
-      if (theme === undefined) return localStorage.getItem("places-theme");
-      localStorage.setItem("places-theme", theme);
-    } catch {
-      // Storage may be forbidden: the theme then lasts as long as the page.
-    }
-    return null;
-  }
-  const THEMES = { auto: "Auto", light: "Light", dark: "Dark" };
-  function setTheme(theme) {
-    if (theme === "auto") delete document.documentElement.dataset.theme;
-    else document.documentElement.dataset.theme = theme;
-    $("theme").dataset.now = theme;
-    $("theme").textContent = `Colours: ${THEMES[theme]}`;
-  }
-  setTheme(Object.hasOwn(THEMES, remember() ?? "") ? remember() : "auto");
-  $("theme").hidden = false;
-  $("theme").addEventListener("click", () => {
-    const themes = Object.keys(THEMES);
-    const next = themes[(themes.indexOf($("theme").dataset.now) + 1) % themes.length];
-    setTheme(next);
-    remember(next);
-  });
   for (const hint of document.querySelectorAll(".for-scripts")) hint.hidden = false;
 
   // Curves: the drawing is the one of the page, until somebody zooms it.

@@ -1,12 +1,11 @@
 """From what runs tell to the file of their page."""
 
-import base64
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from places.files import write_text
+from places.reports.html_page import page_parts
 from places.reports.page.compared_runs import context_of_several
 from places.reports.page.one_run import context_of_one
 from places.reports.run_facts import RunFacts
@@ -34,30 +33,9 @@ def write_page(
 
 
 def _filled(template: str, context: dict[str, Any]) -> str:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # nobody else needs it
-
-    environment = Environment(
-        loader=FileSystemLoader(_FOLDER),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment, parts = page_parts(_FOLDER)
     environment.filters["breakable"] = _breakable
-    # tojson escapes <, >, & and ', and with ensure_ascii all that is not ASCII.
-    environment.policies["json.dumps_kwargs"] = {
-        "allow_nan": False,
-        "ensure_ascii": True,
-        "separators": (",", ":"),
-    }
-    parts = {name: (_FOLDER / f"page.{name}").read_text("utf-8") for name in ("css", "js")}
-    # Nothing but these two runs, whatever the names in a run try, and nothing is fetched.
-    hashes = {name: _hash(text) for name, text in parts.items()}
-    policy = (
-        f"default-src 'none'; script-src '{hashes['js']}'; style-src '{hashes['css']}'; "
-        "img-src data:; base-uri 'none'; form-action 'none'"
-    )
-    return environment.get_template(template).render(**context, **parts, policy=policy)
+    return environment.get_template(template).render(**context, **parts)
 
 
 def _breakable(name: str) -> str:
@@ -66,7 +44,3 @@ def _breakable(name: str) -> str:
 
     text = escape(name)
     return Markup(str(text).replace("_", "_<wbr>").replace("/", "/<wbr>"))
-
-
-def _hash(text: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
