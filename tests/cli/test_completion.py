@@ -97,7 +97,12 @@ def test_what_is_offered(shell: str) -> None:
 @pytest.mark.usefixtures("_here")
 def test_an_equals_sign_may_stand_between() -> None:
     assert _bash("places", "fit", "--model.schedule", "=", "c") == ["cosine", "constant"]
-    assert _bash("places", "fit", "--model.schedule", "=")[0] == "cosine"
+    assert _bash("places", "fit", "--model.schedule", "=") == [
+        "cosine",
+        "linear",
+        "steps",
+        "constant",
+    ]
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -7,6 +7,7 @@ options of a class that is chosen by its name, is left to the parser.
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from places.cli.main import STAGES
 from places.cli.option_table import load_options
 from places.cli.suggestions import locate, nearest_option, other_stage
 from places.config.recipes import as_typed, find_recipes, read_keys
@@ -22,7 +23,6 @@ _CLASSES = {
 _CHOOSING = ("class_path", "init_args", "dict_kwargs", "help")
 _OTHERS = {"h", "help", "help_all", "c", "config", "print_config", "debug"}
 _CHECKPOINT = "--ckpt_path"
-_ALL_STAGES = ("fit", "validate", "test", "predict")
 
 
 def check_early(words: Sequence[str]) -> None:
@@ -88,7 +88,7 @@ def _known_beside(name: str, words: Sequence[str], recipes: Sequence[Path]) -> s
         return None
     if "." in rest or _is_chosen(first, words, recipes):
         return None
-    if any(f"{first}.{second}" in load_options(stage) for stage in _ALL_STAGES):
+    if any(f"{first}.{second}" in load_options(stage) for stage in STAGES):
         return None  # of this class, or of another one, which the parser says
     return {option[len(first) + 1 :] for option in options if option.startswith(f"{first}.")}
 

@@ -68,7 +68,7 @@ def make_table() -> str:
 
 
 def _of_stages() -> Iterator[tuple[str, Row]]:
-    from places.cli.stages import stage_parsers
+    from places.cli.resolve import stage_parsers
 
     for stage, parser in stage_parsers().items():
         yield from ((stage, row) for row in _options(parser))

@@ -1,4 +1,4 @@
-"""The config that a command line leads to, without running it: what `places config` shows.
+"""The config that a command line leads to, and the parsers that read it, without running it.
 
 `resolve` is asked by `places config diff` of older revisions, too: its name and what it takes and
 returns stay as they are, see `places.cli.configs.worker`.
@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import yaml
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser
 
 from places.cli.main import STAGES
+from places.cli.stage_parser import PlacesParser
 from places.cli.stages import PlacesCLI, quieten
 
 
@@ -42,3 +44,25 @@ class _ResolvingCLI(PlacesCLI):
     def before_instantiate_classes(self) -> None:
         config = yaml.safe_load(self.parser.dump(self.config, skip_unset=False))
         raise _Resolved(config[str(self.subcommand)])
+
+
+class _Built(BaseException):
+    """Ends the set-up of `PlacesCLI` when its parsers are there; nothing has been parsed."""
+
+    def __init__(self, parsers: dict[str, LightningArgumentParser]) -> None:
+        super().__init__()
+        self.parsers = parsers
+
+
+class _ParsersOnly(PlacesCLI):
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        raise _Built(self._stage_parsers)
+
+
+def stage_parsers() -> dict[str, PlacesParser]:
+    """Return the parser of each stage, as `places STAGE` uses it."""
+    try:
+        _ParsersOnly(["fit"])
+    except _Built as built:
+        parsers = built.parsers
+    return {stage: parser for stage, parser in parsers.items() if isinstance(parser, PlacesParser)}

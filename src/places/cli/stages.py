@@ -480,28 +480,6 @@ def _check_parts_are_on(trainer: Namespace) -> None:
         )
 
 
-class _Built(BaseException):
-    """Ends the set-up of `PlacesCLI` when its parsers are there; nothing has been parsed."""
-
-    def __init__(self, parsers: dict[str, LightningArgumentParser]) -> None:
-        super().__init__()
-        self.parsers = parsers
-
-
-class _ParsersOnly(PlacesCLI):
-    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-        raise _Built(self._stage_parsers)
-
-
-def stage_parsers() -> dict[str, PlacesParser]:
-    """Return the parser of each stage, as `places STAGE` uses it."""
-    try:
-        _ParsersOnly(["fit"])
-    except _Built as built:
-        parsers = built.parsers
-    return {stage: parser for stage, parser in parsers.items() if isinstance(parser, PlacesParser)}
-
-
 def run_stage(words: Sequence[str]) -> int:
     """Run one of the four stages, given the command line after `places`.
 
