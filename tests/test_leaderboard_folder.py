@@ -50,7 +50,7 @@ def test_the_sample_and_the_published_table_stand_each_under_its_own_data() -> N
     text = (ROOT / "leaderboard" / "README.md").read_text("utf-8")
     tables = text.split("### ")[1:]
     assert "600 drawn pictures" in tables[0]
-    assert "ResNet(depth=18)" in tables[0]
+    assert "ResNet-18" in tables[0]
     assert "InternImage" not in tables[0]
     assert any("36,500 pictures" in table and "55.93%" in table for table in tables[1:])
 

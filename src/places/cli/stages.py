@@ -335,6 +335,8 @@ class PlacesCLI(LightningCLI):
             found = config[config.subcommand].get(key)
             if not isinstance(found, Namespace):
                 raise ConfigError(f"{key} takes settings by their names, not {found!r:.60}")
+        trainer = config[config.subcommand].trainer
+        trainer.default_root_dir = trainer.default_root_dir or str(RUNS)  # the folder may be null
         return config
 
     def _refuse_empty(self, stage: str, resolved: dict[str, Any], words: list[str]) -> None:

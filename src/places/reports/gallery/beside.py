@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from places.reports.gallery.gallery import Gallery
+from places.reports.network_name import network_name
 
 _NAME = "gallery.html"
 
@@ -25,7 +26,6 @@ def gallery_beside(table: Path, made_by: Mapping[str, Any], default_name: str) -
 
 
 def _network(made_by: Mapping[str, Any]) -> str:
-    """Return the name of a network as people write it, such as "ResNet-50"."""
-    name = str(made_by.get("--model.net") or "").rpartition(".")[2]
-    depth = made_by.get("--model.net.depth")
-    return f"{name}-{depth}" if name and depth else name
+    way = "--model.net."
+    arguments = {key[len(way) :]: x for key, x in made_by.items() if key.startswith(way)}
+    return network_name(made_by.get("--model.net"), arguments)

@@ -11,6 +11,7 @@ from places.config.recipes import read_config
 from places.console import counted, printable
 from places.errors import DataError
 from places.files import read_json
+from places.reports.network_name import network_name
 from places.reports.result_schema import FORMAT_VERSION, PICTURES, in_json
 from places.training.intervals import wilson
 
@@ -211,11 +212,10 @@ def _entry_of(result: Mapping[str, Any], file: Path) -> Entry:
 def _name_of(result: Mapping[str, Any], file: Path) -> str:
     config = result["config"] or {}
     net = ((config.get("model") or {}).get("init_args") or {}).get("net")
-    if isinstance(net, Mapping):
-        words = [f"{key}={value}" for key, value in (net.get("init_args") or {}).items() if value]
-        net = f"{str(net['class_path']).rpartition('.')[2]}({', '.join(words)})"
+    parts = (net.get("class_path"), net.get("init_args")) if isinstance(net, Mapping) else (net,)
+    name = network_name(*parts)
     folder = "/".join(file.absolute().parent.parts[-2:])
-    return f"{folder}: {net}" if isinstance(net, str) and net else folder
+    return f"{folder}: {name}" if name else folder
 
 
 def _cost_in_words(cost: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ from places.config.compare import value_text
 from places.config.recipes import as_typed, flatten
 from places.console import printable
 from places.reports.figures import times_figure
+from places.reports.network_name import network_name
 from places.reports.run_facts import RunFacts
 from places.reports.svg import as_svg
 
@@ -45,14 +46,9 @@ def config_rows(config: Mapping[str, Any]) -> list[tuple[str, str]]:
 def network_of(config: Mapping[str, Any] | None) -> str:
     """Return the network of a config as people write it, such as "ResNet-50"."""
     net = _part(config, "model", "init_args", "net")
-    if isinstance(net, str):
-        return printable(net.rpartition(".")[2])[:80]
-    name, arguments = _part(net, "class_path"), _part(net, "init_args")
-    if not isinstance(name, str):
-        return ""
-    name = printable(name.rpartition(".")[2])[:80]
-    depth = _part(arguments, "depth")
-    return f"{name}-{depth}" if isinstance(depth, int) else name
+    if isinstance(net, Mapping):
+        return network_name(net.get("class_path"), net.get("init_args"))
+    return network_name(net)
 
 
 def time_rows(times_s: Mapping[str, float]) -> list[tuple[str, str, str]]:
