@@ -140,11 +140,17 @@ def _checked(ckpt_path: str, format: str, file: Path | None, precision: str) -> 
     suffixes = formats.SUFFIXES[format]
     if file is None or file.suffix not in suffixes:
         stem = file.stem if file else "network"
-        said = "no file to write" if file is None else f"{file} does not say by its name what it is"
-        raise ConfigError(said, f"name it:  --file {stem}{suffixes[0]}")
+        said = "no file to write" if file is None else f"{file} is no name for {format}"
+        meant = [f"or:       --format {key}" for key in _formats_of(file)]
+        raise ConfigError(said, f"name it:  --file {stem}{suffixes[0]}", *meant)
     if precision == "int8" and format != "onnx":
         raise ConfigError(f"{format} has no int8", "use:  --format onnx --precision int8")
     return file
+
+
+def _formats_of(file: Path | None) -> list[str]:
+    """Return the formats whose files have such a name."""
+    return [key for key, known in formats.SUFFIXES.items() if file and file.suffix in known]
 
 
 def _named(description: Description) -> Description:
