@@ -15,7 +15,6 @@ from tests.reports.gallery.browser import (
     FOCUS,
     Watched,
     needs_browser,
-    started,
 )
 from tests.reports.gallery.drawn import LABELS, answer, colour_of, failure, page_of, rows
 from tests.reports.gallery.embedded import HOSTILE
@@ -29,12 +28,6 @@ PER_PAGE = 60
 Scheme = Literal["light", "dark"]
 CONTENT = rows(150)
 NAMES = load_categories()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with started() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

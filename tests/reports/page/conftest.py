@@ -1,12 +1,9 @@
 """Real runs for tests of their page: a training, its test, and the test of random weights."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser
 from tests.integration.stages import fit_in, run
-from tests.reports.gallery.browser import CHROMIUM, started
 
 SIZES = (*("--data.image_size", 32, "--data.resize_size", 36), "--model.net=tests.networks.Tiny")
 
@@ -24,12 +21,3 @@ def runs(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     random = ("--data.root", sample, "--random_weights", "--config", recipe)
     assert run("test", *random, *where, *SIZES) == 0
     return root / "fit"
-
-
-@pytest.fixture(scope="package")
-def browser() -> Iterator[Browser]:
-    """A browser."""
-    if CHROMIUM is None:
-        pytest.skip("needs chromium")
-    with started() as browser:
-        yield browser
