@@ -60,7 +60,7 @@ def test_what_does_not_fit_into_the_gpu_is_a_row(tmp_path: Path) -> None:
     words += ["--image_size", "1024"]
     words += ["--batch_sizes", f"1,{size}", "--turn_s", "0.01", "--file", str(file)]
     limit = torch.cuda.get_per_process_memory_fraction()
-    torch.cuda.set_per_process_memory_fraction(0.02)
+    torch.cuda.set_per_process_memory_fraction(0.06)  # the roof takes 3 GB
     try:
         assert (
             main(["bench", "networks", "tests.networks.Tiny", "--accelerator", "gpu", *words]) == 0
