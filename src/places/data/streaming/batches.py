@@ -9,13 +9,9 @@ import numpy as np
 
 from places.config.ranges import check_range, check_rising, check_word
 from places.data.streaming import plan
-from places.data.streaming.decode import (
-    NUM_CROP_UNIFORMS,
-    ResizeMode,
-    decode_train_crop,
-    eval_crop,
-)
-from places.data.streaming.jpeg import Pixels, decode_jpeg
+from places.data.streaming.any_format import crop_decoder_of, decoder_of
+from places.data.streaming.decode import NUM_CROP_UNIFORMS, ResizeMode, eval_crop, resize_crop
+from places.data.streaming.jpeg import Pixels
 from places.data.streaming.samples import SplitSamples
 from places.data.streaming.stream import Batch, LoadRow, OpenBatch, Sample, stream
 from places.errors import ConfigError
@@ -93,6 +89,7 @@ def train_batches(
 
     Order, crops and flips depend on `seed`, `epoch` and the sample alone.
     """
+    decode_crop = crop_decoder_of(source.manifest.formats)
 
     def open_batch(ids: Ids) -> LoadRow:
         entries = source.entries(ids)
@@ -101,7 +98,8 @@ def train_batches(
 
         def load(row: int, pixels: Pixels) -> Sample:
             def decode(jpeg: bytes) -> None:
-                decode_train_crop(jpeg, numbers[row], pixels, crop.scale, crop.ratio)
+                picture = decode_crop(jpeg, numbers[row], crop.image_size, crop.scale, crop.ratio)
+                resize_crop(picture, pixels)
 
             flip = crop.flip and numbers[row][-1] < 0.5
             return source.load(int(ids[row]), entries[row], pixels, decode, flip, needs_label=True)
@@ -136,13 +134,14 @@ def eval_batches(
 
     Only the first `num_batches` are read if that is given, those before `first_step` included.
     """
+    decode_whole = decoder_of(source.manifest.formats)
 
     def open_batch(ids: Ids) -> LoadRow:
         entries = source.entries(ids)
 
         def load(row: int, pixels: Pixels) -> Sample:
             def decode(jpeg: bytes) -> None:
-                eval_crop(decode_jpeg(jpeg), pixels, crop.resize_size, crop.resize_mode)
+                eval_crop(decode_whole(jpeg), pixels, crop.resize_size, crop.resize_mode)
 
             return source.load(int(ids[row]), entries[row], pixels, decode)
 

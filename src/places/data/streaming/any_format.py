@@ -1,0 +1,57 @@
+"""Pictures of shards that hold more than JPEGs, decoded as the reader of picture files does.
+
+JPEGs take the way of `jpeg`, as in shards with nothing else; all others Pillow's, at full size and
+upright, with what is transparent in white.
+"""
+
+from collections.abc import Callable, Sequence
+
+from places.data.shards.picture_formats import JPEG, format_of
+from places.data.streaming.decode import crop_box, decode_for_crop
+from places.data.streaming.jpeg import MAX_PIXELS, Pixels, decode_jpeg
+from places.data.streaming.picture_files import decode_with_size
+
+CropDecoder = Callable[
+    [bytes, Sequence[float], int, tuple[float, float], tuple[float, float]], Pixels
+]
+"""What `decode_for_crop` is."""
+
+
+def decoder_of(formats: Sequence[str]) -> Callable[[bytes], Pixels]:
+    """Return what decodes whole pictures of some formats, see `decode_jpeg`."""
+    return decode_jpeg if tuple(formats) == (JPEG,) else decode_picture
+
+
+def crop_decoder_of(formats: Sequence[str]) -> CropDecoder:
+    """Return what decodes training crops of pictures of some formats, see `decode_for_crop`."""
+    return decode_for_crop if tuple(formats) == (JPEG,) else decode_picture_for_crop
+
+
+def decode_picture(data: bytes) -> Pixels:
+    """Decode a picture to `(height, width, 3)` uint8, RGB; a JPEG as `decode_jpeg`.
+
+    Raises:
+        DataError: It is damaged, of a format that is not read, or has more than `MAX_PIXELS`.
+    """
+    if format_of(data) == JPEG:
+        return decode_jpeg(data)
+    return decode_with_size(lambda: data, MAX_PIXELS)[0]
+
+
+def decode_picture_for_crop(
+    data: bytes,
+    uniforms: Sequence[float],
+    size: int,
+    scale: tuple[float, float],
+    ratio: tuple[float, float],
+) -> Pixels:
+    """Return the random crop of a picture, `(height, width, 3)` uint8; see `decode_for_crop`.
+
+    Raises:
+        DataError: As `decode_picture`.
+    """
+    if format_of(data) == JPEG:
+        return decode_for_crop(data, uniforms, size, scale, ratio)
+    pixels = decode_picture(data)
+    left, top, width, height = crop_box(pixels.shape[1], pixels.shape[0], uniforms, scale, ratio)
+    return pixels[top : top + height, left : left + width]
