@@ -79,6 +79,7 @@ def pack(
             }
             with staging_folder(root, name) as folder:
                 put(_pack_split(folder, sources, lists, packed_from, skip_other_files, force))
+                write_info(root)
         except OSError as error:
             raise storage_error(f"packing {name!r} failed", error) from error
     return 0
@@ -123,7 +124,6 @@ def _pack_split(
     sync_files(folder)
     describe_shards(folder, sources[0], shards, layout.index, packed_from)
     install(folder, split)
-    write_info(root)
     return _report(root, split, "packed") + _left_out(pictures, num_cut)
 
 
