@@ -10,14 +10,10 @@ from urllib.parse import urlsplit
 from places.config.secrets import without_credentials
 from places.console import first_few, printable
 from places.data.folder_pictures import braces_filled, is_pattern, matches_of
+from places.data.packing.official import SPLIT_WORDS
 from places.data.remote.urls import is_url, open_url
 from places.errors import ConfigError, DataError
 
-_SPLIT_WORDS = {
-    **dict.fromkeys(("train", "training", "trn"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
 _UNPACK = {  # by the ending, what writes the tar beside the file
     **dict.fromkeys((".tar.gz", ".tgz", ".tar.gzip"), "gzip -dc {path} > {tar}"),
     **dict.fromkeys((".tar.bz2", ".tbz", ".tbz2"), "bzip2 -dc {path} > {tar}"),
@@ -131,7 +127,7 @@ def _in_folder(folder: str, split: str | None) -> list[Place]:
 def split_told_by(name: str) -> str | None:
     """Return the split that the name of a shard tells, none if it tells none or several."""
     words = re.split(r"[^a-z]+", name.lower())
-    found = {_SPLIT_WORDS[word] for word in words if word in _SPLIT_WORDS}
+    found = {SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS}
     return found.pop() if len(found) == 1 else None
 
 
