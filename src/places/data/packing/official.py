@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 
+from places.console import printable
+from places.data.packing.compressed import unpacking_of
 from places.data.shards.tar_members import hash_file
 from places.errors import DataError
 from places.files import open_regular, read_json
@@ -109,6 +111,11 @@ def sources_of(
 
 
 def _source(path: Path, split: str | None) -> PackSource:
+    if path.is_file() and (unpacking := unpacking_of(str(path))):
+        tar, command = map(printable, unpacking)
+        raise DataError(
+            f"{path} is compressed", f"unpack:  {command}", f"then:    places pack {tar}"
+        )
     if path.is_file() and path.suffix != ".tar":
         raise DataError(
             f"{path} is nothing that can be packed",
