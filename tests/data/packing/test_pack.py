@@ -445,7 +445,7 @@ import os, signal, sys
 from pathlib import Path
 from places.data.packing import pack, writer
 module, name, calls = sys.argv[1:4]
-owner = {"Output": writer._Output, "Path": Path, "pack": pack}[module]
+owner = {"Output": writer.Output, "Path": Path, "pack": pack}[module]
 original, count = getattr(owner, name), 0
 def counted(*args, **options):
     global count

@@ -16,6 +16,7 @@ from places.console import FirstFew, counted, first_few, printable, progress, pu
 from places.data.packing.labels import MAX_LABEL_BYTES, read_label
 from places.data.packing.listing import JPEG_SUFFIXES, MAX_SIZE_BYTES, OTHER_SUFFIXES
 from places.data.packing.official import PackSource
+from places.data.shards import ppm
 from places.data.shards.fields import MAX_SHARDS, is_shard_name
 from places.data.shards.index import NO_LABEL, SAMPLE
 from places.data.shards.manifest import (
@@ -192,7 +193,7 @@ def _is_taken(path: Path, member: Member, left_out: FirstFew) -> bool:
 def _picture(sample: _Sample) -> Member | None:
     """Return the JPEG of a sample; none if it has nothing to do with pictures."""
     pairs = zip(sample.members, sample.kinds, strict=True)
-    jpegs = [member for member, kind in pairs if kind in (b"jpg", b"jpeg")]
+    jpegs = [member for member, kind in pairs if kind in (b"jpg", b"jpeg", ppm.SUFFIX)]
     if len(jpegs) == 1 and jpegs[0].size_bytes <= MAX_SIZE_BYTES:
         return jpegs[0]
     if len(jpegs) == 1:

@@ -19,6 +19,7 @@ from places.data.packing.indexing import index_shards
 from places.data.packing.labels import MAX_LABEL_BYTES, read_label
 from places.data.packing.listing import tuples_of
 from places.data.packing.verify_cache import is_cache, verify_cache
+from places.data.shards import ppm
 from places.data.shards.index import NO_LABEL, SAMPLE, index_faults, load_index, map_index
 from places.data.shards.manifest import (
     Manifest,
@@ -214,10 +215,8 @@ def _sample_fault(data: mmap.mmap, row: _Row, free_from: int) -> str | None:
         size = counted(size_bytes, "byte")
         return f"no picture of {size} at byte {offset:,}, where the index has one"
     key = read_key(blocks)
-    try:
-        simplejpeg.decode_jpeg_header(data[offset : offset + size_bytes])
-    except ValueError as error:
-        return f"{key}: no JPEG header ({error})"
+    if fault := _header_fault(data[offset : offset + size_bytes]):
+        return f"{key}: {fault}"
     position = offset + padded(size_bytes)
     header = data[position : position + BLOCK_BYTES]
     # In shards from elsewhere another member may follow; their labels were read when indexed.
@@ -230,6 +229,20 @@ def _sample_fault(data: mmap.mmap, row: _Row, free_from: int) -> str | None:
         return None
     own = "none" if label == NO_LABEL else label
     return f"{key}: label {text.decode(errors='replace')} in the tar, {own} in the index"
+
+
+def _header_fault(picture: bytes) -> str | None:
+    """Return what is wrong with the header of a picture."""
+    try:
+        if picture.startswith(ppm.MAGIC):
+            ppm.read_ppm_header(picture, len(picture))
+        else:
+            simplejpeg.decode_jpeg_header(picture)
+    except DataError as error:
+        return error.message
+    except ValueError as error:
+        return f"no JPEG header ({error})"
+    return None
 
 
 def _size_bytes(header: bytes) -> int | None:
@@ -248,7 +261,9 @@ def _undecodable(data: mmap.mmap, rows: Iterator[_Row]) -> Iterator[str]:
     def fault(row: _Row) -> str | None:
         offset, size_bytes = row[:2]
         try:
-            decode_jpeg(data[offset : offset + size_bytes])
+            # The pixels of a raw picture may be any bytes; its header was looked at before.
+            if data[offset : offset + 2] != ppm.MAGIC:
+                decode_jpeg(data[offset : offset + size_bytes])
         except DataError as error:
             return f"{read_key(data[offset - BLOCK_BYTES : offset])}: {error.message}"
         return None

@@ -15,7 +15,8 @@ from places.data.streaming.decode import (
     decode_train_crop,
     eval_crop,
 )
-from places.data.streaming.jpeg import Pixels, decode_jpeg
+from places.data.streaming.jpeg import Pixels
+from places.data.streaming.raw import Stored, decode_whole
 from places.data.streaming.samples import SplitSamples
 from places.data.streaming.stream import Batch, LoadRow, OpenBatch, Sample, stream
 from places.errors import ConfigError
@@ -100,8 +101,8 @@ def train_batches(
         numbers = uniforms(ids, NUM_CROP_UNIFORMS + 1, seed, epoch, _CROP_STREAM).tolist()
 
         def load(row: int, pixels: Pixels) -> Sample:
-            def decode(jpeg: bytes) -> None:
-                decode_train_crop(jpeg, numbers[row], pixels, crop.scale, crop.ratio)
+            def decode(picture: Stored) -> None:
+                decode_train_crop(picture, numbers[row], pixels, crop.scale, crop.ratio)
 
             flip = crop.flip and numbers[row][-1] < 0.5
             return source.load(int(ids[row]), entries[row], pixels, decode, flip, needs_label=True)
@@ -141,8 +142,8 @@ def eval_batches(
         entries = source.entries(ids)
 
         def load(row: int, pixels: Pixels) -> Sample:
-            def decode(jpeg: bytes) -> None:
-                eval_crop(decode_jpeg(jpeg), pixels, crop.resize_size, crop.resize_mode)
+            def decode(picture: Stored) -> None:
+                eval_crop(decode_whole(picture), pixels, crop.resize_size, crop.resize_mode)
 
             return source.load(int(ids[row]), entries[row], pixels, decode)
 

@@ -11,7 +11,7 @@ import simplejpeg
 
 from places.console import printable
 from places.data.remote.urls import is_url
-from places.data.streaming.jpeg import decode_jpeg
+from places.data.streaming.raw import decode_whole
 from places.data.streaming.samples import SplitSamples, open_samples
 from places.errors import PlacesError
 from places.reports.run_facts import RunFacts
@@ -57,10 +57,10 @@ class Thumbnails:
             return ""
         try:
             (entry,) = self._samples.entries(np.array([position]))
-            found, jpeg = self._samples.read(entry)
+            found, picture = self._samples.read(entry)
             if found != key:
                 return ""
-            pixels = decode_jpeg(jpeg)
+            pixels = decode_whole(picture)
         except (PlacesError, OSError, ValueError):
             return ""
         scale = min(1.0, _SIDE / max(pixels.shape[:2]))

@@ -1,0 +1,54 @@
+"""The header of a picture in a raw shard: a binary PPM, 8 bits, red, green and blue.
+
+After the header the rows lie one after the other, 3 bytes for each pixel, so any rows of a picture
+are one range of bytes.
+"""
+
+import re
+from typing import NamedTuple
+
+from places.errors import DataError
+
+SUFFIX = b"ppm"
+MAGIC = b"P6"
+HEAD_BYTES = 64  # of a picture: the header is in it, unless it holds comments
+
+_MAX_HEADER_BYTES = 1 << 16  # with comments
+_GAP = rb"(?:[ \t\n\v\f\r]|#[^\r\n]*[\r\n])+"
+_HEADER = re.compile(rb"P6" + 3 * (_GAP + rb"(\d{1,9})") + rb"[ \t\n\v\f\r]")
+
+
+class PpmHeader(NamedTuple):
+    """What the header of a PPM says."""
+
+    width: int  # in pixels
+    height: int
+    start: int  # where the first row begins, in bytes
+
+
+def ppm_header_of(width: int, height: int) -> bytes:
+    """Return the header of a picture, as Pillow writes it."""
+    return b"P6\n%d %d\n255\n" % (width, height)
+
+
+def read_ppm_header(data: bytes, size_bytes: int) -> PpmHeader:
+    """Return the header of a PPM.
+
+    Args:
+        data: How the file begins; `HEAD_BYTES` do unless the header holds comments.
+        size_bytes: The size of the file.
+
+    Raises:
+        DataError: It is none, of another kind, or the file has not the size that it says.
+    """
+    match = _HEADER.match(data, 0, _MAX_HEADER_BYTES)
+    if match is None:
+        raise DataError("damaged PPM: its header is not  P6 WIDTH HEIGHT 255")
+    width, height, largest = map(int, match.groups())
+    if largest != 255:
+        raise DataError(f"a PPM whose largest value is {largest:,}, not 255 (8 bits)")
+    wanted_bytes = match.end() + 3 * width * height
+    if not width or not height or size_bytes < wanted_bytes:
+        size = f"{width} x {height} pixels"
+        raise DataError(f"damaged PPM: {size_bytes:,} bytes are too few for {size}")
+    return PpmHeader(width, height, match.end())

@@ -1,0 +1,70 @@
+"""Pictures whose pixels lie ready in a file: of them only the rows that are wanted are read."""
+
+import threading
+from collections.abc import Callable
+
+import numpy as np
+
+from places.data.shards.ppm import PpmHeader
+from places.data.streaming.jpeg import Pixels, check_size, decode_jpeg
+
+_local = threading.local()
+
+
+class RawPicture:
+    """A PPM in a shard, of which nothing but the header was read.
+
+    Args:
+        header: Its header.
+        read: Fills a buffer with the bytes of the picture from a position on, or raises.
+
+    Raises:
+        DataError: It has more pixels than are allowed.
+    """
+
+    __slots__ = ("_read", "_start", "height", "width")
+
+    def __init__(self, header: PpmHeader, read: Callable[[memoryview, int], None]) -> None:
+        check_size(header.width, header.height)
+        self.width, self.height, self._start = header
+        self._read = read
+
+    def rows(self, top: int, num_rows: int) -> Pixels:
+        """Return `(num_rows, width, 3)` uint8, RGB, from the row `top` on.
+
+        They lie in a buffer of the calling thread: valid until its next call.
+
+        Raises:
+            DataError: The shard does not hold them any more.
+            StorageError: They cannot be read now.
+        """
+        row_bytes = 3 * self.width
+        part = _buffer(num_rows * row_bytes)
+        self._read(part.data, self._start + top * row_bytes)
+        return part.reshape(num_rows, self.width, 3)
+
+
+Stored = bytes | RawPicture
+"""A picture of a shard: the bytes of a JPEG, or a raw one."""
+
+
+def decode_whole(picture: Stored) -> Pixels:
+    """Return a picture as `(height, width, 3)` uint8, RGB, exactly as Pillow decodes it.
+
+    The pixels may lie in a buffer of the calling thread: they are valid until its next call.
+
+    Raises:
+        DataError: It is damaged, or has too many pixels.
+    """
+    if isinstance(picture, RawPicture):
+        return picture.rows(0, picture.height)
+    return decode_jpeg(picture)
+
+
+def _buffer(size_bytes: int) -> Pixels:
+    # One per thread, grown as needed: fresh memory of this size would come from the system, page by
+    # page, for each picture.
+    buffer: Pixels | None = getattr(_local, "buffer", None)
+    if buffer is None or len(buffer) < size_bytes:
+        buffer = _local.buffer = np.empty(size_bytes, np.uint8)
+    return buffer[:size_bytes]
