@@ -15,8 +15,9 @@ from rich.table import Table
 
 from places.console import progress, put
 from places.data.streaming import plan
+from places.data.streaming.any_format import crop_decoder_of
 from places.data.streaming.batches import TrainCrop, Workers, train_batches
-from places.data.streaming.decode import NUM_CROP_UNIFORMS, decode_for_crop, resize_crop
+from places.data.streaming.decode import NUM_CROP_UNIFORMS, resize_crop
 from places.data.streaming.samples import SplitSamples, open_samples
 from places.data.streaming.stream import Batch
 from places.hashing import shuffled, uniforms
@@ -111,12 +112,13 @@ def _time_parts(source: SplitSamples, crop: TrainCrop) -> tuple[dict[str, float]
     out = np.empty((crop.image_size, crop.image_size, 3), np.uint8)
     spent_s = np.zeros(3)
     entries = source.entries(ids)
+    decode_for_crop = crop_decoder_of(source.manifest.formats)
     for entry, numbers in zip(entries, rows, strict=True):
         start_s = time.perf_counter()  # a disk lets the processor wait
-        _, picture = source.read(entry)
+        _, stored = source.read(entry)
         spent_s[0] += time.perf_counter() - start_s
         start_s = time.thread_time()
-        pixels = decode_for_crop(picture, numbers, crop.image_size, crop.scale, crop.ratio)
+        pixels = decode_for_crop(stored, numbers, crop.image_size, crop.scale, crop.ratio)
         decoded_s = time.thread_time()
         resize_crop(pixels, out)
         spent_s[1:] += decoded_s - start_s, time.thread_time() - decoded_s
@@ -141,7 +143,7 @@ def _table(
     lowest_highest = f"{min(speeds):,.0f}, {max(speeds):,.0f}"
     table.add_row(f"lowest and highest of {len(speeds)}", lowest_highest)
     table.add_row(
-        f"MB/s of JPEGs ({mean_bytes:,.0f} bytes each)", f"{median * mean_bytes / 1e6:,.1f}"
+        f"MB/s of pictures ({mean_bytes:,.0f} bytes each)", f"{median * mean_bytes / 1e6:,.1f}"
     )
     spent_s, known_s = num_threads / median, sum(parts_s.values())  # of all threads, for a picture
     # What the processor did beside these three, and when the threads did nothing: for lack of work,

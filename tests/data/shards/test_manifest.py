@@ -118,3 +118,19 @@ def test_a_manifest_that_is_made_to_do_damage_is_refused(tmp_path: Path, text: s
     (tmp_path / "val.json").write_text(text)
     with pytest.raises(DataError, match=r"damaged manifest .*(too deep|more than 16,777,216)"):
         load_manifest(tmp_path, "val")
+
+
+def test_formats_are_named_unless_all_are_jpegs(manifest: Manifest) -> None:
+    save_manifest(manifest)
+    file = manifest.root / "val.json"
+    fields = json.loads(file.read_text())
+    assert "formats" not in fields  # so that digests stay what they were
+    assert manifest.digest == ("c224c9563f77432c78236d2e7ebaca435ffd14800e953642859bbde9c0373d8c")
+    mixed = replace(manifest, formats=("jpeg", "png"))
+    save_manifest(mixed)
+    assert load_manifest(manifest.root, "val") == mixed
+    assert mixed.digest != manifest.digest
+    for odd in ([], ["png", "jpeg"], ["jpeg", "jpeg"], ["gif"], "jpeg", None, [1], [["jpeg"]]):
+        file.write_text(json.dumps(fields | {"formats": odd}))
+        with pytest.raises(DataError, match=r"formats is .*, not some of jpeg, png, ppm, webp"):
+            load_manifest(manifest.root, "val")

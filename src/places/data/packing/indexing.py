@@ -16,7 +16,6 @@ from places.console import FirstFew, counted, first_few, printable, progress, pu
 from places.data.packing.labels import MAX_LABEL_BYTES, read_label
 from places.data.packing.listing import JPEG_SUFFIXES, MAX_SIZE_BYTES, OTHER_SUFFIXES
 from places.data.packing.official import PackSource
-from places.data.shards import ppm
 from places.data.shards.fields import MAX_SHARDS, is_shard_name
 from places.data.shards.index import NO_LABEL, SAMPLE
 from places.data.shards.manifest import (
@@ -27,6 +26,7 @@ from places.data.shards.manifest import (
     manifest_path,
     save_manifest,
 )
+from places.data.shards.picture_formats import JPEG, in_order
 from places.data.shards.tar_headers import (
     BLOCK_BYTES,
     LOOK_BACK_BYTES,
@@ -108,6 +108,7 @@ def describe_shards(
     shards: Sequence[Shard],
     index: npt.NDArray[np.void],
     packed_from: Mapping[str, Any] | None = None,
+    formats: Sequence[str] | set[str] = (JPEG,),
 ) -> Manifest:
     """Write the index of shards, `(num_samples,)` of dtype `SAMPLE`, and then their manifest."""
     index_sha256 = _save_index(index_path(root, source.split), index)
@@ -122,6 +123,7 @@ def describe_shards(
         labelled=bool((index["label"] != NO_LABEL).all()),
         shards=tuple(shards),
         index_sha256=index_sha256,
+        formats=in_order(formats),
     )
     save_manifest(manifest, packed_from)
     return manifest
@@ -193,7 +195,7 @@ def _is_taken(path: Path, member: Member, left_out: FirstFew) -> bool:
 def _picture(sample: _Sample) -> Member | None:
     """Return the JPEG of a sample; none if it has nothing to do with pictures."""
     pairs = zip(sample.members, sample.kinds, strict=True)
-    jpegs = [member for member, kind in pairs if kind in (b"jpg", b"jpeg", ppm.SUFFIX)]
+    jpegs = [member for member, kind in pairs if kind in (b"jpg", b"jpeg")]
     if len(jpegs) == 1 and jpegs[0].size_bytes <= MAX_SIZE_BYTES:
         return jpegs[0]
     if len(jpegs) == 1:

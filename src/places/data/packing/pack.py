@@ -132,7 +132,7 @@ def _pack_split(
     if written.no_jpegs.count:
         raise _other_content(written.no_jpegs, sources)
     sync_files(folder)
-    describe_shards(folder, sources[0], written.shards, written.index, packed_from)
+    describe_shards(folder, sources[0], written.shards, written.index, packed_from, written.formats)
     install(folder, split)
     return _report(root, split, "packed") + _left_out(pictures, num_cut) + _converted(written)
 

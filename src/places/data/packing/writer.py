@@ -20,6 +20,7 @@ from places.data.packing.listing import Pictures, Row, tuples_of
 from places.data.shards.fields import MAX_SHARDS
 from places.data.shards.index import NO_LABEL, SAMPLE
 from places.data.shards.manifest import Shard
+from places.data.shards.picture_formats import JPEG, PPM
 from places.data.shards.tar_headers import BLOCK_BYTES, header_of, padded
 from places.data.shards.tar_members import RECORD_BYTES
 from places.data.shards.tar_reader import shown
@@ -52,6 +53,13 @@ class Written:
     no_jpegs: FirstFew = field(default_factory=FirstFew)  # whose bytes are no JPEG
     damaged: FirstFew = field(default_factory=FirstFew)  # that could not be converted
     num_raw: int = 0
+
+    @property
+    def formats(self) -> set[str]:
+        """Those of the pictures."""
+        if not self.num_raw:
+            return {JPEG}
+        return {PPM} if self.num_raw == len(self.index) else {JPEG, PPM}
 
 
 def lay_out(pictures: Pictures, shard_size_bytes: int) -> Layout:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from places.data.shards.picture_formats import FORMATS, in_order
 from places.files import is_plain_name
 
 VERSION = 1
@@ -56,6 +57,11 @@ def _are_categories(value: object) -> bool:
     )
 
 
+def _are_formats(value: object) -> bool:
+    # Compared as text: what is in the list may be anything.
+    return isinstance(value, list) and bool(value) and value == [*in_order(map(str, value))]
+
+
 _BOOL = _Rule(lambda value: isinstance(value, bool), "true or false")
 _TEXT = _Rule(lambda value: isinstance(value, str), "a text")
 _LIST = _Rule(lambda value: isinstance(value, list), "a list")
@@ -77,6 +83,7 @@ _MANIFEST = {
         f"a list of 1 to {MAX_SHARDS:,} shards",
     ),
     "index_sha256": _SHA256,
+    "formats": _Rule(_are_formats, f"some of {', '.join(FORMATS)}, in this order", is_needed=False),
     "packed_from": _Rule(lambda value: isinstance(value, dict), "an object", is_needed=False),
 }
 _PACKED_FROM = {

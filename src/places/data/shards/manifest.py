@@ -12,6 +12,7 @@ from typing import Any
 
 from places.console import counted
 from places.data.shards.fields import VERSION, checked
+from places.data.shards.picture_formats import JPEG
 from places.errors import DataError
 from places.files import read_json, storage_error, write_text
 
@@ -43,6 +44,7 @@ class Manifest:
     labelled: bool  # whether every picture has a label
     shards: tuple[Shard, ...]  # in order
     index_sha256: str  # SHA-256 of the index file, in hex
+    formats: tuple[str, ...] = (JPEG,)  # that its pictures have, see `picture_formats`
     version: int = VERSION  # of the format
 
     @property
@@ -88,8 +90,8 @@ def load_manifest(root: Path | str, split: str) -> Manifest:
     fields = read_fields(root, split)
     fields.pop("packed_from", None)
     shards = tuple(Shard(**shard) for shard in fields.pop("shards"))
-    categories = tuple(fields.pop("categories"))
-    return Manifest(root=root, categories=categories, shards=shards, **fields)
+    categories, formats = tuple(fields.pop("categories")), tuple(fields.pop("formats", [JPEG]))
+    return Manifest(root=root, categories=categories, formats=formats, shards=shards, **fields)
 
 
 def read_fields(root: Path, split: str) -> dict[str, Any]:
@@ -128,6 +130,8 @@ def save_manifest(manifest: Manifest, packed_from: Mapping[str, Any] | None = No
 def _fields(manifest: Manifest) -> dict[str, Any]:
     fields = asdict(manifest)
     del fields["root"]
+    if manifest.formats == (JPEG,):  # as all were before there were others: the digest stays
+        del fields["formats"]
     return fields
 
 

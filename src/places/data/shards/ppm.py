@@ -31,22 +31,20 @@ def ppm_header_of(width: int, height: int) -> bytes:
     return b"P6\n%d %d\n255\n" % (width, height)
 
 
-def read_ppm_header(data: bytes, size_bytes: int) -> PpmHeader:
-    """Return the header of a PPM.
+def read_ppm_header(data: bytes, size_bytes: int) -> PpmHeader | None:
+    """Return the header of a PPM with 8 bits, `None` for other kinds.
 
     Args:
         data: How the file begins; `HEAD_BYTES` do unless the header holds comments.
         size_bytes: The size of the file.
 
     Raises:
-        DataError: It is none, of another kind, or the file has not the size that it says.
+        DataError: The file is too short for what it says.
     """
     match = _HEADER.match(data, 0, _MAX_HEADER_BYTES)
-    if match is None:
-        raise DataError("damaged PPM: its header is not  P6 WIDTH HEIGHT 255")
-    width, height, largest = map(int, match.groups())
-    if largest != 255:
-        raise DataError(f"a PPM whose largest value is {largest:,}, not 255 (8 bits)")
+    if match is None or match[3] != b"255":
+        return None
+    width, height = int(match[1]), int(match[2])
     wanted_bytes = match.end() + 3 * width * height
     if not width or not height or size_bytes < wanted_bytes:
         size = f"{width} x {height} pixels"

@@ -9,14 +9,10 @@ import numpy as np
 
 from places.config.ranges import check_range, check_rising, check_word
 from places.data.streaming import plan
-from places.data.streaming.decode import (
-    NUM_CROP_UNIFORMS,
-    ResizeMode,
-    decode_train_crop,
-    eval_crop,
-)
+from places.data.streaming.any_format import crop_decoder_of, decoder_of
+from places.data.streaming.decode import NUM_CROP_UNIFORMS, ResizeMode, eval_crop, resize_crop
 from places.data.streaming.jpeg import Pixels
-from places.data.streaming.raw import Stored, decode_whole
+from places.data.streaming.raw import Stored
 from places.data.streaming.samples import SplitSamples
 from places.data.streaming.stream import Batch, LoadRow, OpenBatch, Sample, stream
 from places.errors import ConfigError
@@ -94,6 +90,7 @@ def train_batches(
 
     Order, crops and flips depend on `seed`, `epoch` and the sample alone.
     """
+    decode_crop = crop_decoder_of(source.manifest.formats)
 
     def open_batch(ids: Ids) -> LoadRow:
         entries = source.entries(ids)
@@ -101,8 +98,9 @@ def train_batches(
         numbers = uniforms(ids, NUM_CROP_UNIFORMS + 1, seed, epoch, _CROP_STREAM).tolist()
 
         def load(row: int, pixels: Pixels) -> Sample:
-            def decode(picture: Stored) -> None:
-                decode_train_crop(picture, numbers[row], pixels, crop.scale, crop.ratio)
+            def decode(stored: Stored) -> None:
+                picture = decode_crop(stored, numbers[row], crop.image_size, crop.scale, crop.ratio)
+                resize_crop(picture, pixels)
 
             flip = crop.flip and numbers[row][-1] < 0.5
             return source.load(int(ids[row]), entries[row], pixels, decode, flip, needs_label=True)
@@ -137,13 +135,14 @@ def eval_batches(
 
     Only the first `num_batches` are read if that is given, those before `first_step` included.
     """
+    decode_whole = decoder_of(source.manifest.formats)
 
     def open_batch(ids: Ids) -> LoadRow:
         entries = source.entries(ids)
 
         def load(row: int, pixels: Pixels) -> Sample:
-            def decode(picture: Stored) -> None:
-                eval_crop(decode_whole(picture), pixels, crop.resize_size, crop.resize_mode)
+            def decode(stored: Stored) -> None:
+                eval_crop(decode_whole(stored), pixels, crop.resize_size, crop.resize_mode)
 
             return source.load(int(ids[row]), entries[row], pixels, decode)
 

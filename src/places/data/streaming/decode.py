@@ -1,4 +1,4 @@
-"""From a stored picture, mostly a JPEG, to uint8 pixels of the wanted crop.
+"""From JPEG bytes to uint8 pixels of the wanted crop.
 
 Evaluation pixels equal those of Pillow and torchvision. Training crops are decoded no further than
 needed, perhaps at a reduced size (in the DCT domain), and resized by OpenCV: faster, and close.
@@ -13,7 +13,6 @@ import numpy as np
 from PIL import Image
 
 from places.data.streaming.jpeg import Box, Pixels, decode_box, read_header
-from places.data.streaming.raw import RawPicture, Stored
 from places.data.streaming.resize import resize_part
 
 ResizeMode = Literal["short_side", "squash"]
@@ -70,24 +69,24 @@ def crop_box(
 
 
 def decode_train_crop(
-    picture: Stored,
+    jpeg: bytes,
     uniforms: Sequence[float],
     out: Pixels,
     scale: tuple[float, float],
     ratio: tuple[float, float],
 ) -> None:
-    """Decode a random crop of a picture into `out`, `(size, size, 3)` uint8, RGB, contiguous.
+    """Decode a random crop of a JPEG into `out`, `(size, size, 3)` uint8, RGB, contiguous.
 
     See `crop_box` for the numbers that choose the crop.
 
     Raises:
-        DataError: The picture is damaged.
+        DataError: The JPEG is damaged.
     """
-    resize_crop(decode_for_crop(picture, uniforms, out.shape[0], scale, ratio), out)
+    resize_crop(decode_for_crop(jpeg, uniforms, out.shape[0], scale, ratio), out)
 
 
 def decode_for_crop(
-    picture: Stored,
+    jpeg: bytes,
     uniforms: Sequence[float],
     size: int,
     scale: tuple[float, float],
@@ -95,16 +94,11 @@ def decode_for_crop(
 ) -> Pixels:
     """Return the random crop of a JPEG, decoded as small as a crop of `size` pixels allows.
 
-    That of a raw picture is what exact decoding of its JPEG would have given, at full size.
     The pixels are valid until the thread's next call; see `crop_box` for the arguments.
     """
-    if isinstance(picture, RawPicture):
-        box = crop_box(picture.width, picture.height, uniforms, scale, ratio)
-        left, top, width, height = box
-        return picture.rows(top, height)[:, left : left + width]
-    header = read_header(picture)
+    header = read_header(jpeg)
     box = crop_box(header.width, header.height, uniforms, scale, ratio)
-    return decode_box(picture, header, box, min_scale=size / min(box[2:]))
+    return decode_box(jpeg, header, box, min_scale=size / min(box[2:]))
 
 
 def resize_crop(crop: Pixels, out: Pixels) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 
 from places.data.shards.ppm import PpmHeader
-from places.data.streaming.jpeg import Pixels, check_size, decode_jpeg
+from places.data.streaming.jpeg import Pixels, check_size
 
 _local = threading.local()
 
@@ -45,20 +45,7 @@ class RawPicture:
 
 
 Stored = bytes | RawPicture
-"""A picture of a shard: the bytes of a JPEG, or a raw one."""
-
-
-def decode_whole(picture: Stored) -> Pixels:
-    """Return a picture as `(height, width, 3)` uint8, RGB, exactly as Pillow decodes it.
-
-    The pixels may lie in a buffer of the calling thread: they are valid until its next call.
-
-    Raises:
-        DataError: It is damaged, or has too many pixels.
-    """
-    if isinstance(picture, RawPicture):
-        return picture.rows(0, picture.height)
-    return decode_jpeg(picture)
+"""A picture of a shard: the bytes of its file, or a raw one."""
 
 
 def _buffer(size_bytes: int) -> Pixels:

@@ -19,6 +19,7 @@ from places.data.remote.shard_uses import shard_uses
 from places.data.remote.urls import TIMEOUT_RANGE_S, TIMEOUT_S, is_url
 from places.data.shards.index import load_index
 from places.data.shards.manifest import Manifest, load_manifest
+from places.data.shards.picture_formats import PPM
 from places.data.shards.ppm import HEAD_BYTES, MAGIC, read_ppm_header
 from places.data.shards.tar_headers import (
     BLOCK_BYTES,
@@ -39,8 +40,8 @@ Entry = tuple[int, int, int, int]  # a row of the index: offset, size in bytes, 
 
 _OTHER_FILES = 256  # what else a process may have open
 _TRAIN_SHARE = 0.8  # of the cache
-# Of a picture with more bytes the beginning is read first: if it is a raw one, only the rows of the
-# crop are wanted. A JPEG of this size takes a hundred times as long to decode as a read more.
+# Where a split has raw pictures, of one with more bytes the beginning is read first: if it is raw,
+# only some of its rows are wanted. A JPEG of this size takes far longer to decode than a read more.
 _HEAD_FIRST_BYTES = 1 << 16
 
 
@@ -70,6 +71,8 @@ class SplitSamples:
         self.index = load_index(manifest) if index is None else index
         counts = (shard.num_samples for shard in manifest.shards)
         self._starts = [*accumulate(counts, initial=0)]  # the first row of each shard
+        self._has_raw = PPM in manifest.formats
+        self._head_first_bytes = _HEAD_FIRST_BYTES if self._has_raw else 1 << 32
         self._remote = remote
         self._last_steps: dict[int, int] = {}
         self._files: dict[int, int] = {}
@@ -98,7 +101,7 @@ class SplitSamples:
             # place.
             file = self._file(shard)
             start = max(offset - self._back_bytes[shard], 0)
-            num_bytes = size_bytes if size_bytes < _HEAD_FIRST_BYTES else HEAD_BYTES
+            num_bytes = size_bytes if size_bytes < self._head_first_bytes else HEAD_BYTES
             data = os.pread(file, offset - start + num_bytes, start)
         except FileNotFoundError as error:
             raise DataError(f"no such shard: {self._paths[shard]}") from error
@@ -110,12 +113,11 @@ class SplitSamples:
         if len(blocks) > BLOCK_BYTES:
             free_from = self._free_from(entry) if may_be_extended(blocks) else offset - BLOCK_BYTES
             blocks = blocks[max(free_from - start, 0) :]
-        if num_bytes == size_bytes and not picture.startswith(MAGIC):
-            return read_key(blocks), picture
-        return read_key(blocks), self._stored(entry, file, picture)
+        key = read_key(blocks)
+        return key, self._stored(entry, file, picture) if self._has_raw else picture
 
     def _stored(self, entry: Entry, file: int, head: bytes) -> Stored:
-        """Return a picture that is a raw one, or not wholly read; `head` is how it begins."""
+        """Return a picture of a split that has raw ones; `head` is how it begins, or all of it."""
         offset, size_bytes, shard, _ = entry
 
         def read(part: memoryview, position: int) -> None:
@@ -126,11 +128,14 @@ class SplitSamples:
             if num_bytes < len(part):
                 raise self._missing(entry)
 
-        if not head.startswith(MAGIC):
-            whole = bytearray(size_bytes)
-            read(memoryview(whole), 0)
-            return bytes(whole)
-        return RawPicture(read_ppm_header(head, size_bytes), read)
+        header = read_ppm_header(head, size_bytes) if head.startswith(MAGIC) else None
+        if header:
+            return RawPicture(header, read)
+        if len(head) == size_bytes:
+            return head
+        whole = bytearray(size_bytes)
+        read(memoryview(whole), 0)
+        return bytes(whole)
 
     def load(
         self,

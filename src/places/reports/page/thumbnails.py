@@ -11,7 +11,7 @@ import simplejpeg
 
 from places.console import printable
 from places.data.remote.urls import is_url
-from places.data.streaming.raw import decode_whole
+from places.data.streaming.any_format import decode_picture
 from places.data.streaming.samples import SplitSamples, open_samples
 from places.errors import PlacesError
 from places.reports.run_facts import RunFacts
@@ -60,7 +60,7 @@ class Thumbnails:
             found, picture = self._samples.read(entry)
             if found != key:
                 return ""
-            pixels = decode_whole(picture)
+            pixels = decode_picture(picture)
         except (PlacesError, OSError, ValueError):
             return ""
         scale = min(1.0, _SIDE / max(pixels.shape[:2]))
