@@ -1,21 +1,20 @@
 """Manifest and index of shards, also for tars from elsewhere that a WebDataset reader takes."""
 
 import hashlib
-import os
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import groupby
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from places.categories import load_categories
-from places.console import FirstFew, counted, first_few, printable, progress, put
-from places.data.packing.labels import MAX_LABEL_BYTES, read_label
-from places.data.packing.listing import JPEG_SUFFIXES, MAX_SIZE_BYTES, OTHER_SUFFIXES
+from places.console import counted, first_few, printable, progress, put
 from places.data.packing.official import PackSource
+from places.data.packing.tar_samples import Found, entries_of_tar
+from places.data.packing.timm_info import write_info
 from places.data.shards.fields import MAX_SHARDS, is_shard_name
 from places.data.shards.index import NO_LABEL, SAMPLE
 from places.data.shards.manifest import (
@@ -27,31 +26,91 @@ from places.data.shards.manifest import (
     save_manifest,
 )
 from places.data.shards.picture_formats import JPEG, in_order
-from places.data.shards.tar_headers import (
-    BLOCK_BYTES,
-    LOOK_BACK_BYTES,
-    key_of,
-    read_key,
-    read_size_bytes,
-)
 from places.data.shards.tar_members import members_of
-from places.data.shards.tar_reader import MAX_SHOWN, Member, shown
 from places.errors import DataError
-from places.files import open_regular, storage_error, written_whole
+from places.files import storage_error, written_whole
 
-_META = re.compile(rb"__[^/]*__($|/)")  # WebDataset passes over such members
-_OF_PICTURES = {b"cls", *JPEG_SUFFIXES, *OTHER_SUFFIXES}  # endings of what may not get lost
 
-_Entry = tuple[int, int, int, int]
+@dataclass
+class Scanned:
+    """What one pass over the tars of a split found."""
+
+    shards: list[Shard] = field(default_factory=list)
+    parts: list[npt.NDArray[np.void]] = field(default_factory=list)  # of the index
+    found: Found = field(default_factory=Found)
+
+    @property
+    def index(self) -> npt.NDArray[np.void]:
+        """The rows of all shards, `(num_samples,)` of dtype `SAMPLE`."""
+        return np.concatenate([np.empty(0, SAMPLE), *self.parts])
+
+    def add(self, path: Path, name: str, advance: Callable[[int], object]) -> None:
+        """Read one tar from its first byte to its last.
+
+        Args:
+            path: The tar.
+            name: What the manifest calls it.
+            advance: Called with the number of bytes of each part that was read.
+
+        Raises:
+            DataError: It cannot be indexed.
+            StorageError: It cannot be read.
+        """
+        digest, before = hashlib.sha256(), self.found.copy()
+        try:
+            members = members_of(path, digest, advance, is_shard=True)
+            rows = [*entries_of_tar(path, len(self.shards), members, self.found)]
+        except OSError as error:
+            raise storage_error(f"cannot read {error.filename or path}", error) from error
+        except DataError:
+            self.found = before  # of a shard that is not taken nothing counts
+            raise
+        self.parts.append(np.array(rows, SAMPLE))
+        self.shards.append(Shard(name, len(rows), path.stat().st_size, digest.hexdigest()))
+
+    def check(self, split: str) -> None:
+        """Refuse a split that has no pictures, or labels for a part of them; tell what is left out.
+
+        Raises:
+            DataError: It is so.
+        """
+        num_samples, unlabelled = sum(map(len, self.parts)), self.found.unlabelled
+        if not num_samples:
+            raise DataError(f"no pictures in {_names(self.shards)}")
+        if 0 < unlabelled.count < num_samples:
+            kind = ".cls" if self.found.label_key is None else ".cls or .json"
+            raise DataError(
+                f"no {kind} for {unlabelled.count:,} of {counted(num_samples, 'picture')} "
+                f"in {_names(self.shards)}",
+                f"without:  {printable(str(unlabelled))}",
+            )
+        if unlabelled.count and self.found.json_keys and split != "test":
+            raise DataError(
+                f"no label for any of {counted(num_samples, 'picture')}: there is no .cls",
+                f"the .json has keys that may hold it:  {_keys(self.found)}",
+                f"name the one:  places index SHARDS --root ROOT --split {split} --label_key "
+                f"{printable(self.found.json_keys[0])}",
+            )
+        left_out = self.found.left_out
+        if left_out.count:
+            put(f"{split}: left out, in no sample: {counted(left_out.count, 'member')}: {left_out}")
+
+
+def _names(shards: Sequence[Shard]) -> str:
+    return str(first_few(shard.name for shard in shards))
+
+
+def _keys(found: Found) -> str:
+    return ", ".join(printable(key[:80]) for key in found.json_keys)
 
 
 def index_shards(root: Path, split: str) -> Manifest:
     """Write the manifest and the index of `<split>-*.tar` from one pass over the tars.
 
-    Each sample needs one `.jpg`, and a `.cls` with its label unless none has one: in digits, or the
-    name of its category. What is in no sample is left out, and printed with its number. If there is
-    a manifest already, only the index is written, and only if it is the one that the manifest
-    names.
+    Each sample needs one picture, and a `.cls` with its label unless none has one: in digits, or
+    the name of its category. What is in no sample is left out, and printed with its number. If
+    there is a manifest already, only the index is written, and only if it is the one that the
+    manifest names.
 
     Raises:
         DataError: There are no tars, one is damaged, or it holds something else.
@@ -59,47 +118,35 @@ def index_shards(root: Path, split: str) -> Manifest:
     paths = sorted(root.glob(f"{split}-*.tar"))
     if not paths:
         raise DataError(f"no {split}-*.tar in {root}")
-    _check_names(paths, split)
+    check_names([path.name for path in paths], split)
     known = load_manifest(root, split) if manifest_path(root, split).exists() else None
-    try:
-        shards, index = _read_shards(paths, split)
-    except OSError as error:
-        raise storage_error(f"cannot read {error.filename or root}", error) from error
-    num_unlabelled = int((index["label"] == NO_LABEL).sum())
-    if not len(index):
-        raise DataError(f"no pictures in {root / split}-*.tar")
-    if 0 < num_unlabelled < len(index):
-        raise DataError(
-            f"no .cls for {num_unlabelled:,} of {counted(len(index), 'picture')} "
-            f"in {root / split}-*.tar"
-        )
+    scanned = Scanned()
+    with progress(f"index {split}", sum(path.stat().st_size for path in paths)) as counter:
+        for path in paths:
+            scanned.add(path, path.name, counter.advance)
+    scanned.check(split)
     if known:
-        _save_index(index_path(root, split), index, known.index_sha256)
+        save_index(index_path(root, split), scanned.index, known.index_sha256)
         return known
-    return describe_shards(root, PackSource(root, split), shards, index)
+    manifest = describe_shards(
+        root, PackSource(root, split), scanned.shards, scanned.index, formats=scanned.found.formats
+    )
+    write_info(root)
+    return manifest
 
 
-def _check_names(paths: Sequence[Path], split: str) -> None:
-    odd = first_few(printable(p.name) for p in paths if not is_shard_name(p.name, split))
+def check_names(names: Sequence[str], split: str) -> None:
+    """Refuse shards that no manifest can hold.
+
+    Raises:
+        DataError: By their names, or they are too many.
+    """
+    odd = first_few(printable(name) for name in names if not is_shard_name(name, split))
     if odd.count:
         found = f"{counted(odd.count, 'shard')} with a name that no manifest can hold: {odd}"
         raise DataError(found, f"rename them, such as  {split}-000000.tar")
-    if len(paths) > MAX_SHARDS:
-        raise DataError(f"{len(paths):,} shards are more than the {MAX_SHARDS:,} of an index")
-
-
-def _read_shards(paths: Sequence[Path], split: str) -> tuple[list[Shard], npt.NDArray[np.void]]:
-    shards, parts, left_out = [], [], FirstFew()
-    with progress(f"index {split}", sum(path.stat().st_size for path in paths)) as counter:
-        for number, path in enumerate(paths):
-            digest = hashlib.sha256()
-            members = members_of(path, digest, counter.advance, is_shard=True)
-            entries = np.array([*_entries(path, number, members, left_out)], SAMPLE)
-            shards.append(Shard(path.name, len(entries), path.stat().st_size, digest.hexdigest()))
-            parts.append(entries)
-    if left_out.count:
-        put(f"{split}: left out, in no sample: {counted(left_out.count, 'member')}: {left_out}")
-    return shards, np.concatenate(parts)
+    if len(names) > MAX_SHARDS:
+        raise DataError(f"{len(names):,} shards are more than the {MAX_SHARDS:,} of an index")
 
 
 def describe_shards(
@@ -111,7 +158,7 @@ def describe_shards(
     formats: Sequence[str] | set[str] = (JPEG,),
 ) -> Manifest:
     """Write the index of shards, `(num_samples,)` of dtype `SAMPLE`, and then their manifest."""
-    index_sha256 = _save_index(index_path(root, source.split), index)
+    sha256 = save_index(index_path(root, source.split), index)
     manifest = Manifest(
         root=root,
         split=source.split,
@@ -122,15 +169,26 @@ def describe_shards(
         categories=load_categories(),
         labelled=bool((index["label"] != NO_LABEL).all()),
         shards=tuple(shards),
-        index_sha256=index_sha256,
+        index_sha256=sha256,
         formats=in_order(formats),
     )
     save_manifest(manifest, packed_from)
     return manifest
 
 
-def _save_index(path: Path, index: npt.NDArray[np.void], expected: str | None = None) -> str:
-    """Write an index and return its SHA-256; refuse another one than the expected."""
+def index_sha256(index: npt.NDArray[np.void]) -> str:
+    """Return the SHA-256 that an index has as a file, in hex."""
+    memory = BytesIO()
+    np.save(memory, index)
+    return hashlib.sha256(memory.getbuffer()).hexdigest()
+
+
+def save_index(path: Path, index: npt.NDArray[np.void], expected: str | None = None) -> str:
+    """Write an index and return its SHA-256; refuse another one than the expected.
+
+    Raises:
+        DataError: It is another one.
+    """
     with written_whole(path) as partial:
         with partial.open("wb") as file:
             np.save(file, index)
@@ -142,103 +200,3 @@ def _save_index(path: Path, index: npt.NDArray[np.void], expected: str | None = 
                 f"see why:  places verify {path.parent}",
             )
     return sha256
-
-
-def _entries(
-    path: Path, number: int, members: Iterable[Member], left_out: FirstFew
-) -> Iterator[_Entry]:
-    with os.fdopen(open_regular(path), "rb", buffering=0) as file:
-        taken = (member for member in members if _is_taken(path, member, left_out))
-        end = 0  # of the picture before
-        for key, group in groupby(taken, lambda member: key_of(member.name)):
-            parts = [*group]
-            kinds = [member.name.rpartition(b".")[2].lower() for member in parts]
-            sample = _Sample(path, key.decode(errors="backslashreplace"), parts, kinds)
-            picture = _picture(sample)
-            if picture is None:
-                for member in sample.members:
-                    left_out.add(shown(member.name))
-                continue
-            _check_header(file.fileno(), sample, picture, end)
-            end = picture.offset + picture.size_bytes
-            label = _label(file.fileno(), sample)
-            yield picture.offset, picture.size_bytes, number, label
-
-
-class _Sample(NamedTuple):
-    """What WebDataset makes one sample of: members one after the other with the same key."""
-
-    path: Path
-    key: str
-    members: list[Member]
-    kinds: list[bytes]  # their endings
-
-    def __str__(self) -> str:
-        return f"sample {self.key[:MAX_SHOWN]!r} in {self.path}"
-
-
-def _is_taken(path: Path, member: Member, left_out: FirstFew) -> bool:
-    """Tell whether a member is part of a sample, as WebDataset sees it."""
-    base = member.name.rpartition(b"/")[2]
-    is_passed_over = not base.partition(b".")[0] or b"." not in base or _META.match(member.name)
-    if not is_passed_over and not member.no_file:
-        return True
-    if not is_passed_over and base.rpartition(b".")[2].lower() in _OF_PICTURES:
-        raise DataError(
-            f"{shown(member.name)} in {path} is {member.no_file}, which an index cannot hold",
-            "unpack the tars and pack the folder, or write the bytes in its place",
-        )
-    left_out.add(shown(member.name) + (f" ({member.no_file})" if member.no_file else ""))
-    return False
-
-
-def _picture(sample: _Sample) -> Member | None:
-    """Return the JPEG of a sample; none if it has nothing to do with pictures."""
-    pairs = zip(sample.members, sample.kinds, strict=True)
-    jpegs = [member for member, kind in pairs if kind in (b"jpg", b"jpeg")]
-    if len(jpegs) == 1 and jpegs[0].size_bytes <= MAX_SIZE_BYTES:
-        return jpegs[0]
-    if len(jpegs) == 1:
-        raise DataError(f"the picture of {sample} has {jpegs[0].size_bytes:,} bytes")
-    if not _OF_PICTURES & set(sample.kinds):
-        return None
-    found = first_few((printable(kind.decode(errors="replace")) for kind in sample.kinds), 8)
-    dotted = [m.name for m in jpegs if m.name.rpartition(b"/")[2].count(b".") > 1]
-    hint = []
-    if dotted:
-        old, suffix = dotted[0].rpartition(b".")[::2]
-        folder, _, base = old.rpartition(b"/")
-        new = b"/".join(filter(None, [folder, base.replace(b".", b"_")])) + b"." + suffix
-        hint = [
-            "WebDataset ends the key at the first dot, and makes one sample of equal keys",
-            f"rename:  {shown(dotted[0])}  to  {shown(new)}  and all others likewise",
-        ]
-    raise DataError(f"{sample} must have one .jpg", f"found:  {found}", *hint)
-
-
-def _check_header(file: int, sample: _Sample, picture: Member, end: int) -> None:
-    """Refuse a picture whose key and size are not told right before it, where streaming looks."""
-    start = max(end, picture.offset - LOOK_BACK_BYTES)
-    blocks = os.pread(file, picture.offset - start, start)
-    is_told = read_size_bytes(blocks[-BLOCK_BYTES:]) == picture.size_bytes
-    if not is_told or read_key(blocks) != sample.key:
-        what = "name" if is_told else "size"
-        raise DataError(
-            f"the {what} of {sample} is not in the tar header before it, but in another",
-            "unpack the tars and pack the folder again",
-        )
-
-
-def _label(file: int, sample: _Sample) -> int:
-    """Return the label of a sample from its `.cls`, if it has one."""
-    if b"cls" not in sample.kinds:
-        return NO_LABEL
-    if sample.kinds.count(b"cls") > 1:
-        raise DataError(f"{sample} has {sample.kinds.count(b'cls')} .cls")
-    member = sample.members[sample.kinds.index(b"cls")]
-    text = os.pread(file, min(member.size_bytes, MAX_LABEL_BYTES + 1), member.offset)
-    label = read_label(text)
-    if label is None:
-        allowed = f"not 0 to {len(load_categories()) - 1} or the name of a category"
-        raise DataError(f"the label of {sample} is {text.strip()[:20]!r}, {allowed}")
-    return label

@@ -15,6 +15,7 @@ from places.data.packing.labels import settle_labels
 from places.data.packing.listing import Pictures, collect, files_of, listing_sha256, sort_by_key
 from places.data.packing.official import PackSource, md5_check, sources_of
 from places.data.packing.staging import install, is_packed, staging_folder, sync_files
+from places.data.packing.timm_info import write_info
 from places.data.packing.writer import Written, lay_out, write_shards
 from places.data.shards.manifest import load_manifest
 from places.data.shards.tar_members import members_of
@@ -134,6 +135,7 @@ def _pack_split(
     sync_files(folder)
     describe_shards(folder, sources[0], written.shards, written.index, packed_from, written.formats)
     install(folder, split)
+    write_info(root)
     return _report(root, split, "packed") + _left_out(pictures, num_cut) + _converted(written)
 
 

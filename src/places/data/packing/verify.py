@@ -3,7 +3,7 @@
 import hashlib
 import mmap
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice, zip_longest
 from pathlib import Path
@@ -19,7 +19,7 @@ from places.data.packing.indexing import index_shards
 from places.data.packing.labels import MAX_LABEL_BYTES, read_label
 from places.data.packing.listing import tuples_of
 from places.data.packing.verify_cache import is_cache, verify_cache
-from places.data.shards import ppm
+from places.data.remote.listed import at_hand
 from places.data.shards.index import NO_LABEL, SAMPLE, index_faults, load_index, map_index
 from places.data.shards.manifest import (
     Manifest,
@@ -28,6 +28,7 @@ from places.data.shards.manifest import (
     load_manifest,
     manifest_path,
 )
+from places.data.shards.picture_formats import JPEG, format_of
 from places.data.shards.tar_headers import (
     BLOCK_BYTES,
     LOOK_BACK_BYTES,
@@ -123,8 +124,9 @@ def _faults(manifest: Manifest, decode: bool) -> Iterator[str]:
     with progress(f"verify {manifest.split}", total_bytes * (1 + decode)) as counter:
         for shard, path, rows in zip(manifest.shards, manifest.shard_paths, parts, strict=True):
             try:
-                for fault in _shard_faults(shard, path, rows, decode):
-                    yield f"{shard.name}: {fault}"
+                with at_hand(manifest, shard, path) as file:
+                    for fault in _shard_faults(shard, file, rows, decode, manifest.formats):
+                        yield f"{shard.name}: {fault}"
             except FileNotFoundError:
                 yield f"{shard.name}: missing"
             except OSError as error:
@@ -165,17 +167,25 @@ def _index_faults(manifest: Manifest) -> Generator[str, None, list[npt.NDArray[n
 
 
 def _shard_faults(
-    shard: Shard, path: Path, rows: npt.NDArray[np.void], decode: bool
+    shard: Shard,
+    path: Path,
+    rows: npt.NDArray[np.void],
+    decode: bool,
+    formats: Sequence[str],
 ) -> Iterator[str]:
     with os.fdopen(open_regular(path), "rb") as file:
         if not os.fstat(file.fileno()).st_size:
             yield "empty"
             return
-        yield from _content_faults(shard, file, rows, decode)
+        yield from _content_faults(shard, file, rows, decode, formats)
 
 
 def _content_faults(
-    shard: Shard, file: BinaryIO, rows: npt.NDArray[np.void], decode: bool
+    shard: Shard,
+    file: BinaryIO,
+    rows: npt.NDArray[np.void],
+    decode: bool,
+    formats: Sequence[str],
 ) -> Iterator[str]:
     with (
         mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
@@ -190,7 +200,7 @@ def _content_faults(
             yield f"beyond its end: {len(rows) - len(whole):,} of {counted(len(rows), 'picture')}"
         bad, end = set(), 0
         for row in tuples_of(whole):
-            if fault := _sample_fault(data, row, end):
+            if fault := _sample_fault(data, row, end, formats):
                 bad.add(row[0])
                 yield fault
             end = row[0] + row[1]
@@ -198,16 +208,18 @@ def _content_faults(
         if is_wrong:
             yield "its SHA-256 is not the one of the manifest"
         if decode or is_wrong:
-            yield from _undecodable(data, (row for row in tuples_of(whole) if row[0] not in bad))
+            good = (row for row in tuples_of(whole) if row[0] not in bad)
+            yield from _undecodable(data, good, formats)
 
 
-def _sample_fault(data: mmap.mmap, row: _Row, free_from: int) -> str | None:
+def _sample_fault(data: mmap.mmap, row: _Row, free_from: int, formats: Sequence[str]) -> str | None:
     """Return what is wrong with a sample, as far as its headers and its label tell.
 
     Args:
         data: The shard.
         row: The row of the index.
         free_from: Where the picture before it ends.
+        formats: Those that the pictures may have.
     """
     offset, size_bytes, _, label = row
     blocks = data[max(offset - LOOK_BACK_BYTES, free_from) : offset]
@@ -215,7 +227,7 @@ def _sample_fault(data: mmap.mmap, row: _Row, free_from: int) -> str | None:
         size = counted(size_bytes, "byte")
         return f"no picture of {size} at byte {offset:,}, where the index has one"
     key = read_key(blocks)
-    if fault := _header_fault(data[offset : offset + size_bytes]):
+    if fault := _header_fault(data[offset : offset + size_bytes], formats):
         return f"{key}: {fault}"
     position = offset + padded(size_bytes)
     header = data[position : position + BLOCK_BYTES]
@@ -231,15 +243,17 @@ def _sample_fault(data: mmap.mmap, row: _Row, free_from: int) -> str | None:
     return f"{key}: label {text.decode(errors='replace')} in the tar, {own} in the index"
 
 
-def _header_fault(picture: bytes) -> str | None:
+def _header_fault(picture: bytes, formats: Sequence[str]) -> str | None:
     """Return what is wrong with the header of a picture."""
+    found = format_of(picture)
+    if found not in (JPEG, None) and found in formats:
+        from places.data.streaming.picture_files import header_fault  # imports Pillow
+
+        return header_fault(picture)
+    if JPEG not in formats:
+        return f"no {' or '.join(formats)}"
     try:
-        if picture.startswith(ppm.MAGIC):
-            ppm.read_ppm_header(picture, len(picture))
-        else:
-            simplejpeg.decode_jpeg_header(picture)
-    except DataError as error:
-        return error.message
+        simplejpeg.decode_jpeg_header(picture)
     except ValueError as error:
         return f"no JPEG header ({error})"
     return None
@@ -253,17 +267,17 @@ def _size_bytes(header: bytes) -> int | None:
         return None
 
 
-def _undecodable(data: mmap.mmap, rows: Iterator[_Row]) -> Iterator[str]:
+def _undecodable(data: mmap.mmap, rows: Iterator[_Row], formats: Sequence[str]) -> Iterator[str]:
     """Decode pictures and tell which are damaged."""
     # Imports OpenCV and Pillow, which the other checks do not need.
-    from places.data.streaming.jpeg import decode_jpeg
+    from places.data.streaming.any_format import decoder_of
+
+    decode = decoder_of(formats)
 
     def fault(row: _Row) -> str | None:
         offset, size_bytes = row[:2]
         try:
-            # The pixels of a raw picture may be any bytes; its header was looked at before.
-            if data[offset : offset + 2] != ppm.MAGIC:
-                decode_jpeg(data[offset : offset + size_bytes])
+            decode(data[offset : offset + size_bytes])
         except DataError as error:
             return f"{read_key(data[offset - BLOCK_BYTES : offset])}: {error.message}"
         return None

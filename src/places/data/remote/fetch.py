@@ -10,9 +10,11 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
+from typing import Protocol
 
 from places.config.secrets import without_credentials
 from places.data.remote.cache import CacheFolder, Wait, cache_error, even_if_gone, locked
@@ -38,9 +40,16 @@ _INDEX_HEADER_BYTES = 2**12  # at most
 _logger = logging.getLogger("places.data.remote.fetch")
 
 
+class Files(Protocol):
+    """The shards behind URLs: those of a folder, or each behind its own."""
+
+    def file(self, name: str, size_bytes: int | None = None) -> RemotePath:
+        """Return the file of a shard."""
+
+
 def open_shard(
     folder: CacheFolder,
-    remote: RemotePath,
+    remote: Files,
     shard: Shard,
     stop: threading.Event,
     checks: CacheChecks,
@@ -49,7 +58,7 @@ def open_shard(
 
     Args:
         folder: Where it is kept.
-        remote: The folder with the shards.
+        remote: The shards.
         shard: The shard.
         stop: Set by another thread to end this early.
         checks: What is known of the shards that are there already.
@@ -90,7 +99,7 @@ def discard_if_damaged(
 
 def _open_shard(
     folder: CacheFolder,
-    remote: RemotePath,
+    remote: Files,
     shard: Shard,
     stop: threading.Event,
     checks: CacheChecks,
@@ -148,19 +157,65 @@ def fetch_manifest(
     """
     remote = open_url(url, timeout_s=timeout_s)
     manifest, data = _read_manifest(remote, split)
-    # Without credentials: a new token is no new data.
-    place = hashlib.sha256(without_credentials(url).encode()).hexdigest()[:16]
-    manifest = replace(manifest, root=cache / f"{place}-{manifest.digest[:16]}")
+
+    def fetch_index(kept: CacheFolder, manifest: Manifest) -> None:
+        _fetch_index(remote, manifest, kept)
+
+    return _keep(without_credentials(url), manifest, data, cache, cache_size_bytes, fetch_index)
+
+
+def keep_manifest(manifest: Manifest, cache: Path, cache_size_bytes: int = sys.maxsize) -> Manifest:
+    """Let a cache keep shards whose manifest and index are in a folder here.
+
+    Args:
+        manifest: Of a folder; that stays as it is.
+        cache: As for `fetch_manifest`.
+        cache_size_bytes: As for `fetch_manifest`.
+
+    Returns:
+        The manifest with the local folder of its shards as its root, where no index is.
+
+    Raises:
+        StorageError: There is no room, or the manifest was removed meanwhile.
+    """
+    path = manifest_path(manifest.root, manifest.split)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise storage_error(f"cannot read {path}", error) from error
+    return _keep(str(manifest.root.resolve()), manifest, data, cache, cache_size_bytes)
+
+
+def _keep(
+    place: str,
+    manifest: Manifest,
+    data: bytes,
+    cache: Path,
+    cache_size_bytes: int,
+    keep_more: Callable[[CacheFolder, Manifest], None] = lambda kept, manifest: None,
+) -> Manifest:
+    """Put the manifest of a place into the cache, and remove those that were there before it.
+
+    Args:
+        place: Without credentials: a new token is no new data.
+        manifest: What is there.
+        data: The bytes of its file.
+        cache: The folder of the cache.
+        cache_size_bytes: See `fetch_manifest`.
+        keep_more: Brings what else is kept.
+    """
+    key, split = hashlib.sha256(place.encode()).hexdigest()[:16], manifest.split
+    manifest = replace(manifest, root=cache / f"{key}-{manifest.digest[:16]}")
     kept = CacheFolder(manifest.root, cache_size_bytes)
 
     def keep() -> None:
         with locked(manifest.root / "lock"):
             kept.keep(manifest_path(Path(), split).name, data)
-            _fetch_index(remote, manifest, kept)
+            keep_more(kept, manifest)
 
     try:
         even_if_gone(keep)
-        for folder in cache.glob(f"{place}-*"):
+        for folder in cache.glob(f"{key}-*"):
             if folder != manifest.root and manifest_path(folder, split).exists():
                 with locked(folder / "lock"):  # processes that have the files open keep them
                     manifest_path(folder, split).unlink(missing_ok=True)

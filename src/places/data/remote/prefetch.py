@@ -13,7 +13,7 @@ import time
 from places.data.remote.cache import CacheFolder, Wait, cache_error, touch
 from places.data.remote.checks import CacheChecks
 from places.data.remote.failures import StoppedError
-from places.data.remote.fetch import discard_if_damaged, open_shard
+from places.data.remote.fetch import Files, discard_if_damaged, open_shard
 from places.data.remote.shard_uses import ShardUses, longest_horizon, peak_bytes
 from places.data.remote.urls import TIMEOUT_S, open_url
 from places.data.shards.manifest import Manifest
@@ -34,8 +34,8 @@ class RemoteShards:
     Safe to use from many threads and processes at the same time.
 
     Args:
-        url: The folder with the shards.
-        manifest: What `fetch_manifest` returned for it.
+        source: The URL of the folder with the shards; or the shards, each behind its own URL.
+        manifest: What `fetch_manifest` or `keep_manifest` returned for it.
         cache_size_bytes: The most bytes of the whole cache, over all splits and URLs.
         prefetch_share: Part of it that may be filled ahead of time; the rest is for other splits,
             which are read in between.
@@ -45,7 +45,7 @@ class RemoteShards:
 
     def __init__(
         self,
-        url: str,
+        source: str | Files,
         manifest: Manifest,
         cache_size_bytes: int,
         prefetch_share: float = 1.0,
@@ -53,7 +53,9 @@ class RemoteShards:
         checks: CacheChecks | None = None,
     ) -> None:
         self._shards, self._paths = manifest.shards, manifest.shard_paths
-        self._remote = open_url(url, timeout_s=timeout_s)
+        self._remote: Files = (
+            open_url(source, timeout_s=timeout_s) if isinstance(source, str) else source
+        )
         self._checks = checks or CacheChecks()
         self._folder = CacheFolder(manifest.root, cache_size_bytes)
         self._prefetch_share = prefetch_share

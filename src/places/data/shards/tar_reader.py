@@ -153,7 +153,7 @@ class Blocks:
         for start, (name, command) in _OTHER_FORMATS.items():
             if block.startswith(start):
                 where = f" at byte {position:,}" if position else ""
-                hint = f"unpack it first:  {command.format(path=self.path)}"
+                hint = f"unpack it first:  {command.format(path=printable(str(self.path)))}"
                 return DataError(f"{self.path} is no tar but {name}{where}", hint)
         return self.damaged(position)
 

@@ -88,6 +88,17 @@ def decode_with_size(
             return pixels, size[::-1] if turn in _LYING else size
 
 
+def header_fault(data: bytes) -> str | None:
+    """Return why the header of a picture cannot be read; nothing if it can."""
+    try:
+        with _told_as_errors(lambda: data):
+            bare, _ = without_metadata(data)
+            Image.open(io.BytesIO(bare), formats=FORMATS).close()
+    except DataError as error:
+        return error.message
+    return None
+
+
 @contextmanager
 def _told_as_errors(path: Path | Callable[[], bytes]) -> Iterator[None]:
     """Make whatever Pillow and the system raise while a picture is read an error of ours."""

@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from places.config.ranges import check_range
 from places.data.remote.checks import CacheChecks
-from places.data.remote.fetch import fetch_manifest
+from places.data.remote.fetch import fetch_manifest, keep_manifest
+from places.data.remote.listed import ListedShards, listed_urls
 from places.data.remote.prefetch import RemoteShards
 from places.data.remote.shard_uses import shard_uses
 from places.data.remote.urls import TIMEOUT_RANGE_S, TIMEOUT_S, is_url
@@ -338,7 +339,7 @@ def open_samples(
     """Open a split of packed data.
 
     Args:
-        root: The folder or URL with the shards.
+        root: The folder or URL with the shards, or the folder with an index of such behind URLs.
         split: "train", "val" or "test".
         bad_samples: What becomes of samples that cannot be read; by default they are refused.
         cache: Where remote shards are kept.
@@ -348,14 +349,21 @@ def open_samples(
         DataError: The split is missing or damaged.
     """
     manifest, index = (opened.manifest, opened.index) if opened else (None, None)
-    if not is_url(str(root)):
-        return SplitSamples(manifest or load_manifest(root, split), bad_samples, index=index)
     cache, url = cache or Cache(), str(root)
     size_bytes, timeout_s = int(cache.size_gb * 1e9), cache.timeout_s
+    source: str | ListedShards = url
+    if not is_url(url):
+        urls = listed_urls(Path(root), split)
+        if not urls:
+            return SplitSamples(manifest or load_manifest(root, split), bad_samples, index=index)
+        local = load_manifest(root, split)
+        source = ListedShards(local, urls, timeout_s)
+        index = load_index(local) if index is None else index
+        manifest = manifest or keep_manifest(local, cache.folder, size_bytes)
     manifest = manifest or fetch_manifest(url, split, cache.folder, size_bytes, timeout_s)
     # Training keeps fetching ahead while a validation runs, which needs room as well.
     share = _TRAIN_SHARE if split == "train" else 1.0
-    remote = RemoteShards(url, manifest, size_bytes, share, timeout_s, cache.checks)
+    remote = RemoteShards(source, manifest, size_bytes, share, timeout_s, cache.checks)
     return SplitSamples(manifest, bad_samples, remote, index)
 
 

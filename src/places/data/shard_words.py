@@ -1,0 +1,149 @@
+"""What words mean that stand for shards: files, folders, patterns and URLs."""
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from places.config.secrets import without_credentials
+from places.console import first_few, printable
+from places.data.folder_pictures import braces_filled, is_pattern, matches_of
+from places.data.remote.urls import is_url, open_url
+from places.errors import ConfigError, DataError
+
+_SPLIT_WORDS = {
+    **dict.fromkeys(("train", "training", "trn"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+_UNPACK = {  # by the ending, what writes the tar beside the file
+    **dict.fromkeys((".tar.gz", ".tgz", ".tar.gzip"), "gzip -dc {path} > {tar}"),
+    **dict.fromkeys((".tar.bz2", ".tbz", ".tbz2"), "bzip2 -dc {path} > {tar}"),
+    **dict.fromkeys((".tar.xz", ".txz"), "xz -dc {path} > {tar}"),
+    **dict.fromkeys((".tar.zst", ".tar.zstd", ".tzst"), "zstd -dc {path} > {tar}"),
+    **dict.fromkeys((".tar.lz4",), "lz4 -dc {path} > {tar}"),
+}
+
+
+class Place(NamedTuple):
+    """Where a shard lies: a file here, or behind a URL."""
+
+    text: str
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether it is behind a URL."""
+        return is_url(self.text)
+
+    @property
+    def path(self) -> Path:
+        """The file, if it is one here."""
+        return Path(self.text)
+
+    @property
+    def name(self) -> str:
+        """What the file is called."""
+        if self.is_remote:
+            return PurePosixPath(urlsplit(self.text).path).name
+        return self.path.name
+
+    def __str__(self) -> str:
+        """Return what to call it in a message: without credentials."""
+        return without_credentials(self.text) if self.is_remote else self.text
+
+
+def places_of(words: Sequence[str], split: str | None) -> list[Place]:
+    """Return the shards that words stand for, each once, in the order of the words.
+
+    Args:
+        words: Files, folders, patterns such as `train-{000..012}.tar` or `*.tar`, URLs of single
+            files, with braces as well.
+        split: Which of the shards in a folder are meant, where their names tell a split.
+
+    Raises:
+        DataError: A word stands for nothing, for what is no tar, or for a shard once more.
+        ConfigError: A URL cannot be read.
+    """
+    found = [place for word in words for place in _places_of_word(word, split)]
+    local = [os.path.realpath(p.text) if not p.is_remote else p.text for p in found]
+    twins = first_few(str(place) for i, place in enumerate(found) if local[i] in local[:i])
+    if twins.count:
+        raise DataError(f"given more than once: {twins}", "give each shard once")
+    if len({place.is_remote for place in found}) > 1:
+        raise ConfigError(
+            "some shards are files here, others lie behind URLs",
+            "index them into two folders, or bring all to one place",
+        )
+    for place in found:
+        check_ending(place)
+    return found
+
+
+def _places_of_word(word: str, split: str | None) -> list[Place]:
+    if word.lower().startswith("file://"):
+        word = word[len("file://") :]
+    if is_url(word) and not os.path.lexists(word):
+        open_url(word, "the URL")  # says what cannot be read
+        return [Place(url) for url in braces_filled(word)]
+    names = matches_of(word) if is_pattern(word) and not os.path.lexists(word) else [word]
+    found = []
+    for name in names:
+        if not os.path.lexists(name):
+            raise DataError(f"no such file or folder: {printable(name)}", *_of_braces(word))
+        if os.path.isdir(name):  # noqa: PTH112  # never raises
+            found += _in_folder(name, split)
+        else:
+            found.append(Place(name))
+    return found
+
+
+def _of_braces(word: str) -> list[str]:
+    return [f"it is one of those that {printable(word)} stands for"] if "{" in word else []
+
+
+def _in_folder(folder: str, split: str | None) -> list[Place]:
+    """Return the shards in a folder, of one split if names tell splits."""
+    paths = matches_of(f"{folder.rstrip('/')}/*.tar")
+    told = {path: split_told_by(Path(path).name) for path in paths}
+    if not {*told.values()} - {None}:
+        return [Place(path) for path in paths]
+    splits = sorted({name for name in told.values() if name})
+    if split is None and len(splits) == 1:
+        split = splits[0]
+    chosen = [path for path in paths if told[path] == split]
+    if not chosen or split is None:
+        raise DataError(
+            f"{printable(folder)} holds shards of {', '.join(splits)} by their names",
+            "choose:  `split` train, `split` val or `split` test, or give the shards one by one",
+        )
+    return [Place(path) for path in chosen]
+
+
+def split_told_by(name: str) -> str | None:
+    """Return the split that the name of a shard tells, none if it tells none or several."""
+    words = re.split(r"[^a-z]+", name.lower())
+    found = {_SPLIT_WORDS[word] for word in words if word in _SPLIT_WORDS}
+    return found.pop() if len(found) == 1 else None
+
+
+def check_ending(place: Place) -> None:
+    """Refuse what is compressed, by its name, with what unpacks it.
+
+    Raises:
+        DataError: It is.
+    """
+    lower = place.name.lower()
+    for ending, command in _UNPACK.items():
+        if lower.endswith(ending):
+            stem = place.name[: len(place.name) - len(ending)]
+            tar = f"{stem}.tar" if place.is_remote else str(place.path.with_name(f"{stem}.tar"))
+            source = place.name if place.is_remote else place.text
+            unpack = command.format(path=printable(source), tar=printable(tar))
+            fetch = f"fetch it, then:  {unpack}" if place.is_remote else f"unpack:  {unpack}"
+            raise DataError(
+                f"{printable(str(place))} is compressed: no picture in it can be read by itself",
+                fetch,
+                f"then:    places index {printable(tar)}",
+            )
