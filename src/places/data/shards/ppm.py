@@ -7,8 +7,6 @@ are one range of bytes.
 import re
 from typing import NamedTuple
 
-from places.errors import DataError
-
 SUFFIX = b"ppm"
 MAGIC = b"P6"
 HEAD_BYTES = 64  # of a picture: the header is in it, unless it holds comments
@@ -32,21 +30,16 @@ def ppm_header_of(width: int, height: int) -> bytes:
 
 
 def read_ppm_header(data: bytes, size_bytes: int) -> PpmHeader | None:
-    """Return the header of a PPM with 8 bits, `None` for other kinds.
+    """Return the header of a PPM with 8 bits, `None` if it is of another kind or too short.
 
     Args:
         data: How the file begins; `HEAD_BYTES` do unless the header holds comments.
         size_bytes: The size of the file.
-
-    Raises:
-        DataError: The file is too short for what it says.
     """
     match = _HEADER.match(data, 0, _MAX_HEADER_BYTES)
     if match is None or match[3] != b"255":
         return None
     width, height = int(match[1]), int(match[2])
     wanted_bytes = match.end() + 3 * width * height
-    if not width or not height or size_bytes < wanted_bytes:
-        size = f"{width} x {height} pixels"
-        raise DataError(f"damaged PPM: {size_bytes:,} bytes are too few for {size}")
-    return PpmHeader(width, height, match.end())
+    is_whole = width and height and size_bytes >= wanted_bytes
+    return PpmHeader(width, height, match.end()) if is_whole else None

@@ -17,15 +17,11 @@ class RawPicture:
     Args:
         header: Its header.
         read: Fills a buffer with the bytes of the picture from a position on, or raises.
-
-    Raises:
-        DataError: It has more pixels than are allowed.
     """
 
     __slots__ = ("_read", "_start", "height", "width")
 
     def __init__(self, header: PpmHeader, read: Callable[[memoryview, int], None]) -> None:
-        check_size(header.width, header.height)
         self.width, self.height, self._start = header
         self._read = read
 
@@ -35,9 +31,10 @@ class RawPicture:
         They lie in a buffer of the calling thread: valid until its next call.
 
         Raises:
-            DataError: The shard does not hold them any more.
+            DataError: The picture has too many pixels, or the shard does not hold them any more.
             StorageError: They cannot be read now.
         """
+        check_size(self.width, self.height)
         row_bytes = 3 * self.width
         part = _buffer(num_rows * row_bytes)
         self._read(part.data, self._start + top * row_bytes)

@@ -132,7 +132,7 @@ class SplitSamples:
         header = read_ppm_header(head, size_bytes) if head.startswith(MAGIC) else None
         if header:
             return RawPicture(header, read)
-        if len(head) == size_bytes:
+        if len(head) == size_bytes:  # anything else is for the reader of all formats
             return head
         whole = bytearray(size_bytes)
         read(memoryview(whole), 0)
