@@ -115,7 +115,7 @@ def _time_parts(source: SplitSamples, crop: TrainCrop) -> tuple[dict[str, float]
     decode_for_crop = crop_decoder_of(source.manifest.formats)
     for entry, numbers in zip(entries, rows, strict=True):
         start_s = time.perf_counter()  # a disk lets the processor wait
-        _, stored = source.read(entry)
+        _, stored = source.find(entry)
         spent_s[0] += time.perf_counter() - start_s
         start_s = time.thread_time()
         pixels = decode_for_crop(stored, numbers, crop.image_size, crop.scale, crop.ratio)

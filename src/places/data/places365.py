@@ -8,9 +8,11 @@ from typing import Any, Literal
 from lightning.pytorch import LightningDataModule
 
 from places.config.ranges import check_range
+from places.config.secrets import without_credentials
 from places.data.loader import Loader
 from places.data.position import Position
 from places.data.remote.checks import CacheChecks
+from places.data.shards.index import NO_LABEL
 from places.data.shards.manifest import Manifest
 from places.data.streaming import plan
 from places.data.streaming.bad_samples import BadSamplePolicy, BadSamples
@@ -19,13 +21,15 @@ from places.data.streaming.decode import ResizeMode
 from places.data.streaming.samples import Cache, SplitSamples, open_samples
 from places.data.streaming.stream import Batch
 from places.data.workers import TensorsToDevice, attached_trainer, workers_of
+from places.errors import DataError
 
 
 class Places365(TensorsToDevice, LightningDataModule):
-    """Places365 in WebDataset shards, as written by `places pack`.
+    """Places365 in WebDataset shards, as written by `places pack` or indexed by `places index`.
 
     Args:
-        root: Folder with the shards and their manifests, or its URL: https://, s3://, gs://.
+        root: Folder with the shards and their manifests, or its URL: https://, s3://, gs://. Shards
+            of others get manifests by `places index`.
         batch_size: Pictures per step over all processes. Each process gets an equal share.
         image_size: Height and width of the network's input in pixels.
         train_image_size: Height and width of the training crops in pixels; null takes `image_size`.
@@ -137,6 +141,13 @@ class Places365(TensorsToDevice, LightningDataModule):
             self.manifests[split] = self.sources[split].manifest
         if stage == "fit":
             manifest = self.manifests["train"]
+            if not manifest.labelled and (self.sources["train"].index["label"] == NO_LABEL).all():
+                raise DataError(
+                    f"no picture of split 'train' in {without_credentials(self.root)} has a label",
+                    "of folders with the names of categories:  places pack FOLDER --root ROOT",
+                    "of WebDataset shards with a .json:  places index SHARDS --root ROOT "
+                    "--label_key KEY",
+                )
             plan.check_train_order(manifest.num_samples, self.batch_size, self.shuffle_window)
             self._position = Position(self.seed, manifest.digest)
 

@@ -87,7 +87,8 @@ def _places_of_word(word: str, split: str | None) -> list[Place]:
     if is_url(word) and not os.path.lexists(word):
         open_url(word, "the URL")  # says what cannot be read
         return [Place(url) for url in braces_filled(word)]
-    names = matches_of(word) if is_pattern(word) and not os.path.lexists(word) else [word]
+    is_one = os.path.lexists(word) or not is_pattern(word)
+    names = [word] if is_one else _without_links(matches_of(word))
     found = []
     for name in names:
         if not os.path.lexists(name):
@@ -99,13 +100,19 @@ def _places_of_word(word: str, split: str | None) -> list[Place]:
     return found
 
 
+def _without_links(paths: list[str]) -> list[str]:
+    """Leave out links to others of some files, such as an index made in their folder."""
+    files = {os.path.realpath(path) for path in paths if not os.path.islink(path)}  # noqa: PTH114
+    return [p for p in paths if not os.path.islink(p) or os.path.realpath(p) not in files]  # noqa: PTH114
+
+
 def _of_braces(word: str) -> list[str]:
     return [f"it is one of those that {printable(word)} stands for"] if "{" in word else []
 
 
 def _in_folder(folder: str, split: str | None) -> list[Place]:
     """Return the shards in a folder, of one split if names tell splits."""
-    paths = matches_of(f"{folder.rstrip('/')}/*.tar")
+    paths = _without_links(matches_of(f"{folder.rstrip('/')}/*.tar"))
     told = {path: split_told_by(Path(path).name) for path in paths}
     if not {*told.values()} - {None}:
         return [Place(path) for path in paths]

@@ -70,6 +70,7 @@ def test_a_train_archive_becomes_shuffled_shards(train: Path, root: Path) -> Non
         assert data == files[key]
         assert int(label or b"") == labels[key[2:].rpartition("/")[0]]
     assert {path.name for path in root.iterdir()} == {
+        "_info.json",
         "train-000000.tar",
         "train.index.npy",
         "train.json",

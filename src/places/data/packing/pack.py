@@ -96,6 +96,7 @@ def pack(
             options = _Options(skip_other_files, force, conversion)
             with staging_folder(root, name) as folder:
                 put(_pack_split(folder, sources, lists, packed_from, options))
+                write_info(root)
         except OSError as error:
             raise storage_error(f"packing {name!r} failed", error) from error
     return 0
@@ -135,7 +136,6 @@ def _pack_split(
     sync_files(folder)
     describe_shards(folder, sources[0], written.shards, written.index, packed_from, written.formats)
     install(folder, split)
-    write_info(root)
     return _report(root, split, "packed") + _left_out(pictures, num_cut) + _converted(written)
 
 

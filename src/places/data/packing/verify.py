@@ -81,11 +81,7 @@ def verify(
     packed = [name for name in splits if manifest_path(root, name).exists()]
     found = [name for name in splits if name in packed or any(root.glob(f"{name}-*.tar"))]
     if not (split or packed or (index and found)):
-        raise DataError(
-            f"no shards with a manifest in {root}",
-            f"make them:       places pack ARCHIVE --root {root}",
-            f"from elsewhere:  places verify {root} --index",
-        )
+        raise _no_shards(root, is_index_enough=bool(found) and not index)
     status = 0
     for name in [split] if split else found:
         if index and not (name in packed and _has_index(root, name)):
@@ -104,6 +100,22 @@ def verify(
         put(f"{name}: " + "\n  ".join(map(printable, lines)))
         status = status or int(len(lines) > 1)
     return status
+
+
+def _no_shards(root: Path, is_index_enough: bool) -> DataError:
+    """Return the error that no split has a manifest."""
+    tars = first_few(printable(path.name) for path in sorted(root.glob("*.tar*")))
+    elsewhere = f"places index SHARDS --root {root} --split train"
+    if is_index_enough:
+        elsewhere = f"places verify {root} --index"
+    elif tars.count:
+        elsewhere = f"places index {root} --split train"
+    return DataError(
+        f"no shards with a manifest in {root}",
+        *([f"found:           {tars}"] if tars.count and not is_index_enough else []),
+        f"make them:       places pack ARCHIVE --root {root}",
+        f"from elsewhere:  {elsewhere}",
+    )
 
 
 def _has_index(root: Path, split: str) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from places.console import counted
+from places.console import counted, first_few, printable
 from places.data.shards.fields import VERSION, checked
 from places.data.shards.picture_formats import JPEG
 from places.errors import DataError
@@ -139,12 +139,21 @@ def _missing(root: Path, split: str) -> DataError:
     if root.is_file():
         return DataError(f"{root} is a file", f"give the folder of the shards:  {root.parent}")
     path = manifest_path(root, split)
-    found = ", ".join(sorted(file.name for file in root.glob("*.json"))) or "no manifest"
+    names = sorted(file.name for file in root.glob("[!_]*.json"))  # not what timm reads
+    found = ", ".join(name for name in names if not name.endswith(".urls.json")) or "no manifest"
     if any(root.glob(f"{split}-*.tar")):
         return DataError(
             f"no manifest for the shards of split {split!r} in {root}",
             f"looked for: {path}      found: {split}-*.tar, {found}",
             f"make it:    places verify {root} --split {split} --index",
+        )
+    tars = sorted(file.name for file in root.glob("*.tar*") if not file.name.startswith("."))
+    if tars and not found.endswith(".json"):
+        return DataError(
+            f"{NO_SHARDS} {split!r} in {root}, but tars with other names",
+            f"looked for: {path}      found: {printable(str(first_few(tars)))}",
+            f"shards of WebDataset:  places index {root} --split {split}",
+            f"archives or folders:   places pack {root} --split {split} --root FOLDER",
         )
     draw = [f"or draw:    places sample --root {root}"] if root.name == "sample" else []
     archive = "train_256_places365standard.tar" if split == "train" else f"{split}_256.tar"

@@ -40,6 +40,12 @@ class RawPicture:
         self._read(part.data, self._start + top * row_bytes)
         return part.reshape(num_rows, self.width, 3)
 
+    def whole(self, size_bytes: int) -> bytes:
+        """Return the file, of which the size is known; raises as `rows` does."""
+        file = bytearray(size_bytes)
+        self._read(memoryview(file), 0)
+        return bytes(file)
+
 
 Stored = bytes | RawPicture
 """A picture of a shard: the bytes of its file, or a raw one."""

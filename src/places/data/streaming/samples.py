@@ -89,8 +89,13 @@ class SplitSamples:
         entries: list[Entry] = self.index[samples].tolist()
         return entries
 
-    def read(self, entry: Entry) -> tuple[str, Stored]:
-        """Return the key of a sample, and the bytes of its JPEG or a raw picture to read rows of.
+    def read(self, entry: Entry) -> tuple[str, bytes]:
+        """Return the key of a sample and all bytes of its picture; raises as `find` does."""
+        key, stored = self.find(entry)
+        return key, stored.whole(entry[1]) if isinstance(stored, RawPicture) else stored
+
+    def find(self, entry: Entry) -> tuple[str, Stored]:
+        """Return the key of a sample and its picture: its bytes, or a raw one, not yet read.
 
         Raises:
             DataError: The shard is not there, or does not hold what the index says.
@@ -153,7 +158,7 @@ class SplitSamples:
             number: The sample's number in the split.
             entry: Its row of the index.
             pixels: Its pixels, to be filled by `decode`.
-            decode: Takes what `read` gives.
+            decode: Takes what `find` gives.
             flip: Whether it will be mirrored.
             needs_label: Whether a sample without a label counts as unreadable.
 
@@ -164,7 +169,7 @@ class SplitSamples:
         key, label = "", entry[-1]
         try:
             try:
-                key, picture = self.read(entry)
+                key, picture = self.find(entry)
                 decode(picture)
             except StorageError:
                 raise
@@ -229,7 +234,7 @@ class SplitSamples:
         while not is_whole:
             is_whole = self._make_whole(entry[2], error)
             try:
-                key, picture = self.read(entry)
+                key, picture = self.find(entry)
                 decode(picture)
             except StorageError:
                 raise

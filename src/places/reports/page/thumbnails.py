@@ -10,8 +10,9 @@ import numpy as np
 import simplejpeg
 
 from places.console import printable
+from places.data.remote.listed import listed_urls
 from places.data.remote.urls import is_url
-from places.data.streaming.any_format import decode_picture
+from places.data.streaming.any_format import decoder_of
 from places.data.streaming.samples import SplitSamples, open_samples
 from places.errors import PlacesError
 from places.reports.run_facts import RunFacts
@@ -60,7 +61,7 @@ class Thumbnails:
             found, picture = self._samples.read(entry)
             if found != key:
                 return ""
-            pixels = decode_picture(picture)
+            pixels = decoder_of(self._samples.manifest.formats)(picture)
         except (PlacesError, OSError, ValueError):
             return ""
         scale = min(1.0, _SIDE / max(pixels.shape[:2]))
@@ -86,6 +87,8 @@ def _open(facts: RunFacts) -> SplitSamples:
         raise ValueError("the pictures are not on this machine, and a page fetches nothing")
     if told["split"] not in ("train", "val", "test") or not Path(root).is_dir():
         raise ValueError(f"the pictures are not at {root}, seen from here")
+    if listed_urls(Path(root), told["split"]):
+        raise ValueError("the pictures are not on this machine, and a page fetches nothing")
     samples = open_samples(root, told["split"])
     if samples.manifest.digest != told.get("manifest_digest"):
         samples.close()
