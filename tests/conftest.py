@@ -34,3 +34,14 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sizes = [word for pair in SAMPLE_SIZES.items() for word in pair]
     assert main(["sample", "--root", str(root), *sizes]) == 0
     return root
+
+
+@pytest.fixture(scope="session")
+def raw_sample(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same sample, packed as raw pixels by the command; not to be written to."""
+    from places.cli.main import main
+
+    root = tmp_path_factory.mktemp("raw_sample")
+    archives = [str(path) for path in sorted((sample / "archives").glob("*.tar"))]
+    assert main(["pack", *archives, "--root", str(root), "--pixels", "raw"]) == 0
+    return root

@@ -98,11 +98,25 @@ def _run_on(num_processes: int, stage: str, *words: object) -> None:
 @pytest.fixture(scope="module")
 def trained(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run of one epoch."""
+    return _trained(sample, tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def trained_raw(raw_sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run of one epoch on raw shards."""
+    return _trained(raw_sample, tmp_path_factory)
+
+
+def _trained(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     words = ["--data.root", sample, "--trainer.max_epochs", 1]
     return fit_in(tmp_path_factory.mktemp("trained"), *words)
 
 
-def test_scores_do_not_depend_on_the_number_of_processes(trained: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("run", ["trained", "trained_raw"])
+def test_scores_do_not_depend_on_the_number_of_processes(
+    run: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    trained: Path = request.getfixturevalue(run)
     results, tables, metrics = [], [], []
     for num_processes, stage in (
         (1, "test"),
@@ -182,9 +196,11 @@ def test_two_processes_leave_the_files_and_the_count_of_skipped_pictures_of_one(
     assert counts == ["1.0", "1.0"]
 
 
+@pytest.mark.parametrize("pixels", ["sample", "raw_sample"])
 def test_two_processes_train_as_one_with_the_same_global_batch(
-    sample: Path, tmp_path: Path
+    pixels: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
+    sample: Path = request.getfixturevalue(pixels)
     # 96 pictures: 4 steps and 16 pictures that no step takes.
     words = ["--data.root", sample, "--trainer.max_epochs", 1, *TINY_RECIPE]
     words += ["--model.net", "tests.networks.Frozen", "--data.batch_size", 20]

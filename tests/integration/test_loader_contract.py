@@ -23,6 +23,7 @@ from places.cli.trainer_parts import run_callbacks
 from places.data import places365
 from places.data.loader import Loader
 from places.data.streaming.batches import train_batches
+from places.data.streaming.raw import Stored
 from places.data.streaming.samples import Entry, SplitSamples
 from places.data.streaming.stream import Batch
 from places.resume.best import BestCheckpoint
@@ -236,14 +237,14 @@ def test_a_resumed_run_reads_no_picture_that_is_behind_it(
 ) -> None:
     rows = read_record(roots["epochs"] / "fit" / "0")
     keys: list[str] = []
-    read = SplitSamples.read
+    find = SplitSamples.find
 
-    def note(source: SplitSamples, entry: Entry) -> tuple[str, bytes]:
-        key, jpeg = read(source, entry)
+    def note(source: SplitSamples, entry: Entry) -> tuple[str, Stored]:
+        key, picture = find(source, entry)
         keys.append(key)
-        return key, jpeg
+        return key, picture
 
-    monkeypatch.setattr(SplitSamples, "read", note)
+    monkeypatch.setattr(SplitSamples, "find", note)
     checkpoint = _checkpoint(roots["epochs"], "batch end", step)
     _fit(sample, tmp_path, *EPOCHS, "--ckpt_path", checkpoint)
     training = set(rows[0].keys).union(*(row.keys for row in rows))

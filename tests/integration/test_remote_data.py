@@ -296,6 +296,27 @@ def test_training_from_a_server_equals_training_from_a_folder(
     }
 
 
+def test_raw_shards_from_a_server_equal_those_of_a_folder_and_are_repaired(
+    raw_sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "cache"
+
+    def batches(root: object, split: str) -> list[torch.Tensor]:
+        loader = places.data.open(str(root), split, 16, image_size=32, cache_folder=cache)
+        return [batch["image"] for batch in loader]
+
+    with run_nginx(raw_sample, tmp_path, monkeypatch) as server:
+        for split in ("train", "val"):
+            expected = torch.cat(batches(raw_sample, split))
+            assert torch.equal(torch.cat(batches(server.url(), split)), expected)
+            [path] = cache.rglob(f"{split}-*.tar")
+            with path.open("r+b") as tar:  # the cache damages the header of a picture
+                tar.seek(tar.read().index(b"P6"))
+                tar.write(b"XX")
+            assert torch.equal(torch.cat(batches(server.url(), split)), expected)
+    assert path.read_bytes() == (raw_sample / path.name).read_bytes()
+
+
 @pytest.mark.slow
 def test_training_does_not_notice_a_slow_busy_server_that_cuts_connections(
     nginx: Nginx, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

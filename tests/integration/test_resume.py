@@ -19,16 +19,19 @@ COURSES = {
     "validations": [*EPOCHS, "--trainer.val_check_interval", "2"],
     "accumulation": [*EPOCHS, "--trainer.accumulate_grad_batches", "4"],
     "dropout": [*EPOCHS, "--model.net", "tests.networks.Dropping"],
+    "raw": ["--trainer.max_epochs", "2"],  # on raw shards
 }
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def uninterrupted(
+    sample: Path, raw_sample: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
     """The folders of runs that take their courses, with a resume point after every step."""
     folders = {}
     for name, course in COURSES.items():
         root = tmp_path_factory.mktemp(name)
-        words = ["--data.root", sample, *EVERY_STEP, *course]
+        words = ["--data.root", raw_sample if name == "raw" else sample, *EVERY_STEP, *course]
         assert run("fit", *words, "--trainer.default_root_dir", root) == 0
         folders[name] = root / "fit" / "0"
     return folders
@@ -43,14 +46,21 @@ def uninterrupted(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> dic
         *(("validations", step) for step in (2, 3, 6)),
         *(("accumulation", step) for step in (1, 2, 3)),
         ("dropout", 9),
+        ("raw", 7),
     ],
 )
 def test_resume_from_any_step_gives_the_same_weights_and_metrics(
-    uninterrupted: dict[str, Path], sample: Path, tmp_path: Path, course: str, step: int
+    uninterrupted: dict[str, Path],
+    sample: Path,
+    raw_sample: Path,
+    tmp_path: Path,
+    course: str,
+    step: int,
 ) -> None:
     expected = uninterrupted[course]
     checkpoints = expected / "checkpoints"
-    words = ["--data.root", sample, *EVERY_STEP, *COURSES[course]]
+    root = raw_sample if course == "raw" else sample
+    words = ["--data.root", root, *EVERY_STEP, *COURSES[course]]
     words += ["--ckpt_path", checkpoints / f"step-{step}.ckpt", "--data.num_threads", step % 3 + 1]
     assert run("fit", *words) == 0
     got = tmp_path / "runs" / "fit" / "0"

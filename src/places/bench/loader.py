@@ -115,10 +115,10 @@ def _time_parts(source: SplitSamples, crop: TrainCrop) -> tuple[dict[str, float]
     decode_for_crop = crop_decoder_of(source.manifest.formats)
     for entry, numbers in zip(entries, rows, strict=True):
         start_s = time.perf_counter()  # a disk lets the processor wait
-        _, jpeg = source.read(entry)
+        _, stored = source.find(entry)
         spent_s[0] += time.perf_counter() - start_s
         start_s = time.thread_time()
-        pixels = decode_for_crop(jpeg, numbers, crop.image_size, crop.scale, crop.ratio)
+        pixels = decode_for_crop(stored, numbers, crop.image_size, crop.scale, crop.ratio)
         decoded_s = time.thread_time()
         resize_crop(pixels, out)
         spent_s[1:] += decoded_s - start_s, time.thread_time() - decoded_s

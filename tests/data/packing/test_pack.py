@@ -446,7 +446,8 @@ import os, signal, sys
 from pathlib import Path
 from places.data.packing import pack, writer
 module, name, calls = sys.argv[1:4]
-owner = {"Output": writer._Output, "Path": Path, "pack": pack}[module]
+pixels = sys.argv[6]
+owner = {"Output": writer.Output, "Path": Path, "pack": pack}[module]
 original, count = getattr(owner, name), 0
 def counted(*args, **options):
     global count
@@ -455,33 +456,35 @@ def counted(*args, **options):
         os.kill(os.getpid(), signal.SIGKILL)
     return original(*args, **options)
 setattr(owner, name, counted)
-pack.pack([Path(sys.argv[4])], Path(sys.argv[5]), shard_size_mb=1)
+pack.pack([Path(sys.argv[4])], Path(sys.argv[5]), shard_size_mb=1, pixels=pixels)
 """
 
 
 @pytest.mark.parametrize(
-    ("module", "name", "calls"),
+    ("module", "name", "calls", "pixels"),
     [
-        ("pack", "write_shards", 1),
-        ("Output", "_write", 2),
-        ("pack", "sync_files", 1),
-        ("pack", "install", 1),
-        ("Path", "replace", 4),
-        ("Path", "replace", 6),
+        ("pack", "write_shards", 1, "jpeg"),
+        ("Output", "_write", 2, "raw"),
+        ("Output", "_write", 2, "jpeg"),
+        ("pack", "sync_files", 1, "jpeg"),
+        ("pack", "install", 1, "jpeg"),
+        ("Path", "replace", 4, "jpeg"),
+        ("Path", "replace", 6, "jpeg"),
     ],
 )
 def test_a_killed_run_leaves_nothing_half_written_and_can_be_repeated(
-    tmp_path: Path, root: Path, module: str, name: str, calls: int
+    tmp_path: Path, root: Path, module: str, name: str, calls: int, pixels: str
 ) -> None:
     train = write_drawn(tmp_path / STANDARD_TRAIN, train_files(60, side=200))
-    pack([train], tmp_path / "clean", shard_size_mb=1)
+    pack([train], tmp_path / "clean", shard_size_mb=1, pixels=pixels)
     clean = all_bytes(tmp_path / "clean")
     words = [sys.executable, "-c", KILLED, module, name, str(calls), str(train), str(root)]
+    words.append(pixels)
     assert subprocess.run(words, check=False).returncode == -signal.SIGKILL
     left = all_bytes(root)
     assert "train.json" not in left
     assert all(clean[file] == data for file, data in left.items())
-    pack([train], root, shard_size_mb=1)
+    pack([train], root, shard_size_mb=1, pixels=pixels)
     assert all_bytes(root) == clean
     assert not (root / ".train.packing").exists()
 

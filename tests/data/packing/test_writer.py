@@ -165,7 +165,7 @@ def test_an_error_of_the_writing_thread_is_raised(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     pictures = from_tar(write_tar(tmp_path / "a.tar", train_files(50)))
-    monkeypatch.setattr(shard_writer._Output, "_write", full)
+    monkeypatch.setattr(shard_writer.Output, "_write", full)
     for buffer_bytes in (2048, 1 << 22):
         monkeypatch.setattr(shard_writer, "BUFFER_BYTES", buffer_bytes)
         with pytest.raises(OSError, match="No space left"):

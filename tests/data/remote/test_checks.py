@@ -27,6 +27,7 @@ from places.data.shards.index import load_index
 from places.data.shards.manifest import load_manifest
 from places.data.streaming.bad_samples import BadSamplePolicy
 from places.data.streaming.jpeg import decode_jpeg
+from places.data.streaming.raw import Stored
 from places.data.streaming.samples import SplitSamples
 from places.errors import DataError, StorageError
 
@@ -308,7 +309,8 @@ def test_many_threads_that_meet_the_damage_fetch_once(
         entry = source.entries(np.array([number]))[0]
         seen.append(source.load(number, entry, pixels, decode).key)
 
-    def decode(data: bytes) -> None:
+    def decode(data: Stored) -> None:
+        assert isinstance(data, bytes)
         decode_jpeg(data)
 
     threads = [threading.Thread(target=load, args=(int(i),)) for i in ids for _ in range(3)]

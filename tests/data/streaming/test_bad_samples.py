@@ -38,11 +38,20 @@ def _encoded(mode: str, file_format: str = "JPEG") -> bytes:
     return file.getvalue()
 
 
-def _root(folder: Path, pictures: Mapping[int, bytes], split: str = "val") -> Path:
+def _raw(number: int, side: int = 160) -> bytes:
+    """A raw picture, of which the loader reads the head first unless it is small."""
+    rng = np.random.default_rng(number)
+    return b"P6\n%d %d\n255\n" % (side, side) + rng.bytes(3 * side * side)
+
+
+def _root(
+    folder: Path, pictures: Mapping[int, bytes], split: str = "val", suffix: str = "jpg"
+) -> Path:
     """Pack good pictures, but for some, and index them."""
     files = {}
     for number in range(NUM):
-        files[f"{number:03d}.jpg"] = pictures.get(number, jpeg(number, 40))
+        good = jpeg(number, 40) if suffix == "jpg" else _raw(number)
+        files[f"{number:03d}.{suffix}"] = pictures.get(number, good)
         files[f"{number:03d}.cls"] = str(number).encode()
     write_tar(folder / f"{split}-000000.tar", files)
     index_shards(folder, split)
@@ -83,6 +92,7 @@ def _rows(loader: Loader) -> dict[str, tuple[np.ndarray, float, str]]:
 
 
 SPLITS = pytest.mark.parametrize("split", ["train", "val"])
+SUFFIXES = pytest.mark.parametrize("suffix", ["jpg", "ppm"])
 
 
 @SPLITS
@@ -152,6 +162,34 @@ def test_a_training_picture_without_a_label_is_damage(
     assert len(caplog.messages) == 1
 
 
+DAMAGED_HEADERS = {
+    "nothing": bytes(200),
+    "no largest value": b"P6\n160 160 ...\n",
+    "no number": b"P6\n1x0 160\n255\n",
+    "more pixels than there are": b"P6\n161 160\n255\n",
+    "no pixels": b"P6\n0 160\n255\n",
+    "gigantic": b"P6\n60000 60000\n255\n",
+    "more digits than a number has": b"P6\n" + 9000 * b"9" + b" 1\n255\n",
+    "only a comment": b"P6\n#" + 70_000 * b"#",
+}
+
+
+@SPLITS
+@pytest.mark.parametrize("kind", DAMAGED_HEADERS)
+def test_a_damaged_raw_picture_is_named_or_skipped(tmp_path: Path, split: str, kind: str) -> None:
+    root = _root(tmp_path, {}, split, "ppm")
+    path = root / f"{split}-000000.tar"
+    place = path.read_bytes().index(_raw(13))
+    with path.open("r+b") as tar:
+        tar.seek(place)
+        tar.write(DAMAGED_HEADERS[kind])
+    with pytest.raises(DataError, match=rf"013 in .*{split}-000000\.tar at byte {place:,}"):
+        list(_open(root, split))
+    rows = _rows(_open(root, split, bad_samples="skip"))
+    assert {key for key, (_, weight, _) in rows.items() if weight == 0} == {"013"}
+    assert not rows["013"][0].any()
+
+
 def test_too_many_bad_samples_stop_the_run_after_all(tmp_path: Path) -> None:
     root = _root(tmp_path, dict.fromkeys([2, 5, 17], b"nothing"))
     assert len(list(_open(root, bad_samples="skip", max_bad_samples=3))) == 3
@@ -161,8 +199,9 @@ def test_too_many_bad_samples_stop_the_run_after_all(tmp_path: Path) -> None:
 
 
 @SPLITS
-def test_a_cut_shard_is_noticed_when_it_is_opened(tmp_path: Path, split: str) -> None:
-    root = _root(tmp_path, {}, split)
+@SUFFIXES
+def test_a_cut_shard_is_noticed_when_it_is_opened(tmp_path: Path, split: str, suffix: str) -> None:
+    root = _root(tmp_path, {}, split, suffix)
     os.truncate(root / f"{split}-000000.tar", 15_000)
     with pytest.raises(DataError, match=r"000000\.tar was cut or replaced: it has 15,000 bytes"):
         list(_open(root, split))
@@ -173,13 +212,18 @@ def test_a_cut_shard_is_noticed_when_it_is_opened(tmp_path: Path, split: str) ->
 
 
 @SPLITS
-def test_a_shard_that_is_cut_under_a_running_job_is_noticed(tmp_path: Path, split: str) -> None:
-    root = _root(tmp_path, {}, split)
+@SUFFIXES
+def test_a_shard_that_is_cut_under_a_running_job_is_noticed(
+    tmp_path: Path, split: str, suffix: str
+) -> None:
+    root = _root(tmp_path, {}, split, suffix)
+    tar = root / f"{split}-000000.tar"
     batches = iter(_open(root, split, batch_size=1))
     skipping = iter(_open(root, split, batch_size=1, bad_samples="skip", max_bad_samples=NUM))
     next(batches)
     rest = [next(skipping)]
-    os.truncate(root / f"{split}-000000.tar", 15_000)
+    # Within the pixels of a raw picture whose head is still there.
+    os.truncate(tar, 15_000 if suffix == "jpg" else tar.stat().st_size // 2)
     with pytest.raises(DataError, match="was cut or replaced: "):
         list(batches)
     rest += skipping
@@ -189,8 +233,13 @@ def test_a_shard_that_is_cut_under_a_running_job_is_noticed(tmp_path: Path, spli
     assert all("was cut or replaced: " in batch["error"][0] for batch in skipped)
 
 
-def test_a_job_goes_on_with_the_shard_it_opened_when_that_is_replaced(tmp_path: Path) -> None:
-    root, other = _root(tmp_path / "a", {}), _root(tmp_path / "b", {20: jpeg(99, 40)})
+@SUFFIXES
+def test_a_job_goes_on_with_the_shard_it_opened_when_that_is_replaced(
+    tmp_path: Path, suffix: str
+) -> None:
+    changed = {20: jpeg(99, 40) if suffix == "jpg" else _raw(99)}
+    root = _root(tmp_path / "a", {}, suffix=suffix)
+    other = _root(tmp_path / "b", changed, suffix=suffix)
     expected = [batch["image"].clone() for batch in _open(root, batch_size=1)]
     batches = iter(_open(root, batch_size=1))
     next(batches)
@@ -199,8 +248,11 @@ def test_a_job_goes_on_with_the_shard_it_opened_when_that_is_replaced(tmp_path: 
 
 
 @SPLITS
-def test_other_contents_of_the_same_size_are_noticed(tmp_path: Path, split: str) -> None:
-    root = _root(tmp_path, {}, split)
+@SUFFIXES
+def test_other_contents_of_the_same_size_are_noticed(
+    tmp_path: Path, split: str, suffix: str
+) -> None:
+    root = _root(tmp_path, {}, split, suffix)
     tar = root / f"{split}-000000.tar"
     data = tar.read_bytes()
     tar.write_bytes(bytes(512) + data[:-512])  # every picture lies one block later
@@ -221,12 +273,17 @@ def test_a_shard_that_is_gone_is_damage(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("function", "number", "remedy"),
-    [("pread", errno.EIO, "check the disk"), ("open", errno.EMFILE, "ulimit -n")],
+    [
+        ("pread", errno.EIO, "check the disk"),
+        ("preadv", errno.EIO, "check the disk"),
+        ("open", errno.EMFILE, "ulimit -n"),
+    ],
 )
 def test_what_the_system_lacks_is_no_damage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, function: str, number: int, remedy: str
 ) -> None:
-    loader = _open(_root(tmp_path, {}, "train"), "train", bad_samples="skip")
+    suffix = "ppm" if function == "preadv" else "jpg"
+    loader = _open(_root(tmp_path, {}, "train", suffix), "train", bad_samples="skip")
     original = getattr(os, function)
 
     def fail(path: object, *rest: object) -> object:

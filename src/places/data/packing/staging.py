@@ -19,6 +19,8 @@ from places.endings import signals
 from places.errors import DataError, StorageError
 from places.files import kind_of, sync
 
+_SETTINGS = ("seed", "shard_size_mb", "limit", "pixels", "resize_size", "quality")
+
 
 @contextmanager
 def staging_folder(root: Path, split: str) -> Iterator[Path]:
@@ -86,7 +88,7 @@ def is_packed(folder: Path, split: str, packed_from: Mapping[str, Any], force: b
         found = "shards from elsewhere"
         if known := fields.get("packed_from"):
             names = str(first_few(printable(source["name"][:80]) for source in known["sources"]))
-            settings = (f"{key} {known[key]}" for key in ("seed", "shard_size_mb", "limit"))
+            settings = (f"{key} {known[key]}" for key in _SETTINGS if key in known)
             found = ", ".join([names, *settings])
     elif any(root.glob(f"{split}-*.tar")):
         found = f"{split}-*.tar, without a manifest"

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from places.data.packing.listing import Pictures, Row, tuples_of
 from places.data.shards.fields import MAX_SHARDS
 from places.data.shards.index import NO_LABEL, SAMPLE
 from places.data.shards.manifest import Shard
+from places.data.shards.picture_formats import JPEG, PPM
 from places.data.shards.tar_headers import BLOCK_BYTES, header_of, padded
 from places.data.shards.tar_members import RECORD_BYTES
 from places.data.shards.tar_reader import shown
@@ -29,8 +30,8 @@ from places.files import open_regular
 BUFFER_BYTES = 4 << 20
 NUM_BUFFERS = 3
 
+JPEG_START = b"\xff\xd8\xff"
 _ZEROS = bytes(2 * RECORD_BYTES)
-_JPEG_START = b"\xff\xd8\xff"
 _END_BYTES = 2 * BLOCK_BYTES  # two empty blocks mark the end of a tar
 
 
@@ -41,6 +42,24 @@ class Layout:
     index: npt.NDArray[np.void]  # (num_pictures,) of dtype SAMPLE
     starts: list[int]  # the first picture of each shard, and the number of pictures at the end
     sizes_bytes: list[int]  # of each shard
+
+
+@dataclass
+class Written:
+    """The shards of a split, and what there is to say of their pictures."""
+
+    index: npt.NDArray[np.void]  # (num_pictures,) of dtype SAMPLE
+    shards: list[Shard] = field(default_factory=list)
+    no_jpegs: FirstFew = field(default_factory=FirstFew)  # whose bytes are no JPEG
+    damaged: FirstFew = field(default_factory=FirstFew)  # that could not be converted
+    num_raw: int = 0
+
+    @property
+    def formats(self) -> set[str]:
+        """Those of the pictures."""
+        if not self.num_raw:
+            return {JPEG}
+        return {PPM} if self.num_raw == len(self.index) else {JPEG, PPM}
 
 
 def lay_out(pictures: Pictures, shard_size_bytes: int) -> Layout:
@@ -95,25 +114,39 @@ def write_shards(
     """
     no_jpegs = FirstFew()
     shards = []
-    buffers = [bytearray(BUFFER_BYTES) for _ in range(NUM_BUFFERS)]
+    buffers = new_buffers()
     with ExitStack() as stack:
-        tars = {
-            number: stack.enter_context(os.fdopen(open_regular(source.path), "rb")).fileno()
-            for number, source in enumerate(pictures.sources)
-            if source.path.is_file()
-        }
+        tars = open_tars(pictures, stack)
         for number, path in enumerate(paths):
             rows = pictures.rows[layout.starts[number] : layout.starts[number + 1]]
-            with _Output(path, buffers, advance) as output:
+            with Output(path, buffers, advance) as output:
                 _fill(output, pictures, rows, tars, no_jpegs)
-                end = _ZEROS[: layout.sizes_bytes[number] - output.size_bytes]
-                output.take(len(end))[:] = end
+                output.end()
             shards.append(Shard(path.name, len(rows), output.size_bytes, output.digest.hexdigest()))
     return shards, no_jpegs
 
 
+def room_of(size_bytes: int, label: int) -> int:
+    """Return the bytes that a sample takes in a tar, from the size of its picture."""
+    return BLOCK_BYTES + padded(size_bytes) + (0 if label == NO_LABEL else 2 * BLOCK_BYTES)
+
+
+def new_buffers() -> list[bytearray]:
+    """Return the memory that the tars of a split are written from, one after the other."""
+    return [bytearray(BUFFER_BYTES) for _ in range(NUM_BUFFERS)]
+
+
+def open_tars(pictures: Pictures, stack: ExitStack) -> dict[int, int]:
+    """Open the sources that are tars until a stack is left; by their numbers."""
+    return {
+        number: stack.enter_context(os.fdopen(open_regular(source.path), "rb")).fileno()
+        for number, source in enumerate(pictures.sources)
+        if source.path.is_file()
+    }
+
+
 def _fill(
-    output: "_Output",
+    output: "Output",
     pictures: Pictures,
     rows: npt.NDArray[np.void],
     tars: Mapping[int, int],
@@ -122,18 +155,18 @@ def _fill(
     for row in tuples_of(rows):
         _, size_bytes, folder, _, label, base = row
         key = pictures.folders[folder].key + base
-        behind = _ZEROS[: padded(size_bytes) - size_bytes] + _label_member(key, label)
-        view = output.take(BLOCK_BYTES + size_bytes + len(behind))
-        view[:BLOCK_BYTES] = header_of(key + b".jpg", size_bytes)
-        view[BLOCK_BYTES + size_bytes :] = behind
-        picture = view[BLOCK_BYTES : BLOCK_BYTES + size_bytes]
-        _read(row, picture, pictures, tars)
-        if picture[:3] != _JPEG_START:
+        picture = output.take_sample(key, b".jpg", size_bytes, label)
+        read_picture(row, picture, pictures, tars)
+        if picture[:3] != JPEG_START:
             no_jpegs.add(shown(key))
 
 
-def _read(row: Row, view: memoryview, pictures: Pictures, tars: Mapping[int, int]) -> None:
-    """Fill in the bytes of a picture; `tars` are the open files of the sources that are tars."""
+def read_picture(row: Row, view: memoryview, pictures: Pictures, tars: Mapping[int, int]) -> None:
+    """Fill in the bytes of a picture; `tars` are the open files of the sources that are tars.
+
+    Raises:
+        DataError: They are more or fewer than they were when it was listed.
+    """
     source = pictures.folders[row[2]].source
     if source in tars:
         length = os.preadv(tars[source], [view], row[0])
@@ -156,10 +189,15 @@ def _label_member(key: bytes, label: int) -> bytes:
     return header_of(key + b".cls", len(text)) + text.ljust(BLOCK_BYTES, b"\0")
 
 
-class _Output:
-    """A file that two threads hash and write, from buffers that are filled again afterwards.
+class Output:
+    """A tar that two threads hash and write, from buffers that are filled again afterwards.
 
     A buffer that is too small for a picture is replaced by a larger one.
+
+    Args:
+        path: The file.
+        buffers: The memory, see `new_buffers`.
+        advance: Called with the number of bytes that were written since the last call.
     """
 
     def __init__(
@@ -173,10 +211,12 @@ class _Output:
         self._pending: list[tuple[Future[None], Future[None]]] = []
         self._used_bytes = 0
 
-    def __enter__(self) -> "_Output":
+    def __enter__(self) -> "Output":
+        """Begin the file."""
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Write what is left, and close the file."""
         # Also after an error: the threads must be done before the file is closed.
         with self._file, self._hasher, self._writer:
             if kind is None:
@@ -184,7 +224,28 @@ class _Output:
             while self._pending:
                 self._wait()
 
-    def take(self, num_bytes: int) -> memoryview:
+    def take_sample(self, key: bytes, suffix: bytes, size_bytes: int, label: int) -> memoryview:
+        """Write the members of a sample, and return the room for its picture, to be filled at once.
+
+        Args:
+            key: The name of the members.
+            suffix: That of the picture, with its dot.
+            size_bytes: The size of the picture.
+            label: `NO_LABEL` for none.
+        """
+        behind = _ZEROS[: padded(size_bytes) - size_bytes] + _label_member(key, label)
+        view = self._take(BLOCK_BYTES + size_bytes + len(behind))
+        view[:BLOCK_BYTES] = header_of(key + suffix, size_bytes)
+        view[BLOCK_BYTES + size_bytes :] = behind
+        return view[BLOCK_BYTES : BLOCK_BYTES + size_bytes]
+
+    def end(self) -> None:
+        """Write the end of the tar."""
+        size_bytes = -(-(self.size_bytes + _END_BYTES) // RECORD_BYTES) * RECORD_BYTES
+        end = _ZEROS[: size_bytes - self.size_bytes]
+        self._take(len(end))[:] = end
+
+    def _take(self, num_bytes: int) -> memoryview:
         """Return room for the next bytes of the file; it must be filled at once."""
         if self._used_bytes + num_bytes > len(self._buffers[0]):
             self._flush()

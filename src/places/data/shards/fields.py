@@ -32,6 +32,10 @@ def _is_whole(value: object, low: int, high: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
 
 
+def _is_text(value: object, max_length: int) -> bool:
+    return isinstance(value, str) and len(value) <= max_length and value.isprintable()
+
+
 def _or_null(rule: _Rule) -> _Rule:
     return _Rule(lambda value: value is None or rule.is_right(value), f"{rule.wanted}, or null")
 
@@ -89,6 +93,10 @@ _PACKED_FROM = {
     "limit": _or_null(_COUNT),
     "md5_checked": _BOOL,
     "listing_sha256": _or_null(_SHA256),
+    # Only where pictures were converted: what was packed before stays equal to what is asked for.
+    "pixels": _Rule(lambda value: _is_text(value, 40), "a short text", is_needed=False),
+    "resize_size": _Rule(lambda value: _is_whole(value, 1, 65_535), "1 to 65535", is_needed=False),
+    "quality": _Rule(lambda value: _is_whole(value, 1, 100), "1 to 100", is_needed=False),
 }
 _SOURCE = {"name": _TEXT, "size_bytes": _or_null(_COUNT), "md5": _or_null(_TEXT)}
 

@@ -1,45 +1,54 @@
 """Pictures of shards that hold more than JPEGs, decoded as the reader of picture files does.
 
-JPEGs take the way of `jpeg`, as in shards with nothing else; all others Pillow's, at full size and
-upright, with what is transparent in white.
+JPEGs take the way of `jpeg`, as in shards with nothing else. Of raw pictures the wanted rows are
+read. All others take Pillow's way, at full size and upright, with what is transparent in white.
 """
 
 from collections.abc import Callable, Sequence
+from typing import cast
 
 from places.data.shards.picture_formats import JPEG, format_of
 from places.data.streaming.decode import crop_box, decode_for_crop
 from places.data.streaming.jpeg import MAX_PIXELS, Pixels, decode_jpeg
 from places.data.streaming.picture_files import decode_with_size
+from places.data.streaming.raw import RawPicture, Stored
 
+Decoder = Callable[[Stored], Pixels]
 CropDecoder = Callable[
-    [bytes, Sequence[float], int, tuple[float, float], tuple[float, float]], Pixels
+    [Stored, Sequence[float], int, tuple[float, float], tuple[float, float]], Pixels
 ]
 """What `decode_for_crop` is."""
 
 
-def decoder_of(formats: Sequence[str]) -> Callable[[bytes], Pixels]:
+def decoder_of(formats: Sequence[str]) -> Decoder:
     """Return what decodes whole pictures of some formats, see `decode_jpeg`."""
-    return decode_jpeg if tuple(formats) == (JPEG,) else decode_picture
+    # What is read from shards of JPEGs is bytes.
+    return cast(Decoder, decode_jpeg) if tuple(formats) == (JPEG,) else decode_picture
 
 
 def crop_decoder_of(formats: Sequence[str]) -> CropDecoder:
     """Return what decodes training crops of pictures of some formats, see `decode_for_crop`."""
-    return decode_for_crop if tuple(formats) == (JPEG,) else decode_picture_for_crop
+    if tuple(formats) == (JPEG,):
+        return cast(CropDecoder, decode_for_crop)
+    return decode_picture_for_crop
 
 
-def decode_picture(data: bytes) -> Pixels:
+def decode_picture(data: Stored) -> Pixels:
     """Decode a picture to `(height, width, 3)` uint8, RGB; a JPEG as `decode_jpeg`.
 
     Raises:
         DataError: It is damaged, of a format that is not read, or has more than `MAX_PIXELS`.
+        StorageError: Its rows cannot be read now.
     """
+    if isinstance(data, RawPicture):
+        return data.rows(0, data.height)
     if format_of(data) == JPEG:
         return decode_jpeg(data)
     return decode_with_size(lambda: data, MAX_PIXELS)[0]
 
 
 def decode_picture_for_crop(
-    data: bytes,
+    data: Stored,
     uniforms: Sequence[float],
     size: int,
     scale: tuple[float, float],
@@ -50,6 +59,10 @@ def decode_picture_for_crop(
     Raises:
         DataError: As `decode_picture`.
     """
+    if isinstance(data, RawPicture):
+        box = crop_box(data.width, data.height, uniforms, scale, ratio)
+        left, top, width, height = box
+        return data.rows(top, height)[:, left : left + width]
     if format_of(data) == JPEG:
         return decode_for_crop(data, uniforms, size, scale, ratio)
     pixels = decode_picture(data)

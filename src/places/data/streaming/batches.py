@@ -12,6 +12,7 @@ from places.data.streaming import plan
 from places.data.streaming.any_format import crop_decoder_of, decoder_of
 from places.data.streaming.decode import NUM_CROP_UNIFORMS, ResizeMode, eval_crop, resize_crop
 from places.data.streaming.jpeg import Pixels
+from places.data.streaming.raw import Stored
 from places.data.streaming.samples import SplitSamples
 from places.data.streaming.stream import Batch, LoadRow, OpenBatch, Sample, stream
 from places.errors import ConfigError
@@ -97,8 +98,8 @@ def train_batches(
         numbers = uniforms(ids, NUM_CROP_UNIFORMS + 1, seed, epoch, _CROP_STREAM).tolist()
 
         def load(row: int, pixels: Pixels) -> Sample:
-            def decode(jpeg: bytes) -> None:
-                picture = decode_crop(jpeg, numbers[row], crop.image_size, crop.scale, crop.ratio)
+            def decode(stored: Stored) -> None:
+                picture = decode_crop(stored, numbers[row], crop.image_size, crop.scale, crop.ratio)
                 resize_crop(picture, pixels)
 
             flip = crop.flip and numbers[row][-1] < 0.5
@@ -140,8 +141,8 @@ def eval_batches(
         entries = source.entries(ids)
 
         def load(row: int, pixels: Pixels) -> Sample:
-            def decode(jpeg: bytes) -> None:
-                eval_crop(decode_whole(jpeg), pixels, crop.resize_size, crop.resize_mode)
+            def decode(stored: Stored) -> None:
+                eval_crop(decode_whole(stored), pixels, crop.resize_size, crop.resize_mode)
 
             return source.load(int(ids[row]), entries[row], pixels, decode)
 

@@ -149,6 +149,18 @@ def eval_crop(
         square[:] = pixels[top : top + side, left : left + side]
 
 
+def shrunk(pixels: Pixels, resize_size: int) -> Pixels:
+    """Return a picture with a short side of `resize_size`, unless that is shorter already.
+
+    It is resized as `eval_crop` does, so an evaluation with the same `resize_size` sees the same.
+    """
+    height, width = pixels.shape[:2]
+    if min(width, height) <= resize_size:
+        return pixels
+    size = _resized(width, height, resize_size, "short_side")
+    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR))
+
+
 def crop_places(across: int, down: int) -> list[tuple[int, int]]:
     """Return left and top of the squares of which torchvision's `TenCrop` and its mirrors are made.
 

@@ -20,6 +20,8 @@ from places.data.remote.shard_uses import shard_uses
 from places.data.remote.urls import TIMEOUT_RANGE_S, TIMEOUT_S, is_url
 from places.data.shards.index import load_index
 from places.data.shards.manifest import Manifest, load_manifest
+from places.data.shards.picture_formats import PPM
+from places.data.shards.ppm import HEAD_BYTES, MAGIC, read_ppm_header
 from places.data.shards.tar_headers import (
     BLOCK_BYTES,
     LOOK_BACK_BYTES,
@@ -29,6 +31,7 @@ from places.data.shards.tar_headers import (
 )
 from places.data.streaming.bad_samples import BadSamples
 from places.data.streaming.jpeg import Pixels
+from places.data.streaming.raw import RawPicture, Stored
 from places.data.streaming.stream import Sample
 from places.errors import DataError, StorageError
 from places.files import open_regular, storage_error
@@ -38,6 +41,9 @@ Entry = tuple[int, int, int, int]  # a row of the index: offset, size in bytes, 
 
 _OTHER_FILES = 256  # what else a process may have open
 _TRAIN_SHARE = 0.8  # of the cache
+# Where a split has raw pictures, of one with more bytes the beginning is read first: if it is raw,
+# only some of its rows are wanted. A JPEG of this size takes far longer to decode than a read more.
+_HEAD_FIRST_BYTES = 1 << 16
 
 
 class SplitSamples:
@@ -66,6 +72,8 @@ class SplitSamples:
         self.index = load_index(manifest) if index is None else index
         counts = (shard.num_samples for shard in manifest.shards)
         self._starts = [*accumulate(counts, initial=0)]  # the first row of each shard
+        self._has_raw = PPM in manifest.formats
+        self._head_first_bytes = _HEAD_FIRST_BYTES if self._has_raw else 1 << 32
         self._remote = remote
         self._last_steps: dict[int, int] = {}
         self._files: dict[int, int] = {}
@@ -82,7 +90,12 @@ class SplitSamples:
         return entries
 
     def read(self, entry: Entry) -> tuple[str, bytes]:
-        """Return the key and the JPEG bytes of a sample.
+        """Return the key of a sample and all bytes of its picture; raises as `find` does."""
+        key, stored = self.find(entry)
+        return key, stored.whole(entry[1]) if isinstance(stored, RawPicture) else stored
+
+    def find(self, entry: Entry) -> tuple[str, Stored]:
+        """Return the key of a sample and its picture: its bytes, or a raw one, not yet read.
 
         Raises:
             DataError: The shard is not there, or does not hold what the index says.
@@ -94,25 +107,48 @@ class SplitSamples:
             # place.
             file = self._file(shard)
             start = max(offset - self._back_bytes[shard], 0)
-            data = os.pread(file, offset - start + size_bytes, start)
+            num_bytes = size_bytes if size_bytes < self._head_first_bytes else HEAD_BYTES
+            data = os.pread(file, offset - start + num_bytes, start)
         except FileNotFoundError as error:
             raise DataError(f"no such shard: {self._paths[shard]}") from error
         except OSError as error:
             raise storage_error(f"cannot read {self._paths[shard]}", error) from error
-        blocks, jpeg = data[: offset - start], data[offset - start :]
-        if len(jpeg) < size_bytes or read_size_bytes(blocks[-BLOCK_BYTES:]) != size_bytes:
-            raise self._replaced(shard, f"at byte {offset:,} the picture of the index is missing")
+        blocks, picture = data[: offset - start], data[offset - start :]
+        if len(picture) < num_bytes or read_size_bytes(blocks[-BLOCK_BYTES:]) != size_bytes:
+            raise self._missing(entry)
         if len(blocks) > BLOCK_BYTES:
             free_from = self._free_from(entry) if may_be_extended(blocks) else offset - BLOCK_BYTES
             blocks = blocks[max(free_from - start, 0) :]
-        return read_key(blocks), jpeg
+        key = read_key(blocks)
+        return key, self._stored(entry, file, picture) if self._has_raw else picture
+
+    def _stored(self, entry: Entry, file: int, head: bytes) -> Stored:
+        """Return a picture of a split that has raw ones; `head` is how it begins, or all of it."""
+        offset, size_bytes, shard, _ = entry
+
+        def read(part: memoryview, position: int) -> None:
+            try:
+                num_bytes = os.preadv(file, [part], offset + position)
+            except OSError as error:
+                raise storage_error(f"cannot read {self._paths[shard]}", error) from error
+            if num_bytes < len(part):
+                raise self._missing(entry)
+
+        header = read_ppm_header(head, size_bytes) if head.startswith(MAGIC) else None
+        if header:
+            return RawPicture(header, read)
+        if len(head) == size_bytes:  # anything else is for the reader of all formats
+            return head
+        whole = bytearray(size_bytes)
+        read(memoryview(whole), 0)
+        return bytes(whole)
 
     def load(
         self,
         number: int,
         entry: Entry,
         pixels: Pixels,
-        decode: Callable[[bytes], None],
+        decode: Callable[[Stored], None],
         flip: bool = False,
         needs_label: bool = False,
     ) -> Sample:
@@ -122,7 +158,7 @@ class SplitSamples:
             number: The sample's number in the split.
             entry: Its row of the index.
             pixels: Its pixels, to be filled by `decode`.
-            decode: Takes the bytes of the JPEG.
+            decode: Takes what `find` gives.
             flip: Whether it will be mirrored.
             needs_label: Whether a sample without a label counts as unreadable.
 
@@ -133,8 +169,8 @@ class SplitSamples:
         key, label = "", entry[-1]
         try:
             try:
-                key, jpeg = self.read(entry)
-                decode(jpeg)
+                key, picture = self.find(entry)
+                decode(picture)
             except StorageError:
                 raise
             except DataError as error:
@@ -192,14 +228,14 @@ class SplitSamples:
         if self._remote:
             self._remote.close()
 
-    def _read_again(self, entry: Entry, decode: Callable[[bytes], None], error: DataError) -> str:
+    def _read_again(self, entry: Entry, decode: Callable[[Stored], None], error: DataError) -> str:
         """Read a sample once more if the cache may have damaged it, and return its key."""
         is_whole = False
         while not is_whole:
             is_whole = self._make_whole(entry[2], error)
             try:
-                key, jpeg = self.read(entry)
-                decode(jpeg)
+                key, picture = self.find(entry)
+                decode(picture)
             except StorageError:
                 raise
             except DataError as again:
@@ -271,6 +307,10 @@ class SplitSamples:
             reason = f"it has {size_bytes:,} bytes, its manifest says {expected:,}"
             raise self._replaced(shard, reason)
         return file
+
+    def _missing(self, entry: Entry) -> DataError:
+        offset, _, shard, _ = entry
+        return self._replaced(shard, f"at byte {offset:,} the picture of the index is missing")
 
     def _replaced(self, shard: int, reason: str) -> DataError:
         path = self._paths[shard]

@@ -58,10 +58,10 @@ class Thumbnails:
             return ""
         try:
             (entry,) = self._samples.entries(np.array([position]))
-            found, jpeg = self._samples.read(entry)
+            found, picture = self._samples.read(entry)
             if found != key:
                 return ""
-            pixels = decoder_of(self._samples.manifest.formats)(jpeg)
+            pixels = decoder_of(self._samples.manifest.formats)(picture)
         except (PlacesError, OSError, ValueError):
             return ""
         scale = min(1.0, _SIDE / max(pixels.shape[:2]))
