@@ -19,6 +19,7 @@ from PIL import Image
 from tests.data.drawn import drawn_picture, jpeg_of
 from tests.integration.stages import fit_in, load_weights, read_config, run
 from tests.networks import Tiny
+from tests.reports.gallery.embedded import embedded
 from torch import Tensor
 from torchmetrics.classification import MulticlassAccuracy, MulticlassCalibrationError
 from torchvision.transforms import v2
@@ -397,6 +398,11 @@ def test_predictions_of_labelled_pictures_have_their_labels(
         label = packed.pictures[key][0]
         assert int(row["true_index"]) == label
         assert row["true_category"] == load_categories()[label]
+    page = Path(f"{file}.gallery.html")
+    shown = embedded(page)["rows"]
+    assert [row[-1] for row in shown] == [int(row["true_index"]) for row in rows]
+    num_right = sum(row[-1] == row[5][0] for row in shown)
+    assert f"{num_right} of {len(rows)} right" in page.read_text()
 
 
 def _read(file: Path) -> list[dict[str, Any]]:
@@ -417,3 +423,4 @@ def test_pictures_without_labels_have_no_columns_for_them(packed: Packed) -> Non
         more = ["--ckpt_path", packed.checkpoint, "--predictions.file", file]
         assert run("predict", *words, *more) == 0
         assert "true" not in file.read_text().splitlines()[0]
+        assert "Wrong" not in Path(f"{file}.gallery.html").read_text()
