@@ -423,4 +423,4 @@ def test_pictures_without_labels_have_no_columns_for_them(packed: Packed) -> Non
         more = ["--ckpt_path", packed.checkpoint, "--predictions.file", file]
         assert run("predict", *words, *more) == 0
         assert "true" not in file.read_text().splitlines()[0]
-        assert "Wrong" not in Path(f"{file}.gallery.html").read_text()
+        assert 'value="wrong"' not in Path(f"{file}.gallery.html").read_text()
