@@ -267,6 +267,8 @@ def test_numpy_finds_every_score_in_the_scores_of_pictures(packed: Packed, views
         if mine.any():
             assert row["mean_confidence"] == pytest.approx(confidence[mine].mean(), abs=1e-9)
             assert row["accuracy"] == right[mine, 0].mean()
+            interval = _wilson(int(right[mine, 0].sum()), int(mine.sum()))
+            assert row["accuracy_interval"] == pytest.approx(interval, abs=1e-12)
             gaps += abs(confidence[mine].sum() - right[mine, 0].sum())
     assert scores["calibration_error"] == pytest.approx(gaps / num, abs=1e-9)
 
@@ -281,24 +283,32 @@ def test_numpy_finds_every_score_in_the_scores_of_pictures(packed: Packed, views
             assert row["top5"] == right[mine].any(axis=1).mean()
             interval = _wilson(int(right[mine, 0].sum()), int(mine.sum()))
             assert row["top1_interval"] == pytest.approx(interval, abs=1e-12)
+            interval = _wilson(int(right[mine].sum()), int(mine.sum()))
+            assert row["top5_interval"] == pytest.approx(interval, abs=1e-12)
         else:
             assert row["top1"] is row["top5"] is None
+    _check_pairs(found["confused"], label, guesses[:, 0])
+
+
+def _check_pairs(
+    confused: list[dict[str, Any]], label: npt.NDArray[Any], guess: npt.NDArray[Any]
+) -> None:
+    names = load_categories()
     pairs = Counter(
         tuple(sorted((one, other)))
-        for one, other in zip(label.tolist(), guesses[:, 0].tolist(), strict=True)
+        for one, other in zip(label.tolist(), guess.tolist(), strict=True)
         if one != other
     )
     shown = [
-        (pair["categories"], pair["first_as_second"] + pair["second_as_first"])
-        for pair in found["confused"]
+        (pair["categories"], pair["first_as_second"] + pair["second_as_first"]) for pair in confused
     ]
     assert [count for _, count in shown] == [count for _, count in pairs.most_common(20)]
     for (first, second), count in shown:
         assert pairs[names.index(first), names.index(second)] == count
-    for pair in found["confused"]:
+    for pair in confused:
         first, second = map(names.index, pair["categories"])
-        assert pair["first_as_second"] == ((label == first) & (guesses[:, 0] == second)).sum()
-        assert pair["second_as_first"] == ((label == second) & (guesses[:, 0] == first)).sum()
+        assert pair["first_as_second"] == ((label == first) & (guess == second)).sum()
+        assert pair["second_as_first"] == ((label == second) & (guess == first)).sum()
 
 
 @pytest.mark.parametrize("views", ["one", "ten"])
