@@ -12,8 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from places.errors import PlacesError
-from places.reports.leaderboard.entries import published_entries, read_entry
-from places.reports.leaderboard.picture_hits import read_hits
+from places.reports.leaderboard.entries import published_entries, read_entry, read_hits
 from places.reports.leaderboard.table import as_html, as_markdown, boards_of
 
 FOLDER = Path("leaderboard")

@@ -296,6 +296,15 @@ def time_in_words(seconds: float) -> str:
     return f"{hours:,} h {minutes} min"
 
 
+def size_in_words(num_bytes: float) -> str:
+    """Return a size in words, such as "1.22 GB"."""
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if num_bytes >= scale:
+            number = num_bytes / scale
+            return f"{number:,.3g} {unit}" if number < 1000 else f"{number:,.0f} {unit}"
+    return f"{num_bytes:.0f} byte" + "s" * (num_bytes != 1)
+
+
 def _rate_column(unit: str) -> "ProgressColumn":
     from rich.progress import ProgressColumn, Task
     from rich.text import Text

@@ -19,6 +19,7 @@ from PIL import Image
 from tests.data.drawn import drawn_picture, jpeg_of
 from tests.integration.stages import fit_in, load_weights, read_config, run
 from tests.networks import Tiny
+from tests.reports.gallery.embedded import embedded
 from torch import Tensor
 from torchmetrics.classification import MulticlassAccuracy, MulticlassCalibrationError
 from torchvision.transforms import v2
@@ -266,6 +267,8 @@ def test_numpy_finds_every_score_in_the_scores_of_pictures(packed: Packed, views
         if mine.any():
             assert row["mean_confidence"] == pytest.approx(confidence[mine].mean(), abs=1e-9)
             assert row["accuracy"] == right[mine, 0].mean()
+            interval = _wilson(int(right[mine, 0].sum()), int(mine.sum()))
+            assert row["accuracy_interval"] == pytest.approx(interval, abs=1e-12)
             gaps += abs(confidence[mine].sum() - right[mine, 0].sum())
     assert scores["calibration_error"] == pytest.approx(gaps / num, abs=1e-9)
 
@@ -280,24 +283,32 @@ def test_numpy_finds_every_score_in_the_scores_of_pictures(packed: Packed, views
             assert row["top5"] == right[mine].any(axis=1).mean()
             interval = _wilson(int(right[mine, 0].sum()), int(mine.sum()))
             assert row["top1_interval"] == pytest.approx(interval, abs=1e-12)
+            interval = _wilson(int(right[mine].sum()), int(mine.sum()))
+            assert row["top5_interval"] == pytest.approx(interval, abs=1e-12)
         else:
             assert row["top1"] is row["top5"] is None
+    _check_pairs(found["confused"], label, guesses[:, 0])
+
+
+def _check_pairs(
+    confused: list[dict[str, Any]], label: npt.NDArray[Any], guess: npt.NDArray[Any]
+) -> None:
+    names = load_categories()
     pairs = Counter(
         tuple(sorted((one, other)))
-        for one, other in zip(label.tolist(), guesses[:, 0].tolist(), strict=True)
+        for one, other in zip(label.tolist(), guess.tolist(), strict=True)
         if one != other
     )
     shown = [
-        (pair["categories"], pair["first_as_second"] + pair["second_as_first"])
-        for pair in found["confused"]
+        (pair["categories"], pair["first_as_second"] + pair["second_as_first"]) for pair in confused
     ]
     assert [count for _, count in shown] == [count for _, count in pairs.most_common(20)]
     for (first, second), count in shown:
         assert pairs[names.index(first), names.index(second)] == count
-    for pair in found["confused"]:
+    for pair in confused:
         first, second = map(names.index, pair["categories"])
-        assert pair["first_as_second"] == ((label == first) & (guesses[:, 0] == second)).sum()
-        assert pair["second_as_first"] == ((label == second) & (guesses[:, 0] == first)).sum()
+        assert pair["first_as_second"] == ((label == first) & (guess == second)).sum()
+        assert pair["second_as_first"] == ((label == second) & (guess == first)).sum()
 
 
 @pytest.mark.parametrize("views", ["one", "ten"])
@@ -397,6 +408,11 @@ def test_predictions_of_labelled_pictures_have_their_labels(
         label = packed.pictures[key][0]
         assert int(row["true_index"]) == label
         assert row["true_category"] == load_categories()[label]
+    page = Path(f"{file}.gallery.html")
+    shown = embedded(page)["rows"]
+    assert [row[-1] for row in shown] == [int(row["true_index"]) for row in rows]
+    num_right = sum(row[-1] == row[5][0] for row in shown)
+    assert f"{num_right} of {len(rows)} right" in page.read_text()
 
 
 def _read(file: Path) -> list[dict[str, Any]]:
@@ -417,3 +433,4 @@ def test_pictures_without_labels_have_no_columns_for_them(packed: Packed) -> Non
         more = ["--ckpt_path", packed.checkpoint, "--predictions.file", file]
         assert run("predict", *words, *more) == 0
         assert "true" not in file.read_text().splitlines()[0]
+        assert 'value="wrong"' not in Path(f"{file}.gallery.html").read_text()

@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+import re
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy.stats import binomtest
 from tests.data.drawn import drawn_picture, jpeg_of
 from tests.data.packing.official import jpeg, write_tar
 from tests.integration.stages import (
@@ -273,7 +275,14 @@ def test_validate_uses_the_checkpoints_recipe(
     trained: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run("validate", "--ckpt_path", trained) == 0
-    assert "val/top1" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    lines = [line for line in out.splitlines() if "val/top1" in line]
+    # An accuracy with both ends of its interval.
+    (numbers,) = (re.findall(r"(\d+\.\d\d)%", line) for line in lines)
+    share, low, high = (float(number) / 100 for number in numbers)
+    interval = binomtest(round(36 * share), 36).proportion_ci(method="wilson")
+    assert (low, high) == pytest.approx((interval.low, interval.high), abs=1e-4)
+    assert "DataLoader" not in out
 
 
 def test_nothing_is_written_outside_the_runs(trained: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """`places runs`, over runs of every kind and over whatever else lies there."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from tests.integration.stages import fit_in, run
 
 from places.cli.main import main
+from places.reports.run_file import process_of
 
 
 def _listed(capsys: pytest.CaptureFixture[str], root: Path) -> dict[str, dict[str, Any]]:
@@ -45,7 +47,49 @@ def test_a_run_that_stopped_early_says_how_far_it_came(
 ) -> None:
     words = ("--data.root", sample, "--trainer.max_epochs", 3)
     fit_in(tmp_path, *words, "--trainer.max_steps", 6)
-    assert _listed(capsys, tmp_path)["fit/0"]["outcome"] == "1 of 3 epochs"
+    assert _listed(capsys, tmp_path)["fit/0"]["outcome"] == "finished early, 1 of 3 epochs"
+
+
+def test_how_a_run_ended_is_told(
+    sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("--data.root", sample, "--trainer.default_root_dir", tmp_path)
+    assert run("fit", *words, "--trainer.max_epochs", 2, "--trainer.limit_val_batches", 0) == 0
+    assert run("fit", *words, "--trainer.max_epochs", -1, "--trainer.max_steps", 3) == 0
+    failing = ("--model.net", "tests.networks.Overflowing")
+    assert run("fit", *words, *failing, "--trainer.max_epochs", 3) == 2
+    record = json.loads((tmp_path / "fit" / "2" / "run.json").read_text())
+    assert record["outcome"] == "failed"
+    killed = tmp_path / "fit" / "3"
+    shutil.copytree(tmp_path / "fit" / "2", killed)
+    gone = {"outcome": None, "ended": None, "process": process_of() | {"started": 0}}
+    (killed / "run.json").write_text(json.dumps(record | gone))
+    going_on = tmp_path / "fit" / "4"
+    shutil.copytree(killed, going_on)
+    alive = {"outcome": None, "ended": None, "process": process_of()}
+    (going_on / "run.json").write_text(json.dumps(record | alive))
+    rows = _listed(capsys, tmp_path)
+    assert [(row["state"], row["outcome"]) for row in rows.values()] == [
+        ("complete", "finished, 2 epochs"),
+        ("complete", "finished, 1 epoch"),
+        ("failed", "0 of 3 epochs"),
+        ("interrupted", "0 of 3 epochs"),
+        ("going on", "0 of 3 epochs"),
+    ]
+    assert main(["runs", "--root", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert "how it ended" in out
+    assert "failed, 0 of 3 epochs" in out
+    assert " 0.0 MB" not in out
+    assert main(["report", str(tmp_path / "fit" / "2")]) == 0
+    page = (tmp_path / "fit" / "2" / "report.html").read_text()
+    assert "This run ended with an error; 0 of 3 epochs." in page
+    assert "Go on with <code>places fit --ckpt_path " in page
+    shutil.rmtree(killed / "checkpoints")
+    assert main(["report", str(killed)]) == 0
+    page = (killed / "report.html").read_text()
+    assert "This run was interrupted; 0 of 3 epochs." in page
+    assert "Go on with" not in page  # there is nothing to go on from
 
 
 @pytest.mark.parametrize("name", ["config.yaml", "metrics.csv", "result.json"])

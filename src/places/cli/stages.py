@@ -93,7 +93,11 @@ _DATA = "places.data.places365.Places365"
 WITH_PAGE = ("fit", "test")  # stages that make a page of the run at their end
 # Of Lightning's own arguments: our table of scores says more than its, and predictions would all be
 # kept in memory until the end.
-_OTHER_DEFAULTS = {"test": {"verbose": False}, "predict": {"return_predictions": False}}
+_OTHER_DEFAULTS = {
+    "validate": {"verbose": False},
+    "test": {"verbose": False},
+    "predict": {"return_predictions": False},
+}
 # Never made, so empty: on SLURM Lightning resumes from any hpc_ckpt_* in the folder of the run.
 _NEVER_MADE = RUNS / "never_made"
 # Warnings that no user can do anything about.

@@ -28,6 +28,7 @@ class PictureTable:
         guesses: `(N, 5)` int64, the guessed classes, best first; -1 for none.
         probability: `(N,)` float64 in 0..1, of the true class.
         confidence: `(N,)` float64 in 0..1, of the best guess; `None` in files of earlier versions.
+        loss: `(N,)` float64, in nats; `None` likewise.
     """
 
     keys: list[str]
@@ -35,6 +36,7 @@ class PictureTable:
     guesses: npt.NDArray[np.int64]
     probability: npt.NDArray[np.float64]
     confidence: npt.NDArray[np.float64] | None
+    loss: npt.NDArray[np.float64] | None = None
 
     @property
     def is_right(self) -> npt.NDArray[np.bool_]:
@@ -67,7 +69,7 @@ def read_pictures(path: Path) -> PictureTable:
             _check_size(file.metadata)
             names = set(file.schema_arrow.names)
             wanted = ["key", "label", *_GUESSES, "probability"]
-            table = file.read([*wanted, *({"confidence"} & names)])
+            table = file.read([*wanted, *({"confidence", "loss"} & names)])
         return _table_of(table)
     except (pa.ArrowException, KeyError, TypeError, ValueError, OSError) as error:
         raise DataError(str(error).partition("\n")[0] or type(error).__name__) from error
@@ -94,13 +96,14 @@ def _table_of(table: Any) -> PictureTable:  # noqa: ANN401  # likewise
     is_whole = all(part.dtype.kind in "iu" for part in (labels, guesses))
     if not is_whole or not all(isinstance(key, str) for key in keys):
         raise ValueError("its columns are of other kinds")
-    confidence = numbers.get("confidence")
+    confidence, loss = numbers.get("confidence"), numbers.get("loss")
     return PictureTable(
         keys,
         labels.astype(np.int64),
         guesses.astype(np.int64),
         _share(numbers["probability"]),
         None if confidence is None else _share(confidence),
+        None if loss is None else np.asarray(loss, np.float64),
     )
 
 

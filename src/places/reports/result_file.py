@@ -207,6 +207,7 @@ def _categories(sums: EvaluationSums, names: tuple[str, ...]) -> list[dict[str, 
             "top1": hits[label] / num if num else None,
             "top1_interval": list(wilson(hits[label], num)),
             "top5": top5[label] / num if num else None,
+            "top5_interval": list(wilson(top5[label], num)),
         }
         for label, num in enumerate(counts)
     ]
@@ -242,6 +243,7 @@ def _reliability(sums: EvaluationSums) -> list[dict[str, Any]]:
             "num_images": int(num),
             "mean_confidence": confidence / num if num else None,
             "accuracy": hits / num if num else None,
+            "accuracy_interval": list(wilson(hits, num)),
         }
         for number, (confidence, hits, num) in enumerate(bins.tolist())
     ]

@@ -8,17 +8,18 @@ from typing import Any
 
 import yaml
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.trainer.states import TrainerFn
 from rich.table import Table
 
 from places.categories import load_categories, load_settings
 from places.checkpoints.contents import check_parts, read_checkpoint
 from places.classifier import SceneClassifier
-from places.console import counted, show
+from places.console import counted, put, show
 from places.data.places365 import Places365
 from places.data.shards.manifest import Manifest
 from places.errors import CheckpointError
 from places.files import write_text
-from places.lightning_internals import data_module
+from places.lightning_internals import data_module, is_trial
 from places.processes import run_folder
 from places.reports.complete_scores import is_complete
 from places.reports.picture_scores import PictureScores, can_write
@@ -31,6 +32,8 @@ FILE_NAME = "result.json"
 
 class Results(Callback):
     """Writes `result.json` after `test` on a split with labels, and prints its scores as a table.
+
+    Prints those of `validate` too, of the network and of the average of its weights.
 
     Writes nothing if only a part of the split was scored, which `CompleteScores` refuses earlier
     except with `fast_dev_run`, or if outputs are not finite, which `FiniteScores` refuses.
@@ -60,12 +63,31 @@ class Results(Callback):
         if self._pictures is not None:
             self._pictures.add(batch, outputs, batch_idx)
 
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Print the scores, unless a training goes on."""
+        data = data_module(trainer)
+        if trainer.state.fn != TrainerFn.VALIDATING or is_trial(trainer):
+            return
+        if not isinstance(data, Places365) or not isinstance(pl_module, SceneClassifier):
+            _show_logged(trainer)
+            return
+        if not (trainer.is_global_zero and is_complete(trainer, pl_module, "val")):
+            return
+        named = {"val/": pl_module.evaluation}
+        if pl_module.average is not None:
+            named["val_ema/"] = pl_module.average_evaluation
+        for prefix, sums in named.items():
+            if sums.count and not sums.num_not_finite:
+                scores = scores_of(sums, load_categories(), load_settings())
+                put(score_table(scores, sums.count, data.manifests["val"], prefix))
+
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the file and print the table."""
         seconds = time.monotonic() - self._start_s
         data = data_module(trainer)
         folder = run_folder(trainer)
         if not isinstance(data, Places365) or not isinstance(pl_module, SceneClassifier):
+            _show_logged(trainer)
             return
         manifest = data.manifests[data.test_split]
         complete = is_complete(trainer, pl_module, data.test_split)
@@ -119,8 +141,24 @@ def _training_behind(weights: Path | None) -> dict[str, Any] | None:
     return training_of(checkpoint)
 
 
-def score_table(scores: dict[str, Any], count: int, manifest: Manifest) -> Table:
-    """Return the scores and their intervals as a table."""
+def _show_logged(trainer: Trainer) -> None:
+    """Show what a network of others, or one on other data, logged."""
+    if trainer.is_global_zero and trainer.callback_metrics and not is_trial(trainer):
+        table = Table("score", "value")
+        for name, value in trainer.callback_metrics.items():
+            table.add_row(name, f"{float(value):.4f}")
+        put(table)
+
+
+def score_table(scores: dict[str, Any], count: int, manifest: Manifest, prefix: str = "") -> Table:
+    """Return the scores and their intervals as a table.
+
+    Args:
+        scores: What `scores_of` returned.
+        count: Number of pictures.
+        manifest: Of the split.
+        prefix: What names of scores begin with.
+    """
     pictures = counted(count, "synthetic picture" if manifest.synthetic else "picture")
     table = Table(title=f"{pictures} of split '{manifest.split}'", title_justify="left")
     table.add_column("score")
@@ -130,5 +168,5 @@ def score_table(scores: dict[str, Any], count: int, manifest: Manifest) -> Table
     for name, value in scores["scores"].items():
         is_share = name in intervals or name == "calibration_error"
         interval = " to ".join(f"{end:.2%}" for end in intervals.get(name, ()))
-        table.add_row(name, f"{value:.2%}" if is_share else f"{value:.4f}", interval)
+        table.add_row(prefix + name, f"{value:.2%}" if is_share else f"{value:.4f}", interval)
     return table

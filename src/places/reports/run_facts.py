@@ -6,11 +6,11 @@ run that goes on, that was killed, or that somebody changed: what cannot be read
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from places.checkpoints.runs import CONFIG_HEADER
 from places.config.recipes import read_config
@@ -21,8 +21,8 @@ from places.files import read_json
 from places.reports.metric_curves import Curves, read_curves
 from places.reports.picture_table import PictureTable, read_pictures
 from places.reports.result_schema import PICTURES
-from places.reports.run_file import RUN_FILE, is_going_on, number_table, text_table
-from places.reports.run_list import Run, describe
+from places.reports.run_file import RUN_FILE, number_table, text_table
+from places.reports.run_list import Run, State, describe
 
 RESULT = "result.json"
 VALIDATION = "validation.json"
@@ -31,7 +31,6 @@ _MAX_LINE_BYTES = 1 << 16
 _MAX_CHARACTERS = 2000
 _MAX_ENTRIES = 500  # of a list
 _T = TypeVar("_T")
-State = Literal["going on", "complete", "interrupted"]
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class RunFacts:
         recipe: Name of the recipe.
         number: Number of the run; `None` where the folder has another name.
         stage: What ran: fit, validate, test or predict; an empty string if nothing tells.
-        state: Whether it goes on, is complete or was interrupted.
+        state: Whether it goes on, is complete, failed or was interrupted.
         progress: How far it came, in words.
         started: When it started, UTC, ISO 8601 to the second.
         ended: When it ended; `None` if nothing tells.
@@ -137,7 +136,7 @@ def read_run(folder: Path) -> RunFacts:
         recipe=printable(recipe),
         number=int(number) if number.isdecimal() and number.isascii() else None,
         stage=stage,
-        state=_state(stage, run, record, result),
+        state=run.state,
         progress=run.outcome,
         started=_text(record.get("started")) or _written(folder),
         ended=_text(record.get("ended")) or None,
@@ -213,7 +212,7 @@ def _described(folder: Path, reading: _Reading) -> Run:
     except (ArithmeticError, LookupError, OSError, TypeError, ValueError) as error:
         reading.notes.append(f"how far it came is not known: {printable(str(error))[:120]}")
         stage = _first_line(folder / "config.yaml")
-        return Run("", stage, "", "nothing tells how far it came", None, 0)
+        return Run("", stage, "", "interrupted", "nothing tells how far it came", None, 0)
 
 
 def _first_line(config: Path) -> str:
@@ -223,19 +222,6 @@ def _first_line(config: Path) -> str:
         first = file.readline(_MAX_LINE_BYTES)
     stages = ("fit", "validate", "test", "predict")
     return next((stage for stage in stages if first == CONFIG_HEADER.format(stage=stage)), "")
-
-
-def _state(
-    stage: str, run: Run, record: Mapping[str, Any], result: Mapping[str, Any] | None
-) -> State:
-    if stage == "test" and (result is not None or run.outcome == "finished"):
-        return "complete"
-    if record:
-        if _text(record.get("outcome")) == "complete":
-            return "complete"
-        return "going on" if is_going_on(record) else "interrupted"
-    # Nothing but its scores tells of a run of an earlier version.
-    return "complete" if run.outcome.startswith("finished") else "interrupted"
 
 
 def _written(folder: Path) -> str:

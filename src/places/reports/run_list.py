@@ -1,21 +1,23 @@
 """`places runs`: what lies in the folder of runs, and how far each run came."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from rich.table import Table
 
 from places.checkpoints.runs import CONFIG_HEADER, RUNS
 from places.config.recipes import read_config
-from places.console import counted, printable, put
+from places.console import counted, printable, put, size_in_words
 from places.errors import ConfigError, DataError
 from places.files import read_json
 from places.reports.metric_curves import read_curves
+from places.reports.run_file import RUN_FILE, is_going_on
 
+State = Literal["going on", "complete", "failed", "interrupted"]
 _MAX_BYTES = 1 << 24
 _MAX_LINE_BYTES = 1 << 16
 
@@ -27,7 +29,9 @@ class Run:
     Attributes:
         run: Its recipe and number.
         stage: What ran: fit, validate, test or predict; an empty string if nothing tells.
-        started: When, in UTC, by the time of its config.
+        started: When, in UTC; of earlier versions by the time of its config.
+        state: How it ended: complete, failed by an error, interrupted by a signal or killed; or
+            that it goes on.
         outcome: How far it came.
         score: The best top-1 accuracy in 0..1, if there is any.
         size_bytes: Of all its files.
@@ -36,13 +40,22 @@ class Run:
     run: str
     stage: str
     started: str
+    state: State
     outcome: str
     score: float | None
     size_bytes: int
 
 
+class _Metrics(NamedTuple):
+    """What a table of metrics tells: top-1 accuracies, and epochs with scores and with any."""
+
+    top1: Sequence[float] = ()
+    num_scored: int = 0
+    num_logged: int = 0
+
+
 def runs(root: Path = RUNS, format: Literal["table", "json"] = "table") -> int:
-    """List the runs: what they were, how far they came, their best score and size.
+    """List the runs: what they were, when, how they ended, their best score and size.
 
     All is read from their files, so it holds for runs that were killed as well.
 
@@ -62,10 +75,11 @@ def runs(root: Path = RUNS, format: Literal["table", "json"] = "table") -> int:
     if not found:
         put(f"no run in {root}")
         return 0
-    table = Table("run", "stage", "started (UTC)", "how far", "best top-1", "size")
+    table = Table("run", "stage", "started (UTC)", "how it ended", "best top-1", "size")
     for run in found:
         score = "" if run.score is None else f"{run.score:.2%}"
-        cells = (run.run, run.stage, run.started, run.outcome, score, _in_mb(run.size_bytes))
+        size = size_in_words(run.size_bytes)
+        cells = (run.run, run.stage, run.started, _ending(run), score, size)
         table.add_row(*map(printable, cells))
     put(table)
     return 0
@@ -73,34 +87,57 @@ def runs(root: Path = RUNS, format: Literal["table", "json"] = "table") -> int:
 
 def describe(folder: Path) -> Run:
     """Return what the files in the folder of a run tell, whatever is in them."""
-    config, (top1, last) = folder / "config.yaml", _metrics(folder / "metrics.csv")
+    config, metrics = folder / "config.yaml", _metrics(folder / "metrics.csv")
     result, predictions = _json(folder / "result.json"), _predictions(folder)
+    record = _json(folder / RUN_FILE)
     stage = _stage(config) or _stage_by_files(folder, bool(result), bool(predictions))
-    scores = top1
-    outcome = "nothing came out"
+    scores, outcome = metrics.top1, "nothing came out"
     if stage == "fit":
-        outcome = _training(config, last)
+        outcome = _training(config, metrics, record)
     elif stage == "test" and (result or (folder / "submission.txt").is_file()):
         outcome = "finished"
         scores = [value] if isinstance(value := _part(result, "scores", "top1"), float) else []
     elif stage == "predict" and predictions:
         rows = _part(predictions, "counts", "rows")
         is_complete = predictions.get("complete") is True
-        outcome = "stopped; goes on"
+        outcome = "the same command goes on"
         if is_complete and isinstance(rows, int):
             outcome = f"finished, {counted(rows, 'picture')}"
     elif stage == "validate" and scores:
         outcome = "finished"
     files = [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
-    started = datetime.fromtimestamp((config if config.is_file() else folder).stat().st_mtime, UTC)
     return Run(
         run="/".join(folder.parts[-2:]),
         stage=stage,
-        started=f"{started:%Y-%m-%d %H:%M}",
+        started=f"{_started(folder, record):%Y-%m-%d %H:%M}",
+        state=_state(outcome, record),
         outcome=outcome,
         score=max(scores, default=None),
         size_bytes=sum(path.stat().st_size for path in files),
     )
+
+
+def _ending(run: Run) -> str:
+    """Return how a run ended and how far it came, in one cell."""
+    return run.outcome if run.state == "complete" else f"{run.state}, {run.outcome}"
+
+
+def _state(outcome: str, record: Mapping[str, Any]) -> State:
+    told = record.get("outcome")
+    if outcome.startswith("finished") or told == "complete":
+        return "complete"
+    if is_going_on(record):
+        return "going on"
+    return "failed" if told == "failed" else "interrupted"
+
+
+def _started(folder: Path, record: Mapping[str, Any]) -> datetime:
+    try:
+        return datetime.fromisoformat(str(record.get("started"))).astimezone(UTC)
+    except (ValueError, OverflowError):
+        config = folder / "config.yaml"
+        seconds = (config if config.is_file() else folder).stat().st_mtime
+        return datetime.fromtimestamp(seconds, UTC)
 
 
 def _folders(root: Path) -> Iterator[Path]:
@@ -127,33 +164,42 @@ def _stage_by_files(folder: Path, has_result: bool, has_predictions: bool) -> st
     return "predict" if has_predictions else ""
 
 
-def _training(config: Path, last: int) -> str:
-    """Say how many epochs of a training have their scores."""
+def _training(config: Path, metrics: _Metrics, record: Mapping[str, Any]) -> str:
+    """Say how many epochs of a training are done; of one that goes on, how many have scores."""
     try:
         settings = read_config(config)
     except (OSError, ConfigError):
         settings = None
-    planned = _part(settings, "trainer", "max_epochs")
-    if not isinstance(planned, int) or planned < 1:
-        return counted(last, "epoch")
-    return (
-        f"finished, {counted(last, 'epoch')}"
-        if last >= planned
-        else f"{last:,} of {counted(planned, 'epoch')}"
-    )
+    planned, done = _part(settings, "trainer", "max_epochs"), metrics.num_scored
+    is_complete = record.get("outcome") == "complete"
+    if is_complete and metrics.num_logged:  # it may have validated less often, or never
+        done = max(done, metrics.num_logged)
+    is_bounded = isinstance(planned, int) and planned >= 1
+    if is_complete and not done:
+        steps = record.get("num_steps")
+        return f"finished, {counted(steps, 'step')}" if isinstance(steps, int) else "finished"
+    if not isinstance(planned, int) or not is_bounded:
+        return f"finished, {counted(done, 'epoch')}" if is_complete else counted(done, "epoch")
+    if done >= planned:
+        return f"finished, {counted(done, 'epoch')}"
+    far = f"{done:,} of {counted(planned, 'epoch')}"
+    return f"finished early, {far}" if is_complete else far
 
 
-def _metrics(path: Path) -> tuple[list[float], int]:
-    """Return the top-1 accuracies of a table of metrics, and how many epochs have theirs."""
+def _metrics(path: Path) -> _Metrics:
+    """Return what a table of metrics tells; nothing if it cannot be read."""
     if not path.is_file():
-        return [], 0
+        return _Metrics()
     try:
         curves, epochs, _ = read_curves(path)
     except (OSError, ValueError, DataError):
-        return [], 0
+        return _Metrics()
     scored, epoch_of = curves.get("val/top1", []), dict(epochs)
-    last = max((epoch_of[step] + 1 for step, _ in scored if step in epoch_of), default=0)
-    return [value for _, value in scored], last
+    return _Metrics(
+        [value for _, value in scored],
+        max((epoch_of[step] + 1 for step, _ in scored if step in epoch_of), default=0),
+        max((epoch + 1 for epoch in epoch_of.values()), default=0),
+    )
 
 
 def _predictions(folder: Path) -> dict[str, Any]:
@@ -172,7 +218,3 @@ def _part(content: object, *way: str) -> object:
     for key in way:
         content = content.get(key) if isinstance(content, dict) else None
     return content
-
-
-def _in_mb(size_bytes: int) -> str:
-    return f"{size_bytes / 1e6:,.1f} MB"

@@ -208,7 +208,8 @@ class RunLog(Callback):
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
         """Write how it ended."""
-        self._write(trainer, "interrupted")
+        is_signal = isinstance(exception, KeyboardInterrupt | SystemExit)
+        self._write(trainer, "interrupted" if is_signal else "failed")
 
     @contextmanager
     def _within(self, part: str) -> Iterator[None]:
@@ -265,7 +266,7 @@ class RunLog(Callback):
             text = json.dumps(in_json(self._record), indent=2, allow_nan=False)
             write_text(folder / RUN_FILE, f"{text}\n")
         except StorageError as error:
-            if outcome != "interrupted":  # else the reason is told already
+            if outcome not in ("failed", "interrupted"):  # else the reason is told already
                 say(f"{RUN_FILE} is not written: {error.message}")
 
 

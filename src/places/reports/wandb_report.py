@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from places.console import printable, say
+from places.console import printable, say, size_in_words
 from places.errors import ConfigError, PlacesError
 from places.files import write_text
 from places.reports.figures import SERIES
@@ -235,7 +235,7 @@ def _times(names: Sequence[str], trainings: Sequence[RunFacts]) -> str:
         )
     for place in dict.fromkeys(place for run in trainings for place in run.memory_bytes):
         peaks = (run.memory_bytes.get(place) for run in trainings)
-        cells = ("" if peak is None else about_run.size(peak) for peak in peaks)
+        cells = ("" if peak is None else size_in_words(peak) for peak in peaks)
         rows.append((f"memory, {place}", *cells))
     return markdown_table(("part", *names), rows) if rows else ""
 

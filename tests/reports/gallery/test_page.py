@@ -134,6 +134,24 @@ def test_each_card_has_five_bars_as_long_as_the_probabilities(page: Page) -> Non
     expect(details).to_contain_text(f"{100 * row.probabilities[0]:.4f}%")
 
 
+def test_pictures_with_a_label_tell_whether_the_answer_is_right(
+    browser: Browser, tmp_path: Path
+) -> None:
+    labels = [LABELS[0], LABELS[5], None]  # right, wrong, unknown
+    content = [answer(6 * number, label=label) for number, label in enumerate(labels)]
+    context = browser.new_context(color_scheme="dark")
+    page = context.new_page()
+    open_page(page, page_of(tmp_path / "gallery.html", [*content, failure(3)]))
+    expect(page.locator(".facts")).to_contain_text("1 of 2 right")
+    assert page.locator(".truth").all_text_contents() == ["\u2713 Right", "\u2717 It is kitchen"]
+    assert min(page.evaluate(CONTRAST))[0] >= 4.5
+    page.get_by_text("Wrong", exact=True).click()
+    assert shown(page) == ["IMG_0006.jpg"]
+    page.locator("summary").click()
+    expect(page.locator("dl")).to_contain_text(f"kitchen ({LABELS[5]})")
+    context.close()
+
+
 def test_each_thumbnail_is_that_of_its_picture_in_every_order_and_on_every_page(
     page: Page,
 ) -> None:

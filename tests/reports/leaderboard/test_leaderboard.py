@@ -1,6 +1,7 @@
 """`places leaderboard`, over results of real tests, and over what somebody changed in them."""
 
 import csv
+import hashlib
 import io
 import json
 import shutil
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas
 import pyarrow.parquet as pq
 import pytest
 from tests.integration.stages import fit_in, run
@@ -144,6 +146,13 @@ def _change(result: dict[str, Any], way: str, value: object) -> None:
         ("scores.mean_class_accuracy", 0.99, "scores.mean_class_accuracy"),
         ("num_images", 37, "num_images"),
         ("intervals.top1", [0.5, 0.9], "intervals.top1.low"),
+        ("scores.top3", 0.99, "scores.top3"),
+        ("scores.indoor_or_outdoor", 0.99, "scores.indoor_or_outdoor"),
+        ("scores.loss", 0.01, "scores.loss"),
+        ("scores.calibration_error", 0.0, "scores.calibration_error"),
+        ("intervals.top4", [0.5, 0.9], "intervals.top4.low"),
+        ("reliability", [{"num_images": 1}], "reliability.0.num_images"),
+        ("config_hash", "0" * 64, "config_hash"),
         ("checkpoint.sha256", "0" * 64, "another checkpoint"),
         ("pictures.sha256", "0" * 64, "another pictures"),
         ("config.seed_everything", 7, "another config"),
@@ -180,6 +189,37 @@ def test_a_result_that_was_changed_is_refused_by_name(
     assert str(folder / "result.json") in error
     assert len(error.splitlines()) <= 4
     assert "\x1b" not in error
+
+
+def test_pictures_that_somebody_made_right_do_not_match_the_scores(
+    tested: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(_results(tested)[0], folder)
+    table = pandas.read_parquet(folder / "scores.parquet")
+    table["top1"] = table["label"]
+    table.to_parquet(folder / "scores.parquet")
+    assert main(["leaderboard", str(folder)]) == 2
+    assert "another pictures" in capsys.readouterr().err
+    result = json.loads((folder / "result.json").read_text())
+    content = (folder / "scores.parquet").read_bytes()
+    result["pictures"]["sha256"] = hashlib.sha256(content).hexdigest()
+    (folder / "result.json").write_text(json.dumps(result))
+    assert main(["leaderboard", str(folder)]) == 2
+    assert "scores.parquet makes it 1\n" in capsys.readouterr().err
+
+
+def test_a_run_whose_scores_of_pictures_are_gone_is_refused_a_copy_without_them_listed(
+    tested: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(_results(tested)[0], folder)
+    (folder / "scores.parquet").unlink()
+    assert main(["leaderboard", str(folder)]) == 2
+    assert f"{folder / 'scores.parquet'}, which is missing" in capsys.readouterr().err
+    shutil.copy(folder / "result.json", tmp_path)
+    (row,) = _board(capsys, tmp_path / "result.json", "--no-published")["tables"][0]["rows"]
+    assert row["top5_interval"] == pytest.approx(wilson(round(36 * row["top5"]), 36))
 
 
 @pytest.mark.parametrize(

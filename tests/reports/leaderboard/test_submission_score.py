@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
 from places.cli.main import main
 
@@ -50,6 +51,8 @@ def test_errors_are_those_of_the_official_scorer(
     assert status == 0
     assert all(f"{error:.4f}" in out for error in expected)
     assert "36,500 pictures" in out
+    interval = binomtest(int(num_right[0]), num).proportion_ci(method="wilson")
+    assert f"{interval.low:.2%} to {interval.high:.2%}" in out
 
     _, out, _ = _score(capsys, *words, "--format", "json")
     result = json.loads(out)

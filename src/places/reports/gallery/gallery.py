@@ -140,6 +140,8 @@ class Gallery:
             "probabilities": [round(value * _UNITS) for value in row.probabilities[:_NUM_BARS]],
             "indoor": None if row.indoor is None else round(row.indoor * _UNITS),
         }
+        if row.label is not None:
+            fields["label"] = row.label
         if row.activation is not None:
             grid = _small(row.activation)
             fields["grid"] = base64.b64encode(grid.tobytes()).decode()

@@ -24,13 +24,14 @@
     const [path, link, width, height] = fields;
     const row = { index, path, link, width, height, name: path.slice(path.lastIndexOf("/") + 1) || path };
     if (fields.length === 5) return { ...row, error: fields[4], best: -1, sure: 0 };
-    const [indoor, labels, probabilities, tile, grid] = fields.slice(4);
-    return { ...row, error: "", indoor, labels, probabilities, tile, grid, best: labels[0], sure: probabilities[0] };
+    const [indoor, labels, probabilities, tile, grid, label = -1] = fields.slice(4); // -1: nobody knows
+    return { ...row, error: "", indoor, labels, probabilities, tile, grid, label, best: labels[0], sure: probabilities[0] };
   });
   const answered = rows.filter((row) => !row.error);
   const sided = answered.filter((row) => row.indoor !== null); // where the 365 categories are known
   const isIndoor = (row) => row.indoor * 2 >= UNITS;
 
+  const isWrong = (row) => row.label >= 0 && row.label !== row.best;
   const sideOf = (row) => (row.error || row.indoor === null ? "" : isIndoor(row) ? "indoor" : "outdoor");
 
   // What is shown, kept in the address too, so that a reload or a link shows the same.
@@ -64,7 +65,7 @@
   const plain = (text) => text.normalize("NFKC").toLowerCase();
   function haystack(row) {
     if (row.haystack === undefined) {
-      const words = row.error ? [row.error] : row.labels.flatMap((label) => [page.categories[label], names[label]]);
+      const words = row.error ? [row.error] : [...row.labels, row.label].filter((label) => label >= 0).flatMap((label) => [page.categories[label], names[label]]);
       row.haystack = plain([row.path, ...words].join("\n"));
     }
     return row.haystack;
@@ -73,6 +74,7 @@
     all: () => true,
     indoor: (row) => sideOf(row) === "indoor",
     outdoor: (row) => sideOf(row) === "outdoor",
+    wrong: (row) => !row.error && isWrong(row),
     error: (row) => row.error !== "",
   };
   const natural = new Intl.Collator("en", { numeric: true });
@@ -216,6 +218,7 @@
     const facts = [["From", row.path]];
     if (row.width) facts.push(["Size", `${count(row.width)} × ${count(row.height)} pixels`]);
     if (!row.error) {
+      if (row.label >= 0) facts.push(["True category", `${page.categories[row.label]} (${row.label})`]);
       if (row.indoor !== null) facts.push(["Indoors", `${(row.indoor / 1e4).toFixed(2)}%`]);
       row.labels.forEach((label, rank) => facts.push([
         `${rank + 1}`, `${page.categories[label]} (${label}), ${(row.probabilities[rank] / 1e4).toFixed(4)}%`]));
@@ -235,8 +238,13 @@
     if (row.width) parts.append(parts.childNodes.length ? "  ·  " : "", `${row.width} × ${row.height}`);
     return parts;
   }
+  function truth(row) {
+    if (row.error || row.label < 0) return [];
+    const words = isWrong(row) ? `\u2717 It is ${names[row.label]}` : "\u2713 Right";
+    return [element("p", { class: isWrong(row) ? "truth wrong" : "truth" }, words)];
+  }
   function below(row) {
-    return element("div", { class: "below" }, element("h3", { dir: "auto" }, link(row)),
+    return element("div", { class: "below" }, element("h3", { dir: "auto" }, link(row)), ...truth(row),
       element("div", { class: "about" }, about(row), details(row)));
   }
   function thumbnail(row, toDraw) {

@@ -119,7 +119,10 @@ def _collect(records: RecordFile, folder: Path) -> _Rows:
         rows.grid_shape = rows.grid_shape or fields.get("shape")
         grid = fields["grid"] if fields.get("shape") == rows.grid_shape is not None else ""
         answer = [fields[name] for name in ("indoor", "labels", "probabilities")]
-        rows.shown.append([*about, *answer, tile, grid])
+        label = fields.get("label")
+        rows.counts["labelled"] += label is not None
+        rows.counts["right"] += label == fields["labels"][0]
+        rows.shown.append([*about, *answer, tile, grid, *([] if label is None else [label])])
     return rows
 
 

@@ -8,10 +8,10 @@ from typing import Literal
 from rich.table import Table
 
 from places.console import put
-from places.reports.leaderboard.entries import published_entries, read_entry
-from places.reports.leaderboard.picture_hits import read_hits
+from places.reports.leaderboard.entries import published_entries, read_entry, read_hits
 from places.reports.leaderboard.table import (
     COLUMNS,
+    NUMBERS,
     Board,
     as_csv,
     as_html,
@@ -58,7 +58,7 @@ def leaderboard(results: list[Path], format: Form = "table", published: bool = T
 def _terminal_table(board: Board) -> Table:
     table = Table(title=board.title, title_justify="left")
     for name in COLUMNS:
-        is_number = name in ("top-1", "95 % interval", "top-5")
+        is_number = name in NUMBERS
         justify: Literal["left", "right"] = "right" if is_number else "left"
         table.add_column(name, justify=justify, no_wrap=is_number, overflow="fold")
     for row in as_rows(board):

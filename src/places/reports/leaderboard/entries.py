@@ -1,24 +1,23 @@
 """What a leaderboard lists: results of `places test`, checked, and published accuracies."""
 
 import csv
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from places.config.recipes import read_config
-from places.console import counted, printable
+from places.console import counted, printable, time_in_words
 from places.errors import DataError
 from places.files import read_json
+from places.reports.leaderboard.checks import check_result
 from places.reports.network_name import network_name
-from places.reports.result_schema import FORMAT_VERSION, PICTURES, in_json
+from places.reports.picture_table import read_pictures
+from places.reports.result_schema import FORMAT_VERSION, PICTURES
 from places.training.intervals import wilson
 
 _PUBLISHED = Path(__file__).with_name("published.csv")
 NUM_OFFICIAL = 36_500  # pictures of the official val split
 _MAX_BYTES = 1 << 24  # of a result
-_TOLERANCE = 1e-9
 _PUBLISHED_PROTOCOL = {"crops": 1, "flip": False, "image_size": 224, "resize_size": 256}
 
 
@@ -33,6 +32,7 @@ class Entry:
         top1: Top-1 accuracy in 0..1.
         top1_interval: Its 95 % interval.
         top5: Top-5 accuracy in 0..1, if known.
+        top5_interval: Its 95 % interval, if that is known.
         source: Where the numbers come from.
         note: What else is to know, such as more data than Places365.
         pictures: File with the scores of each picture, or `None`.
@@ -47,6 +47,7 @@ class Entry:
     source: str
     note: str = ""
     pictures: Path | None = None
+    top5_interval: tuple[float, float] | None = None
 
 
 def published_entries() -> list[Entry]:
@@ -62,13 +63,18 @@ def published_entries() -> list[Entry]:
             data=_OFFICIAL,
             protocol=row["protocol"],
             top1=float(row["top1"]) / 100,
-            top1_interval=wilson(float(row["top1"]) / 100 * NUM_OFFICIAL, NUM_OFFICIAL),
+            top1_interval=_official_interval(row["top1"]),
             top5=float(row["top5"]) / 100 if row["top5"] else None,
             source=row["source"],
             note=row["training"],
+            top5_interval=_official_interval(row["top5"]) if row["top5"] else None,
         )
         for row in rows
     ]
+
+
+def _official_interval(percent: str) -> tuple[float, float]:
+    return wilson(float(percent) / 100 * NUM_OFFICIAL, NUM_OFFICIAL)
 
 
 _OFFICIAL = f"Places365 val, {NUM_OFFICIAL:,} pictures"
@@ -86,8 +92,7 @@ def read_entry(path: Path) -> Entry:
     file = path / "result.json" if path.is_dir() else path
     result = _read(file)
     try:
-        _check_numbers(result, file)
-        _check_files(result, file)
+        check_result(result, file)
         return _entry_of(result, file)
     except (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError) as error:
         reason = printable(f"{type(error).__name__}: {error}")[:80]
@@ -112,81 +117,9 @@ def _read(file: Path) -> dict[str, Any]:
     return result
 
 
-def _check_numbers(result: Mapping[str, Any], file: Path) -> None:
-    """Compare the scores with the counts that the result itself holds."""
-    num, rows = result["num_images"], result["categories"]
-    hits = sum(round((row["top1"] or 0) * row["num_images"]) for row in rows)
-    hits5 = sum(round((row["top5"] or 0) * row["num_images"]) for row in rows)
-    expected = {
-        "num_images": (num, sum(row["num_images"] for row in rows)),
-        "data.num_images": (result["data"]["num_images"], num),
-        "scores.top1": (result["scores"]["top1"], hits / num),
-        "scores.mean_class_accuracy": (result["scores"]["mean_class_accuracy"], _mean_of(rows)),
-    }
-    if "top5" in result["scores"]:  # as far as a test was asked to report it
-        expected["scores.top5"] = (result["scores"]["top5"], hits5 / num)
-    for end, found, wanted in zip(
-        ("low", "high"), result["intervals"]["top1"], wilson(hits, num), strict=True
-    ):
-        expected[f"intervals.top1.{end}"] = (found, wanted)
-    for name, (found, wanted) in expected.items():
-        if not abs(found - wanted) <= _TOLERANCE:
-            raise DataError(
-                f"{file} contradicts itself: {name} is {found:.6g}, "
-                f"its categories make it {wanted:.6g}",
-                "somebody changed it: run the test again",
-            )
-
-
-def _mean_of(categories: Sequence[Mapping[str, Any]]) -> float:
-    shares = [float(row["top1"]) for row in categories if row["num_images"]]
-    return sum(shares) / len(shares)
-
-
-def _check_files(result: Mapping[str, Any], file: Path) -> None:
-    """Compare the result with the files that it names, as far as they are here."""
-    config = file.with_name("config.yaml")
-    if config.is_file() and in_json(read_config(config)) != result["config"]:
-        raise DataError(
-            f"{file} does not match {config}: another config", "run the test again, change neither"
-        )
-    named = {"checkpoint": result["checkpoint"], "pictures": result["pictures"]}
-    for key, record in named.items():
-        path = _path_of(key, record, file, in_its_run=config.is_file())
-        if path is not None and path.is_file():
-            with path.open("rb") as opened:
-                digest = hashlib.file_digest(opened, "sha256").hexdigest()
-            if digest != record["sha256"]:
-                raise DataError(
-                    f"{file} does not match {path}: it was written for another {key}",
-                    f"SHA-256 in the result:  {printable(str(record['sha256']))[:64]}",
-                    f"of the file:            {digest}",
-                )
-
-
-def _path_of(
-    key: str, record: Mapping[str, Any] | None, file: Path, in_its_run: bool
-) -> Path | None:
-    """Return the file that a result names, if that can be told.
-
-    Args:
-        key: What kind of file it is.
-        record: What the result says of it.
-        file: The result.
-        in_its_run: Whether it lies in the folder of its run: for others, which were copied, the
-            checkpoint's name may lead to another one here.
-    """
-    if record is None:
-        return None
-    if key == "pictures":
-        return file.with_name(PICTURES)
-    path = Path(str(record["path"]))  # only compared, as the user's own file
-    return path if in_its_run or path.is_absolute() else None
-
-
 def _entry_of(result: Mapping[str, Any], file: Path) -> Entry:
     data, protocol = result["data"], result["protocol"]
-    scores, low_high = result["scores"], result["intervals"]["top1"]
+    scores, low_high, num = result["scores"], result["intervals"]["top1"], result["num_images"]
     is_official = (
         data["variant"] in ("standard", "challenge")
         and data["split"] == "val"
@@ -206,6 +139,7 @@ def _entry_of(result: Mapping[str, Any], file: Path) -> Entry:
         source=str(file),
         note=_cost_in_words(result["cost"]),
         pictures=pictures if result["pictures"] and pictures.is_file() else None,
+        top5_interval=wilson(round(scores["top5"] * num), num) if "top5" in scores else None,
     )
 
 
@@ -221,7 +155,7 @@ def _name_of(result: Mapping[str, Any], file: Path) -> str:
 def _cost_in_words(cost: Mapping[str, Any]) -> str:
     num, hours = cost["training_images"], cost["training_hours"]
     seen = "" if num is None else f"{counted(num, 'picture')} seen"
-    return seen if hours is None else f"{seen} in {float(hours):.2g} hours"
+    return seen if hours is None else f"{seen} in {time_in_words(3600 * float(hours))}"
 
 
 def _protocol_in_words(protocol: Mapping[str, Any]) -> str:
@@ -233,3 +167,15 @@ def _protocol_in_words(protocol: Mapping[str, Any]) -> str:
     sizes = f"{crops} of {protocol['image_size']} px from {protocol['resize_size']}"
     flip = ", mirrored too" if protocol["flip"] else ""
     return f"{sizes}, {protocol['resize_mode']}, {protocol['precision']}{flip}"
+
+
+def read_hits(path: Path) -> dict[str, bool]:
+    """Return for each picture by its key whether the best guess was right.
+
+    Raises:
+        DataError: The file is damaged, or the package that reads it is missing.
+    """
+    try:
+        return read_pictures(path).by_key()
+    except DataError as error:
+        raise DataError(f"cannot read {path}: {error.message}", *error.hint) from error

@@ -12,6 +12,7 @@ from places.categories import load_categories
 from places.console import FirstFew, counted, printable, put
 from places.errors import ConfigError, DataError
 from places.files import open_regular
+from places.training.intervals import wilson
 
 NUM_GUESSES = 5
 _MAX_LINE_BYTES = 1 << 12
@@ -44,9 +45,11 @@ def score(
     if format == "json":
         put(json.dumps({"num_images": errors[0], "errors": errors[1]}))
         return 0
-    table = Table("guesses", "error", "accuracy")
+    table = Table("guesses", "error", "accuracy", "95 % interval")
+    num = errors[0]
     for number, error in enumerate(errors[1], 1):
-        table.add_row(str(number), f"{error:.4f}", f"{1 - error:.2%}")
+        low, high = wilson(round((1 - error) * num), num)
+        table.add_row(str(number), f"{error:.4f}", f"{1 - error:.2%}", f"{low:.2%} to {high:.2%}")
     put(table)
     put(f"{counted(errors[0], 'picture')} of {submission}, labels of {labels}")
     return 0

@@ -15,7 +15,8 @@ from places.reports.leaderboard.entries import Entry
 from places.reports.table_formats import as_text
 from places.training.intervals import CONFIDENCE, paired_test
 
-COLUMNS = ("group", "name", "top-1", "95 % interval", "top-5", "note", "source")
+NUMBERS = ("top-1", "95 % interval", "top-5", "its 95 % interval")
+COLUMNS = ("group", "name", *NUMBERS, "note", "source")
 _LEGEND = (
     "Rows of one group are not told apart from its first row: by McNemar's paired test where the "
     "scores of each picture are there, else since their intervals overlap."
@@ -84,11 +85,15 @@ def as_rows(board: Board) -> list[list[str]]:
     """Return the cells of a table as texts, without what could move a cursor."""
     rows = []
     for group, entry in board.rows:
-        low, high = entry.top1_interval
         top5 = "" if entry.top5 is None else f"{entry.top5:.2%}"
-        cells = [entry.name, f"{entry.top1:.2%}", f"{low:.2%} to {high:.2%}", top5]
+        intervals = map(_in_words, (entry.top1_interval, entry.top5_interval))
+        cells = [entry.name, f"{entry.top1:.2%}", next(intervals), top5, next(intervals)]
         rows.append([printable(x) for x in (str(group), *cells, entry.note, entry.source)])
     return rows
+
+
+def _in_words(interval: tuple[float, float] | None) -> str:
+    return "" if interval is None else " to ".join(f"{end:.2%}" for end in interval)
 
 
 def as_markdown(boards: Sequence[Board]) -> str:
@@ -112,7 +117,7 @@ def as_json(boards: Sequence[Board]) -> str:
     """Return the tables as JSON, with shares in 0..1."""
 
     def row(group: int, entry: Entry) -> dict[str, Any]:
-        names = ("name", "top1", "top1_interval", "top5", "note", "source")
+        names = ("name", "top1", "top1_interval", "top5", "top5_interval", "note", "source")
         return {"group": group, **{name: getattr(entry, name) for name in names}}
 
     tables = [
@@ -167,7 +172,7 @@ body {{ margin: 2rem auto; max-width: 80rem; padding: 0 1rem; }}
 div {{ overflow-x: auto; }}
 table {{ border-collapse: collapse; }}
 th, td {{ padding: .3rem .8rem; text-align: left; border-bottom: 1px solid #8886; }}
-td:nth-child(3), td:nth-child(4), td:nth-child(5) {{ text-align: right; white-space: nowrap; }}
+td:nth-child(n+3):nth-child(-n+6) {{ text-align: right; white-space: nowrap; }}
 td {{ font-variant-numeric: tabular-nums; }}
 </style>
 </head>

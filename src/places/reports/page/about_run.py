@@ -6,7 +6,7 @@ from typing import Any
 
 from places.config.compare import value_text
 from places.config.recipes import as_typed, flatten
-from places.console import printable
+from places.console import printable, size_in_words
 from places.reports.figures import times_figure
 from places.reports.network_name import network_name
 from places.reports.run_facts import RunFacts
@@ -96,18 +96,6 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
-def size(num_bytes: float) -> str:
-    """Return a size in words, such as "1.22 GB"."""
-    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if num_bytes >= scale:
-            return (
-                f"{num_bytes / scale:,.3g} {unit}"
-                if num_bytes < 1000 * scale
-                else (f"{num_bytes / scale:,.0f} {unit}")
-            )
-    return f"{num_bytes:.0f} bytes"
-
-
 def day_of(moment: str) -> str:
     """Return a moment in ISO 8601 as people write it; as it is if it is none."""
     try:
@@ -137,7 +125,10 @@ def fact_tables(facts: RunFacts) -> list[tuple[str, list[tuple[str, str]]]]:
         ("Weights", [("file", _text(_part(weights, "path")))] if weights else []),
         ("Hardware", _rows(facts.hardware)),
         ("Versions", _rows(facts.versions)),
-        ("Memory, at most", [(name, size(num)) for name, num in facts.memory_bytes.items()]),
+        (
+            "Memory, at most",
+            [(name, size_in_words(num)) for name, num in facts.memory_bytes.items()],
+        ),
         ("Cost", _cost(result, facts)),
     ]
     return [(title, rows) for title, rows in tables if rows]
@@ -154,7 +145,7 @@ def _cost(result: Mapping[str, Any], facts: RunFacts) -> list[tuple[str, str]]:
     for name, way in (("pictures seen in training", "num_images_seen"), ("steps", "num_steps")):
         if isinstance(value := _part(training, way), int):
             rows.append((name, f"{value:,}"))
-    rows.append(("files of the run", size(facts.size_bytes)))
+    rows.append(("files of the run", size_in_words(facts.size_bytes)))
     return rows
 
 

@@ -46,6 +46,8 @@ def context_of_one(facts: RunFacts, networks: Mapping[str, Any] | None) -> dict[
         "facts": facts,
         "training": training,
         "title": facts.name,
+        "can_go_on": facts.stage == "fit"
+        and (facts.folder / "checkpoints" / "last.ckpt").is_file(),
         "origin": origin_of(facts) if facts.stage == "fit" else "",
         "network": about_run.network_of(facts.config),
         "day": about_run.day_of(facts.started),

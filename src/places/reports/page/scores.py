@@ -71,6 +71,8 @@ class CategoryRow:
         low: Lower end of the 95 % interval of that.
         high: Upper end.
         top5: Its top-5 accuracy, if known.
+        top5_low: Lower end of the 95 % interval of that.
+        top5_high: Upper end.
         num_images: How many pictures it has.
         num_predicted: How often it was the answer.
         taken_for: What it was mostly taken for, with the number of pictures; empty if never.
@@ -81,6 +83,8 @@ class CategoryRow:
     low: float
     high: float
     top5: float | None
+    top5_low: float
+    top5_high: float
     num_images: int
     num_predicted: int
     taken_for: str = ""
@@ -107,7 +111,8 @@ def categories_in(
         top5 = None if top5 is None else _share(top5)
         others = (taken_for or {}).get(int(row["label"]), "")
         shares = (_share(top1), _share(low), _share(high))
-        rows.append(CategoryRow(name, *shares, top5, num, int(row["num_predicted"]), others))
+        ends = wilson(round((top5 or 0) * num), num)
+        rows.append(CategoryRow(name, *shares, top5, *ends, num, int(row["num_predicted"]), others))
     return sorted(rows, key=lambda row: (row.top1, row.name))
 
 

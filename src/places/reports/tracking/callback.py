@@ -43,8 +43,14 @@ TRACKERS: dict[type[Logger], Callable[[Any], Tracker] | None] = {
     CSVLogger: None,  # has a column for each metric, and config.yaml beside it
     DummyLogger: None,  # of a trial
 }
-_CATEGORY_COLUMNS = ("category", "num_images", "num_predicted", "top1", "from", "to", "top5")
-_RELIABILITY_COLUMNS = ("from", "to", "num_images", "mean_confidence", "accuracy")
+_CATEGORY_COLUMNS = (
+    *("category", "num_images", "num_predicted"),
+    *("top1", "from", "to", "top5", "top5_from", "top5_to"),
+)
+_RELIABILITY_COLUMNS = (
+    *("from", "to", "num_images", "mean_confidence"),
+    *("accuracy", "accuracy_from", "accuracy_to"),
+)
 
 
 class Tracking(Callback):
@@ -213,7 +219,7 @@ class Tracking(Callback):
         scores = scores_of(pl_module.evaluation, names, load_settings(), num_ranks)
         rows = [_category_row(row) for row in scores["categories"] if row["num_images"]]
         self._each(lambda x: x.table(f"{stage}/categories", _CATEGORY_COLUMNS, rows, step))
-        bins = [[row[name] for name in _RELIABILITY_COLUMNS] for row in scores["reliability"]]
+        bins = [_reliability_row(row) for row in scores["reliability"]]
         self._each(lambda x: x.table(f"{stage}/reliability", _RELIABILITY_COLUMNS, bins, step))
         figures = {
             "confusion": partial(confusion_figure, pl_module.evaluation.confusion, names),
@@ -264,9 +270,15 @@ def _draw(name: str, draw: Callable[[], Figure], step: int, tracker: Tracker) ->
 
 
 def _category_row(row: Mapping[str, Any]) -> list[Any]:
-    low, high = row["top1_interval"]
-    parts = {**row, "from": low, "to": high}
+    (low, high), (low5, high5) = row["top1_interval"], row["top5_interval"]
+    parts = {**row, "from": low, "to": high, "top5_from": low5, "top5_to": high5}
     return [parts[name] for name in _CATEGORY_COLUMNS]
+
+
+def _reliability_row(row: Mapping[str, Any]) -> list[Any]:
+    low, high = row["accuracy_interval"]
+    parts = {**row, "accuracy_from": low, "accuracy_to": high}
+    return [parts[name] for name in _RELIABILITY_COLUMNS]
 
 
 def _judged_by(trainer: Trainer) -> tuple[str, bool]:
