@@ -3,7 +3,6 @@
 One that a new release of Lightning brings fails here until it is decided.
 """
 
-import logging
 import re
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -211,15 +210,6 @@ def test_stopping_early_goes_on_from_the_best_checkpoint(sample: Path, tmp_path:
         assert _same(expected[key], found[key]), key
     metrics = read_metrics(whole)
     assert read_metrics(resumed) == {key: metrics[key] for key in metrics if key[0] >= 6}
-
-
-def test_a_profiler_reports(sample: Path, caplog: pytest.LogCaptureFixture) -> None:
-    logger = logging.getLogger("lightning.pytorch.profilers")
-    logger.addHandler(caplog.handler)
-    words = ["--data.root", sample, "--trainer.max_epochs", 1, "--trainer.profiler", "simple"]
-    assert run("fit", *words) == 0
-    logger.removeHandler(caplog.handler)
-    assert "FIT Profiler Report" in caplog.text
 
 
 def _check_refusal(capsys: pytest.CaptureFixture[str], start: str) -> None:

@@ -80,6 +80,7 @@ from places.models.weights import flags_of_official, words_for
 from places.reports.page.command import report_at_end
 from places.reports.prediction_state import PredictionState, predictions_of, unfinished_run
 from places.reports.predictions import Predictions
+from places.reports.profile import has_profiler, keep_profile, tell_of_profile
 from places.reports.run_log import RunLog
 from places.reports.scoring_protocol import ScoringProtocol
 from places.resume.best import DEFAULTS, BestCheckpoint
@@ -420,10 +421,15 @@ class PlacesCLI(LightningCLI):
         for callback in self.trainer.checkpoint_callbacks:
             if isinstance(callback, ModelCheckpoint):
                 check_checkpoint(callback)
+        if self._folder is not None:  # of a trial, which has none, the profiler logs
+            keep_profile(self.trainer)
         if self.subcommand == "fit":
             layers = [(path, str(path)) for path in self._recipes]
             written = {**written_keys(layers), **written_flags(self._words)}
             check_monitors(self.trainer, self.model, written)
+        self._check_network()
+
+    def _check_network(self) -> None:
         path = self.config[str(self.subcommand)].ckpt_path
         if path is not None:
             check_network(self.model.state_dict(), Path(path), self._start.changes)
@@ -511,6 +517,8 @@ def run_stage(words: Sequence[str]) -> int:
     try:
         words = without_signature(words)
         cli = PlacesCLI(with_pictures(words) if words[0] == "predict" else words)
+        if has_profiler(cli.trainer):
+            tell_of_profile(cli.trainer, words[0])
         if words[0] in WITH_PAGE:
             _make_page(cli)
         tables = (c for c in cli.trainer.callbacks if isinstance(c, Predictions))  # type: ignore[attr-defined]  # declared nowhere
