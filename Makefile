@@ -6,6 +6,7 @@ ARCHIVES ?=
 DATA ?= $(if $(ARCHIVES),data/places,$(SAMPLE))
 PICTURES ?= $(DATA)/pictures
 MINUTES ?= 30
+TAKE_OVER ?=
 
 SAMPLE := data/sample
 INSTALLED := $(VENV)/installed
@@ -14,14 +15,19 @@ PLACES := $(VENV)/bin/places
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help install data train test fuzz lint format type leaderboard docs docker clean
+.PHONY: owner
 
 help: ## list the targets and the variables
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
 	@echo 'variables: CONFIG=$(CONFIG) DATA=$(DATA) ARCHIVES=$(ARCHIVES) PYTHON=$(PYTHON) VENV=$(VENV)'
 
-install: $(INSTALLED) ## make .venv with the pinned packages and this project (once)
+install: owner $(INSTALLED) ## make .venv with the pinned packages and this project (once)
 
-$(INSTALLED): requirements.txt pyproject.toml scripts/install.sh
+# Another checkout may have the same VENV: it must not be run in place of this one, nor lose it.
+owner:
+	@sh scripts/owner.sh '$(PYTHON)' '$(VENV)' '$(TAKE_OVER)'
+
+$(INSTALLED): requirements.txt pyproject.toml scripts/install.sh | owner
 	@sh scripts/install.sh '$(PYTHON)' '$(VENV)'
 	@touch $@
 

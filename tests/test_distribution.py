@@ -95,6 +95,58 @@ def test_make_data_without_archives_says_what_is_missing(tmp_path: Path) -> None
     )
 
 
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+@pytest.mark.parametrize("target", ["docs", "data", "leaderboard", "install", "lint"])
+def test_another_checkouts_environment_is_neither_used_nor_taken_over_unasked(
+    tmp_path: Path, target: str
+) -> None:
+    first, second, venv = tmp_path / "the first", tmp_path / "second", tmp_path / "venv"
+    for checkout in (first, second):
+        (checkout / "scripts").mkdir(parents=True)
+        for name in ("Makefile", "requirements.txt", "pyproject.toml"):
+            shutil.copy(ROOT / name, checkout)
+        shutil.copy(ROOT / "scripts" / "owner.sh", checkout / "scripts")
+        # Notes what pip would: no network in tests.
+        (checkout / "scripts" / "install.sh").write_text(_INSTALL)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
+    command = ["make", f"VENV={venv}", f"PYTHON={sys.executable}"]
+
+    def call(checkout: Path, *words: str) -> tuple[int, str]:
+        done = subprocess.run(
+            [*command, *words], cwd=checkout, check=False, capture_output=True, text=True
+        )
+        return done.returncode, done.stderr
+
+    assert call(first, "install") == call(first, "install") == (0, "")
+    status, said = call(second, target)
+    assert status == 2
+    assert said.splitlines()[:3] == [
+        f"places: error: {venv} is the environment of {first}",
+        f"  one of its own:  make install VENV={second}/.venv",
+        "  take it over:    make install TAKE_OVER=yes",
+    ]
+    assert (venv / "log").read_text().splitlines() == [str(first)]
+    assert call(second, "install", "TAKE_OVER=yes") == call(second, "install") == (0, "")
+    assert call(first, "install")[0] == 2
+    shutil.rmtree(second)
+    assert call(first, "install") == (0, ""), "the other one has gone"
+    assert (venv / "log").read_text().splitlines() == [str(first), str(second), str(first)]
+
+
+# What `pip install --editable .` leaves of the checkout, and a list of who was installed.
+_INSTALL = """\
+pwd >> "$2/log"
+"$2/bin/python" - <<END
+import json, pathlib, sysconfig
+folder = pathlib.Path(sysconfig.get_path("purelib"), "places-0.dist-info")
+folder.mkdir(exist_ok=True)
+(folder / "METADATA").write_text("Metadata-Version: 2.1\\nName: places\\nVersion: 0\\n")
+url = {"url": pathlib.Path.cwd().as_uri(), "dir_info": {"editable": True}}
+(folder / "direct_url.json").write_text(json.dumps(url))
+END
+"""
+
+
 def summary(runs: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(ROOT / "scripts" / "summary.py"), str(runs)]
     return subprocess.run(command, check=False, capture_output=True, text=True)

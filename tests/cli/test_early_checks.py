@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from places.cli.early_checks import check_early
 from places.cli.main import main
 
 MISTAKES = [
@@ -107,3 +108,13 @@ def test_what_may_be_right_is_left_to_the_parser(words: list[str]) -> None:
     from places.cli.early_checks import check_early
 
     check_early(["fit", *words])
+
+
+def test_a_recipe_may_add_to_a_list(tmp_path: Path) -> None:
+    recipe = tmp_path / "more.yaml"
+    recipe.write_text(
+        "trainer:\n  callbacks+:\n  - class_path: RichModelSummary\n    init_args: {max_depth: 1}\n"
+    )
+    check_early(["fit", "--config", str(recipe)])
+    recipe.write_text("trainer: {callbacks+: RichModelSummary}\n")
+    check_early(["fit", "--config", str(recipe)])

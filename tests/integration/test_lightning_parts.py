@@ -3,7 +3,6 @@
 One that a new release of Lightning brings fails here until it is decided.
 """
 
-import logging
 import re
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -12,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch import callbacks, loggers, profilers
+from lightning.pytorch import Callback, LightningModule, Trainer, callbacks, loggers, profilers
 from tests.integration.stages import fit_in, read_metrics, run, run_apart
 
 from places.resume.refused_parts import REFUSED
@@ -213,15 +212,6 @@ def test_stopping_early_goes_on_from_the_best_checkpoint(sample: Path, tmp_path:
     assert read_metrics(resumed) == {key: metrics[key] for key in metrics if key[0] >= 6}
 
 
-def test_a_profiler_reports(sample: Path, caplog: pytest.LogCaptureFixture) -> None:
-    logger = logging.getLogger("lightning.pytorch.profilers")
-    logger.addHandler(caplog.handler)
-    words = ["--data.root", sample, "--trainer.max_epochs", 1, "--trainer.profiler", "simple"]
-    assert run("fit", *words) == 0
-    logger.removeHandler(caplog.handler)
-    assert "FIT Profiler Report" in caplog.text
-
-
 def _check_refusal(capsys: pytest.CaptureFixture[str], start: str) -> None:
     error = capsys.readouterr().err.partition("places: error: ")[2]
     assert error.startswith(start)
@@ -304,3 +294,28 @@ def test_why_a_training_ended_or_had_nothing_to_do_is_said(
     assert run("fit", *words) == 0
     error = capsys.readouterr().err
     assert "places: nothing was left to do after 1 epoch; more:  --trainer.max_epochs N" in error
+
+
+def test_steps_that_are_done_and_a_callback_that_stops_are_said(
+    sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words: list[object] = ["--data.root", sample, "--trainer.default_root_dir", tmp_path]
+    steps = [*words, "--trainer.max_steps", 2, "--trainer.max_epochs", -1]
+    assert run("fit", *steps) == 0
+    assert "places: ended by trainer.max_steps after 2 steps\n" in capsys.readouterr().err
+    assert run("fit", *steps, "--ckpt_path", "last") == 0
+    error = capsys.readouterr().err
+    assert "places: nothing was left to do after 0 epochs; more:  --trainer.max_steps N" in error
+    stopping = [f"{CALLBACKS}+=tests.integration.test_lightning_parts.Stopping"]
+    assert run("fit", *words, "--trainer.max_epochs", 3, *stopping) == 0
+    assert "places: ended early, after 1 epoch: a callback or" in capsys.readouterr().err
+    assert run("fit", *words, "--trainer.max_epochs", 1) == 0
+    assert "ended" not in capsys.readouterr().err
+
+
+class Stopping(Callback):
+    """Stops a training in its first epoch."""
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stop it."""
+        trainer.should_stop = True

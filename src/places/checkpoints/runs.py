@@ -11,6 +11,7 @@ from places.files import is_for_use
 RUNS = Path("runs")
 CONFIG_HEADER = "# places {stage}\n"  # first line of a run's config.yaml
 BEST_CHECKPOINT = Path("checkpoints/best.ckpt")
+_WRITTEN_AT_START = {"config.yaml", "run.json"}  # before a run has done anything
 _RESUME_POINT = re.compile(r"(last|previous|step-\d+)\.ckpt")
 
 
@@ -43,6 +44,15 @@ def claim_run_folder(root: Path, recipe: str) -> Path:
             f"no folder for a run can be made in {parent}: {error.strerror}",
             "name one that can be written to:  --trainer.default_root_dir FOLDER",
         ) from error
+
+
+def remove_refused(folder: Path | None) -> None:
+    """Remove the folder of a run that was refused before its first step, unless more lies in it."""
+    files = list(folder.iterdir()) if folder and folder.is_dir() else []
+    if {file.name for file in files} <= _WRITTEN_AT_START:
+        for file in files:
+            file.unlink(missing_ok=True)
+    remove_unused(folder)
 
 
 def remove_unused(folder: Path | None) -> None:

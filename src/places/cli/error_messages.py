@@ -183,6 +183,8 @@ def mistake_behind(error: Exception) -> PlacesError | None:
         return ConfigError(_first_line(error))
     if isinstance(error, PlacesError | ValueError):
         return _wrapped(error)
+    if isinstance(error, RuntimeError) and str(error).startswith("Early stopping conditioned"):
+        return ConfigError(_first_line(error))  # of a metric that only a user's class logs
     if isinstance(error, RuntimeError) and _LOST.search(str(error)):
         return LostProcessError("another process of this run has ended", KILLED)
     service = type(error).__module__.partition(".")[0]

@@ -33,7 +33,7 @@ from places.checkpoints.contents import (
 )
 from places.checkpoints.download import without_signature
 from places.checkpoints.exported import flags_of_exported
-from places.checkpoints.runs import RUNS, claim_run_folder, remove_unused
+from places.checkpoints.runs import RUNS, claim_run_folder, remove_refused, remove_unused
 from places.checkpoints.whole import check_whole
 from places.cli.bare_names import prefer_ours
 from places.cli.empty_values import refuse_empty
@@ -68,6 +68,7 @@ from places.config.trust import (
     deny_standard_library,
     named_packages,
 )
+from places.config.written import written_flags, written_keys
 from places.console import is_first_process, say
 from places.data.image_files import ImageFiles
 from places.data.places365 import Places365
@@ -79,10 +80,12 @@ from places.models.weights import flags_of_official, words_for
 from places.reports.page.command import report_at_end
 from places.reports.prediction_state import PredictionState, predictions_of, unfinished_run
 from places.reports.predictions import Predictions
+from places.reports.profile import has_profiler, keep_profile, tell_of_profile
 from places.reports.run_log import RunLog
 from places.reports.scoring_protocol import ScoringProtocol
 from places.resume.best import DEFAULTS, BestCheckpoint
 from places.resume.logger_ids import stored_ids
+from places.resume.monitors import check_monitors
 from places.resume.points import ResumePoints
 from places.resume.refused_parts import check_callbacks, check_checkpoint
 from places.resume.run_record import RunRecord
@@ -179,7 +182,7 @@ class PlacesCLI(LightningCLI):
                 args=args,
             )
         except BaseException as error:
-            remove_unused(self._folder)  # a run that failed before it began takes no number
+            self._leave_no_number(error)
             is_told = isinstance(error, PlacesError) or self._start.checkpoint is None
             if is_told or not happened_in_restoring(error):
                 raise
@@ -422,9 +425,28 @@ class PlacesCLI(LightningCLI):
         for callback in self.trainer.checkpoint_callbacks:
             if isinstance(callback, ModelCheckpoint):
                 check_checkpoint(callback)
+        if self._folder is not None:  # of a trial, which has none, the profiler logs
+            keep_profile(self.trainer)
+        if self.subcommand == "fit":
+            layers = [(path, str(path)) for path in self._recipes]
+            written = {**written_keys(layers), **written_flags(self._words)}
+            check_monitors(self.trainer, self.model, written)
+        self._check_network()
+
+    def _check_network(self) -> None:
         path = self.config[str(self.subcommand)].ckpt_path
         if path is not None:
             check_network(self.model.state_dict(), Path(path), self._start.changes)
+
+    def _leave_no_number(self, error: BaseException) -> None:
+        """Remove the folder of a run that failed before it began."""
+        trainer = getattr(self, "trainer", None)  # perhaps it was never built
+        is_mistake = isinstance(error, Exception) and isinstance(mistake_behind(error), ConfigError)
+        loop = trainer.fit_loop if trainer is not None and self.subcommand == "fit" else None
+        if is_mistake and loop is not None and loop.total_batch_idx < 0:
+            remove_refused(self._folder)
+        else:
+            remove_unused(self._folder)
 
     def _told(self) -> dict[str, Any]:
         """Return what the record of a run holds of its command line."""
@@ -499,6 +521,8 @@ def run_stage(words: Sequence[str]) -> int:
     try:
         words = without_signature(words)
         cli = PlacesCLI(with_pictures(words) if words[0] == "predict" else words)
+        if has_profiler(cli.trainer):
+            tell_of_profile(cli.trainer, words[0])
         if words[0] in WITH_PAGE:
             _make_page(cli)
         tables = (c for c in cli.trainer.callbacks if isinstance(c, Predictions))  # type: ignore[attr-defined]  # declared nowhere

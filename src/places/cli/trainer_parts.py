@@ -29,6 +29,7 @@ from places.resume.best import KeepBest
 from places.resume.divergence import Divergence
 from places.resume.early_stops import EarlyStops
 from places.resume.known_metrics import KnownMetrics
+from places.resume.monitors import FirstLook
 from places.resume.optimizer_settings import OptimizerSettings
 from places.resume.step_seeds import StepSeeds
 
@@ -45,7 +46,8 @@ def run_callbacks() -> list[Callback]:
         RunLog(),
         Tracking(),
     ]
-    resume = [StepSeeds(), OptimizerSettings(), KeepBest(), KnownMetrics(), EarlyStops()]
+    resume = [StepSeeds(), OptimizerSettings(), KeepBest(), KnownMetrics()]
+    resume += [FirstLook(), EarlyStops()]
     return [*resume, *checks, *files]
 
 

@@ -190,5 +190,6 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def as_typed(key: str) -> str:
-    """Return a flat key of a resolved config as one types it: without `init_args`."""
-    return ".".join(part for part in key.split(".") if part != "init_args")
+    """Return a flat key of a config as one types it: without `init_args`, and + for a list."""
+    parts = (part.removesuffix("+") for part in key.split("."))
+    return ".".join(part for part in parts if part != "init_args")

@@ -36,15 +36,29 @@ class EarlyStops(Callback):
                 say(f"ended early: {each.stopping_reason_message}")
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Say whether time ran out or nothing was left to do; then perhaps no training began."""
-        for timer in (each for each in trainer.callbacks if isinstance(each, Timer)):  # type: ignore[attr-defined]  # undeclared
-            left_s = timer.time_remaining()
-            if left_s is not None and left_s <= 0:
-                say("ended by trainer.max_time; with a longer one it goes on:  --ckpt_path last")
-                return
-        if not self._has_begun and trainer.global_step:
+        """Say what else ended it, or that nothing was left to do; then perhaps no training began.
+
+        That all epochs were trained goes without saying.
+        """
+        has_all_steps = 0 <= trainer.max_steps <= trainer.global_step
+        if _is_out_of_time(trainer):
+            say("ended by trainer.max_time; with a longer one it goes on:  --ckpt_path last")
+        elif not self._has_begun:
+            if trainer.global_step:
+                done = counted(trainer.current_epoch, "epoch")
+                more = "--trainer.max_steps N" if has_all_steps else "--trainer.max_epochs N"
+                say(f"nothing was left to do after {done}; more:  {more}")
+        elif has_all_steps:
+            say(f"ended by trainer.max_steps after {counted(trainer.global_step, 'step')}")
+        elif trainer.should_stop and not any(map(_has_stopped, _early_stopping(trainer))):
             done = counted(trainer.current_epoch, "epoch")
-            say(f"nothing was left to do after {done}; more:  --trainer.max_epochs N")
+            say(f"ended early, after {done}: a callback or the model set trainer.should_stop")
+
+
+def _is_out_of_time(trainer: Trainer) -> bool:
+    timers = (each for each in trainer.callbacks if isinstance(each, Timer))  # type: ignore[attr-defined]  # undeclared
+    left_s = (timer.time_remaining() for timer in timers)
+    return any(left is not None and left <= 0 for left in left_s)
 
 
 def _early_stopping(trainer: Trainer) -> Iterator[EarlyStopping]:

@@ -13,6 +13,8 @@ from torchmetrics import Metric
 from places.errors import CheckpointError
 from places.training.exact_sums import SIZE, add_exactly, exact_mean
 
+# What `EvaluationSums.compute` returns.
+SCORES = ("top1", "top5", "mean_class_accuracy", "loss", "calibration_error")
 NUM_RANKS = 5  # guesses for each picture
 NUM_BINS = 15  # of the calibration error, as in Guo et al. 2017, arXiv 1706.04599
 
