@@ -42,7 +42,7 @@ class Data(LightningDataModule):
         return Ones()
 
 
-class Module(LightningModule):
+class Watched(LightningModule):
     def __init__(self) -> None:
         super().__init__()
         self.layer = torch.nn.Linear(4, 1)
@@ -80,7 +80,7 @@ def _fit(
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    trainer.fit(Module(), datamodule=Data(), ckpt_path=checkpoint)
+    trainer.fit(Watched(), datamodule=Data(), ckpt_path=checkpoint)
     return trainer
 
 

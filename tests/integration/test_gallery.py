@@ -131,7 +131,7 @@ def test_the_page_says_what_the_table_says_and_shows_what_the_network_saw(
     assert expected.shape == (len(crops), 15, 15)
     assert np.abs(np.stack(grids) - expected.numpy()).max() < 3
     text = page.read_text("utf-8")
-    assert "<li>Tiny</li>" in text
+    assert "<li>Tiny (width=8)</li>" in text
     assert f'<li class="path">{weights}</li>' in text
 
 
@@ -200,4 +200,4 @@ def test_the_page_of_a_network_without_maps_has_none(photos: Path, tmp_path: Pat
     data = embedded(page)
     assert data["page"]["grid"] is None
     assert [row[8] for row in data["rows"]] == ["", ""]
-    assert "<li>VGG-11</li>" in page.read_text("utf-8")
+    assert "<li>VGG-11 (batch_norm)</li>" in page.read_text("utf-8")

@@ -1,7 +1,9 @@
 """Loggers as users ask for them: where they write, what they need, what happens if one fails."""
 
 import csv
+import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,8 +11,9 @@ from typing import Any
 import psutil
 import pytest
 from lightning.pytorch import Callback, LightningModule, Trainer
-from tests.integration.stages import run, run_apart
+from tests.integration.stages import options_of, run
 
+ROOT = Path(__file__).parents[2]
 STEP = ("--trainer.max_steps", 1, "--trainer.limit_val_batches", 1, "--report", "false")
 
 
@@ -97,16 +100,18 @@ def _rows(folder: Path) -> list[dict[str, str]]:
 
 
 @pytest.mark.slow
-def test_a_run_outlives_its_logger(
-    sample: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_run_outlives_its_logger(sample: Path, tmp_path: Path) -> None:
     pytest.importorskip("wandb")
     words = ["--data.root", sample, "--config", "overlays/wandb.yaml", "--report", "false"]
     words += ["--trainer.callbacks", f"{__name__}.Kills"]
     words += ["--trainer.max_epochs", 1, "--trainer.log_every_n_steps", 1]
     # Apart, since no other run of this process could use W&B after it.
-    assert run_apart("fit", words) == 0
-    error = capfd.readouterr().err
+    command = [sys.executable, "-m", "places", "fit", *options_of("fit"), *map(str, words)]
+    search = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    environment = {**os.environ, "PYTHONPATH": search}
+    ended = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    error = ended.stderr
     assert "places: WandbLogger failed, the run goes on without it for 1 minute: " in error
     assert " of this run; metrics.csv has all numbers" in error
     rows = _rows(tmp_path / "runs" / "wandb" / "0")
