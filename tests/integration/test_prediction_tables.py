@@ -261,8 +261,9 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
-@pytest.mark.parametrize("ending", FORMATS)
-@pytest.mark.parametrize("batch", [0, 2, 5])
+@pytest.mark.parametrize(
+    ("ending", "batch"), [("csv", 0), ("csv", 2), ("csv", 5), ("jsonl", 2), ("parquet", 2)]
+)
 def test_the_same_command_goes_on(
     ending: str,
     batch: int,
@@ -330,8 +331,10 @@ def test_a_complete_table_is_left_alone_and_its_status_told(
     assert not Path(f"{table}.jsonl").exists()
 
 
-@pytest.mark.parametrize("ending", FORMATS)
-@pytest.mark.parametrize("is_complete", [True, False])
+@pytest.mark.parametrize(
+    ("ending", "is_complete"),
+    [("csv", True), ("csv", False), ("jsonl", False), ("parquet", True)],
+)
 def test_new_pictures_at_the_end_are_added(
     ending: str, is_complete: bool, photos: Path, decoded: list[str]
 ) -> None:
@@ -575,7 +578,7 @@ def test_the_first_rows_come_before_a_whole_batch(photos: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("ending", "num_processes", "num_deaths"),
-    [("csv", 1, 4), ("jsonl", 1, 4), ("parquet", 1, 4), ("csv", 2, 2), ("parquet", 2, 2)],
+    [("csv", 1, 3), ("parquet", 1, 3), ("csv", 2, 2)],
 )
 def test_killed_at_any_moment_it_ends_as_if_nothing_had_been(
     ending: str, num_processes: int, num_deaths: int, tmp_path: Path
@@ -617,7 +620,7 @@ def _run_on_two(
     return process.wait(120)
 
 
-@pytest.mark.parametrize("ending", FORMATS)
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
 def test_a_table_without_rows_holds_nobody_to_its_settings(
     ending: str, photos: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,3 +1,5 @@
+import functools
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -26,38 +28,41 @@ COURSES = {
 @pytest.fixture(scope="module")
 def uninterrupted(
     sample: Path, raw_sample: Path, tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, Path]:
-    """The folders of runs that take their courses, with a resume point after every step."""
-    folders = {}
-    for name, course in COURSES.items():
-        root = tmp_path_factory.mktemp(name)
-        words = ["--data.root", raw_sample if name == "raw" else sample, *EVERY_STEP, *course]
-        assert run("fit", *words, "--trainer.default_root_dir", root) == 0
-        folders[name] = root / "fit" / "0"
-    return folders
+) -> Callable[[str], Path]:
+    """Runs that take their courses, with a resume point after every step: their folders."""
+
+    # Each when it is asked for, since the tests of this file are shared by several processes.
+    @functools.cache
+    def folder_of(course: str) -> Path:
+        root = tmp_path_factory.mktemp(course)
+        words = ["--data.root", raw_sample if course == "raw" else sample, *EVERY_STEP]
+        assert run("fit", *words, *COURSES[course], "--trainer.default_root_dir", root) == 0
+        return root / "fit" / "0"
+
+    return folder_of
 
 
 @pytest.mark.parametrize(
     ("course", "step"),
     [
-        *(("epochs", step) for step in (0, 1, 6, 7, 12, 17)),
-        *(("steps", step) for step in (0, 5, 6, 13)),
-        *(("single", step) for step in (0, 1, 3)),
-        *(("validations", step) for step in (2, 3, 6)),
+        *(("epochs", step) for step in (0, 6, 7, 17)),
+        *(("steps", step) for step in (0, 5, 13)),
+        *(("single", step) for step in (0, 3)),
+        *(("validations", step) for step in (2, 3)),
         *(("accumulation", step) for step in (1, 2, 3)),
         ("dropout", 9),
         ("raw", 7),
     ],
 )
 def test_resume_from_any_step_gives_the_same_weights_and_metrics(
-    uninterrupted: dict[str, Path],
+    uninterrupted: Callable[[str], Path],
     sample: Path,
     raw_sample: Path,
     tmp_path: Path,
     course: str,
     step: int,
 ) -> None:
-    expected = uninterrupted[course]
+    expected = uninterrupted(course)
     checkpoints = expected / "checkpoints"
     root = raw_sample if course == "raw" else sample
     words = ["--data.root", root, *EVERY_STEP, *COURSES[course]]
@@ -86,7 +91,7 @@ def test_resume_from_any_step_gives_the_same_weights_and_metrics(
     ],
 )
 def test_a_run_that_ended_goes_on_when_it_is_given_more(
-    uninterrupted: dict[str, Path],
+    uninterrupted: Callable[[str], Path],
     sample: Path,
     tmp_path: Path,
     course: str,
@@ -99,10 +104,10 @@ def test_a_run_that_ended_goes_on_when_it_is_given_more(
     assert run("fit", *words, "--ckpt_path", "last") == 0
     first, second = (tmp_path / "runs" / "fit" / number for number in "01")
     assert torch.load(first / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == step
-    expected = load_weights(uninterrupted[course] / "checkpoints" / "last.ckpt")
+    expected = load_weights(uninterrupted(course) / "checkpoints" / "last.ckpt")
     weights = load_weights(second / "checkpoints" / "last.ckpt")
     assert all(torch.equal(weights[key], expected[key]) for key in expected)
-    metrics = read_metrics(uninterrupted[course])
+    metrics = read_metrics(uninterrupted(course))
     assert read_metrics(second) == {key: metrics[key] for key in metrics if key[0] >= step}
     assert run("fit", *words, "--ckpt_path", "last") == 0
     assert not (tmp_path / "runs" / "fit" / "2" / "checkpoints" / "last.ckpt").exists()
@@ -116,13 +121,13 @@ def test_a_run_that_ended_goes_on_when_it_is_given_more(
     ],
 )
 def test_another_order_than_that_of_the_run_is_refused(
-    uninterrupted: dict[str, Path],
+    uninterrupted: Callable[[str], Path],
     sample: Path,
     capsys: pytest.CaptureFixture[str],
     flag: str,
     reason: str,
 ) -> None:
-    checkpoint = uninterrupted["epochs"] / "checkpoints" / "step-4.ckpt"
+    checkpoint = uninterrupted("epochs") / "checkpoints" / "step-4.ckpt"
     words = ["--data.root", sample, "--trainer.max_epochs", 3, flag, 7]
     assert run("fit", *words, "--ckpt_path", checkpoint) == 2
     assert reason in capsys.readouterr().err

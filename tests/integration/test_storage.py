@@ -149,8 +149,15 @@ PLACES = [
 ]
 
 
-@pytest.mark.parametrize("number", [FULL, READ_ONLY, BROKEN], ids=["full", "read-only", "broken"])
-@pytest.mark.parametrize(("words", "name"), PLACES)
+@pytest.mark.parametrize(
+    ("words", "name", "number"),
+    [
+        pytest.param(*place.values, number, id=f"{place.id}-{errno.errorcode[number]}")
+        for index, place in enumerate(PLACES)
+        # Everywhere a full disk, and at every third place what else disks say.
+        for number in (FULL, *(() if index % 3 else (READ_ONLY, BROKEN)))
+    ],
+)
 def test_what_cannot_be_written_is_told_in_two_lines(
     words: Words,
     name: str,
