@@ -9,22 +9,11 @@ from urllib.parse import urlsplit
 
 from places.config.secrets import without_credentials
 from places.console import first_few, printable
-from places.data.folder_pictures import braces_filled, is_pattern, matches_of
+from places.data.folder_pictures import braces_filled, is_pattern, matches_of, natural
+from places.data.packing.compressed import unpacking_of
+from places.data.packing.official import SPLIT_WORDS
 from places.data.remote.urls import is_url, open_url
 from places.errors import ConfigError, DataError
-
-_SPLIT_WORDS = {
-    **dict.fromkeys(("train", "training", "trn"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
-_UNPACK = {  # by the ending, what writes the tar beside the file
-    **dict.fromkeys((".tar.gz", ".tgz", ".tar.gzip"), "gzip -dc {path} > {tar}"),
-    **dict.fromkeys((".tar.bz2", ".tbz", ".tbz2"), "bzip2 -dc {path} > {tar}"),
-    **dict.fromkeys((".tar.xz", ".txz"), "xz -dc {path} > {tar}"),
-    **dict.fromkeys((".tar.zst", ".tar.zstd", ".tzst"), "zstd -dc {path} > {tar}"),
-    **dict.fromkeys((".tar.lz4",), "lz4 -dc {path} > {tar}"),
-}
 
 
 class Place(NamedTuple):
@@ -112,7 +101,7 @@ def _of_braces(word: str) -> list[str]:
 
 def _in_folder(folder: str, split: str | None) -> list[Place]:
     """Return the shards in a folder, of one split if names tell splits."""
-    paths = _without_links(matches_of(f"{folder.rstrip('/')}/*.tar"))
+    paths = _without_links(_tars_in(folder))
     told = {path: split_told_by(Path(path).name) for path in paths}
     if not {*told.values()} - {None}:
         return [Place(path) for path in paths]
@@ -128,10 +117,30 @@ def _in_folder(folder: str, split: str | None) -> list[Place]:
     return [Place(path) for path in chosen]
 
 
+def _tars_in(folder: str) -> list[str]:
+    """Return the tars in a folder in natural order; without any, those that are compressed."""
+    start = folder.rstrip("/") or folder
+    paths = sorted((entry.path for entry in os.scandir(start) if entry.is_file()), key=natural)
+    tars = [path for path in paths if path.endswith(".tar") and not _is_hidden(path)]
+    packed = [path for path in paths if unpacking_of(path) and not _is_hidden(path)]
+    if not tars and not packed:
+        raise DataError(
+            f"no tars in {printable(folder)}",
+            f"found:  {first_few(printable(Path(path).name) for path in paths)}"
+            if paths
+            else "it is empty, or holds folders only: give those with the tars",
+        )
+    return tars or packed
+
+
+def _is_hidden(path: str) -> bool:
+    return Path(path).name.startswith(".")
+
+
 def split_told_by(name: str) -> str | None:
     """Return the split that the name of a shard tells, none if it tells none or several."""
     words = re.split(r"[^a-z]+", name.lower())
-    found = {_SPLIT_WORDS[word] for word in words if word in _SPLIT_WORDS}
+    found = {SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS}
     return found.pop() if len(found) == 1 else None
 
 
@@ -141,16 +150,11 @@ def check_ending(place: Place) -> None:
     Raises:
         DataError: It is.
     """
-    lower = place.name.lower()
-    for ending, command in _UNPACK.items():
-        if lower.endswith(ending):
-            stem = place.name[: len(place.name) - len(ending)]
-            tar = f"{stem}.tar" if place.is_remote else str(place.path.with_name(f"{stem}.tar"))
-            source = place.name if place.is_remote else place.text
-            unpack = command.format(path=printable(source), tar=printable(tar))
-            fetch = f"fetch it, then:  {unpack}" if place.is_remote else f"unpack:  {unpack}"
-            raise DataError(
-                f"{printable(str(place))} is compressed: no picture in it can be read by itself",
-                fetch,
-                f"then:    places index {printable(tar)}",
-            )
+    unpacking = unpacking_of(place.name if place.is_remote else place.text)
+    if unpacking:
+        tar, command = map(printable, unpacking)
+        raise DataError(
+            f"{printable(str(place))} is compressed: no picture in it can be read by itself",
+            f"{'fetch it, then' if place.is_remote else 'unpack'}:  {command}",
+            f"then:    places index {tar}",
+        )

@@ -198,5 +198,6 @@ def save_index(path: Path, index: npt.NDArray[np.void], expected: str | None = N
             raise DataError(
                 f"the shards do not fit their manifest: no new {path.name} was written",
                 f"see why:  places verify {path.parent}",
+                "with labels from .json it needs the key:  places index SHARDS --label_key KEY",
             )
     return sha256

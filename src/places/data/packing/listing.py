@@ -13,19 +13,18 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import numpy as np
 import numpy.typing as npt
 
-from places.categories import label_of
 from places.console import FirstFew, counted, printable
-from places.data.packing.official import UNPACKED, PackSource
-from places.data.shards.index import NO_LABEL
+from places.data.packing.layouts import Folder, folder_in, tops_of_split
+from places.data.packing.official import PackSource
 from places.data.shards.tar_headers import split_name
 from places.data.shards.tar_links import LOOP, MAX_WAYS, NOWHERE
-from places.data.shards.tar_reader import MAX_SHOWN, Member, shown
+from places.data.shards.tar_reader import Member, shown
 from places.errors import DataError
 from places.files import kind_of
 
@@ -34,18 +33,10 @@ MAX_SIZE_BYTES = (1 << 32) - 1  # the index has 32 bits for the size of a pictur
 JPEG_SUFFIXES = (b"jpg", b"jpeg", b"jpe", b"jfif")
 OTHER_SUFFIXES = b"png webp gif bmp tif tiff heic heif avif jxl jp2 ppm pgm".split()
 _ROWS_PER_CHUNK = 1 << 15
+_OF_MACOS = b"__MACOSX"  # in what its archives hold beside the files
 _UNSAFE = re.compile(rb"[%.\x00-\x1f\x7f]")
 
 Row = tuple[int, int, int, int, int, bytes]
-
-
-class Folder(NamedTuple):
-    """A folder inside a source."""
-
-    source: int  # the position of the source
-    path: bytes  # in the source
-    key: bytes  # the start of its pictures' keys, with a slash at the end unless empty
-    label: int  # the category that its name tells; -1 for the top folder, which has no name
 
 
 @dataclass
@@ -63,6 +54,7 @@ class Pictures:
     other_images: FirstFew = field(default_factory=FirstFew)  # in other formats than JPEG
     other_files: FirstFew = field(default_factory=FirstFew)  # no pictures
     no_files: FirstFew = field(default_factory=FirstFew)  # links to nothing, devices and the like
+    other_splits: FirstFew = field(default_factory=FirstFew)  # pictures in folders of these
     num_members: int = 0  # of the sources, all of these included
 
     def key_of(self, row: Row) -> str:
@@ -71,9 +63,14 @@ class Pictures:
 
     def path_of(self, row: Row) -> bytes:
         """Return the path of a picture in a source that is a folder."""
+        source = self.sources[self.folders[row[2]].source]
+        return b"/".join([os.fsencode(source.path), self.name_of(row)])
+
+    def name_of(self, row: Row) -> bytes:
+        """Return the name of a picture in its source."""
         _, _, number, suffix, _, base = row
-        folder, name = self.folders[number], unquote_to_bytes(base) + b"." + self.suffixes[suffix]
-        return b"/".join([os.fsencode(self.sources[folder.source].path), folder.path, name])
+        name = unquote_to_bytes(base) + b"." + self.suffixes[suffix]
+        return b"/".join([self.folders[number].path, name])
 
 
 def _row_dtype(width: int) -> np.dtype[np.void]:
@@ -141,11 +138,32 @@ def collect(sources: list[PackSource], read: Callable[[PackSource], Iterable[Mem
         while chunk := list(islice(rows, _ROWS_PER_CHUNK)):
             chunks.append(np.array(chunk, _row_dtype(max(len(row[-1]) for row in chunk))))
     pictures.rows = np.concatenate(chunks)  # takes the longest width
-    others = pictures.other_images, pictures.other_files, pictures.no_files
+    keep_split(pictures)
+    others = pictures.other_images, pictures.other_files, pictures.no_files, pictures.other_splits
     num_known = len(pictures.rows) + sum(few.count for few in others)
     if num_known != pictures.num_members:  # a mistake of this program
         raise DataError(f"of {pictures.num_members:,} members {num_known:,} were taken or left out")
     return pictures
+
+
+def keep_split(pictures: Pictures) -> None:
+    """Leave out the pictures of other splits, where a source has a folder for each.
+
+    Raises:
+        DataError: A source has categories below several folders, and no split tells which are
+            meant.
+    """
+    wrong: list[int] = []
+    for position, source in enumerate(pictures.sources):
+        folders = [f for f in pictures.folders if f.source == position]
+        kept = tops_of_split(source, {folder.top for folder in folders})
+        numbers = enumerate(pictures.folders)
+        wrong += [n for n, f in numbers if f.source == position and f.top not in kept]
+    if wrong:
+        is_wrong = np.isin(pictures.rows["folder"], wrong)
+        for row in tuples_of(pictures.rows[is_wrong]):
+            pictures.other_splits.add(shown(pictures.name_of(row)))
+        pictures.rows = pictures.rows[~is_wrong]
 
 
 def sort_by_key(pictures: Pictures) -> npt.NDArray[np.int64]:
@@ -196,7 +214,7 @@ def _rows(pictures: Pictures, position: int, members: Iterable[Member]) -> Itera
         path, _, file = name.rpartition(b"/")
         base, _, suffix = file.rpartition(b".")
         is_jpeg = base and suffix.lower() in JPEG_SUFFIXES
-        if not is_jpeg or base.startswith(b".") or (b"." in path and _is_hidden(path)):
+        if not is_jpeg or base.startswith(b".") or _is_hidden(path):
             is_image = suffix.lower() in OTHER_SUFFIXES and not _is_hidden(name)
             others = pictures.other_images if is_image else pictures.other_files
             others.add(shown(name))
@@ -204,8 +222,9 @@ def _rows(pictures: Pictures, position: int, members: Iterable[Member]) -> Itera
         if suffix not in pictures.suffixes:
             pictures.suffixes.append(suffix)
         if path not in folders:
-            folders[path] = len(pictures.folders), _folder(pictures, position, path)
-            pictures.folders.append(folders[path][1])
+            found = folder_in(pictures.sources[position], position, path)
+            folders[path] = len(pictures.folders), found
+            pictures.folders.append(found)
         number, folder = folders[path]
         if _UNSAFE.search(base):
             base = _UNSAFE.sub(lambda match: b"%%%02X" % match[0][0], base)
@@ -215,29 +234,10 @@ def _rows(pictures: Pictures, position: int, members: Iterable[Member]) -> Itera
 
 
 def _is_hidden(path: bytes) -> bool:
+    if b"." not in path and _OF_MACOS not in path:  # nearly always
+        return False
     parts = path.split(b"/")
-    return any(part.startswith(b".") and part not in (b".", b"..") for part in parts)
-
-
-def _folder(pictures: Pictures, position: int, path: bytes) -> Folder:
-    source = pictures.sources[position]
-    parts = [part for part in path.decode(errors="replace").split("/") if part not in ("", ".")]
-    if parts and UNPACKED.fullmatch(parts[0]):
-        del parts[0]
-    name = "/".join(parts)
-    if name:
-        try:
-            label = label_of(name[:MAX_SHOWN])  # none is longer; it is shown if it is none
-        except DataError as error:
-            where = f"found in:  {source.path}"
-            raise DataError(error.message, *error.hint, where) from error
-        return Folder(position, path, f"{name}/".encode(), label)
-    if source.split == "train":
-        raise DataError(
-            f"pictures in {source.path} lie in no category",
-            "each must lie in a folder with the name of its category, such as church/outdoor",
-        )
-    return Folder(position, path, b"", NO_LABEL)
+    return _OF_MACOS in parts or any(p.startswith(b".") and p not in (b".", b"..") for p in parts)
 
 
 def _check(name: bytes, key: bytes, size_bytes: int) -> None:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 
+from places.console import printable
+from places.data.packing.compressed import unpacking_of
 from places.data.shards.tar_members import hash_file
 from places.errors import DataError
 from places.files import open_regular, read_json
@@ -46,6 +48,13 @@ NUM_IMAGES: Mapping[tuple[str, str], int] = {
 
 UNPACKED = re.compile(r"(data|val|test)_(256|large)(_standard|_challenge)?")
 """The folder at the top of an official archive."""
+
+SPLIT_WORDS: Mapping[str, str] = {
+    **dict.fromkeys(("train", "training", "trn"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+"""What people call the splits, in small letters."""
 
 _MAX_SIDECAR_BYTES = 1 << 16
 _MD5_DIGITS = 32
@@ -102,6 +111,11 @@ def sources_of(
 
 
 def _source(path: Path, split: str | None) -> PackSource:
+    if path.is_file() and (unpacking := unpacking_of(str(path))):
+        tar, command = map(printable, unpacking)
+        raise DataError(
+            f"{path} is compressed", f"unpack:  {command}", f"then:    places pack {tar}"
+        )
     if path.is_file() and path.suffix != ".tar":
         raise DataError(
             f"{path} is nothing that can be packed",
@@ -114,10 +128,25 @@ def _source(path: Path, split: str | None) -> PackSource:
     if unpacked and path.is_dir():
         return PackSource(path, split or unpacked[1].replace("data", "train"), size=unpacked[2])
     if split is None:
+        inside = _splits_in(path)
         raise DataError(
-            f"the split of {path} is not known", "add `split` train, `split` val or `split` test"
+            f"the split of {path} is not known",
+            *(
+                [f"it has folders of:  {', '.join(inside)}; name one for each call"]
+                if inside
+                else []
+            ),
+            "add `split` train, `split` val or `split` test",
         )
     return PackSource(path, split)
+
+
+def _splits_in(path: Path) -> list[str]:
+    """Return the splits of which a folder has folders."""
+    if not path.is_dir():
+        return []
+    names = (entry.name.lower() for entry in path.iterdir() if entry.is_dir())
+    return sorted({SPLIT_WORDS[name] for name in names if name in SPLIT_WORDS})
 
 
 def _official(path: Path, asked: str | None) -> PackSource:

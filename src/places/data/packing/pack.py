@@ -237,6 +237,7 @@ def _left_out(pictures: Pictures, num_cut: int) -> str:
         "other formats than JPEG": pictures.other_images,
         "no pictures, or hidden": pictures.other_files,
         "no files": pictures.no_files,
+        "other splits": pictures.other_splits,
     }
     num_left_out = sum(few.count for few in kinds.values())
     counts = f"{len(pictures.rows):,} packed + {num_left_out:,} left out"
