@@ -2,8 +2,8 @@
 
 The pictures are the first of the training split in `--root`, for example of what `places sample`
 drew, repeated under other names until there are `--num`. Without `--root` they are drawn. They are
-packed twice, as JPEGs and as raw pixels. Each measurement is a process of its own: an epoch that is
-checked, then whole epochs that are timed.
+packed as JPEGs, as raw pixels and half and half. Each measurement is a process of its own: an epoch
+that is checked, then whole epochs that are timed.
 
     python scripts/benchmarks/bench_loaders.py --root data/sample --num 6144 --folder /tmp/bench
 
@@ -56,6 +56,7 @@ def loaders_of(options: argparse.Namespace) -> list[Loader]:
         Loader("places, 1 thread", "places_threads.py", num_threads=1),
         Loader("places, raw pixels", "places_raw.py"),
         Loader("places, raw pixels, 1 thread", "places_raw.py", num_threads=1),
+        Loader("places, half of the pixels raw", "places_mixed.py"),
         Loader("bare loop (decode and crop only)", "bare_loop.py"),
         Loader("FFCV, JPEG", "ffcv_jpeg.py", options.ffcv_python),
         Loader("FFCV, raw pixels", "ffcv_raw.py", options.ffcv_python),
@@ -90,7 +91,9 @@ def write_pictures(folder: Path, root: Path | None, num: int, num_distinct: int)
     # Worker processes share whole shards, so there must be some for each.
     shard_size_mb = max(1, (sum(sizes_bytes) + 2000 * num) // NUM_SHARDS >> 20)
     pack([folder / "pictures"], folder / "shards", split="train", shard_size_mb=shard_size_mb)
-    pack([folder / "pictures"], folder / "raw_shards", split="train", pixels="raw")
+    for pixels in ("raw", "mixed:0.5"):
+        root = folder / f"{pixels.partition(':')[0]}_shards"
+        pack([folder / "pictures"], root, split="train", pixels=pixels)
     return sizes_bytes
 
 
