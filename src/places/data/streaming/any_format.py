@@ -6,10 +6,11 @@ upright, with what is transparent in white.
 
 from collections.abc import Callable, Sequence
 
-from places.data.shards.picture_formats import JPEG, format_of
+from places.data.shards.picture_formats import FORMATS, JPEG, format_of
 from places.data.streaming.decode import crop_box, decode_for_crop
 from places.data.streaming.jpeg import MAX_PIXELS, Pixels, decode_jpeg
 from places.data.streaming.picture_files import decode_with_size
+from places.errors import DataError
 
 CropDecoder = Callable[
     [bytes, Sequence[float], int, tuple[float, float], tuple[float, float]], Pixels
@@ -33,8 +34,11 @@ def decode_picture(data: bytes) -> Pixels:
     Raises:
         DataError: It is damaged, of a format that is not read, or has more than `MAX_PIXELS`.
     """
-    if format_of(data) == JPEG:
+    found = format_of(data)
+    if found == JPEG:
         return decode_jpeg(data)
+    if found is None:  # read or not, whatever else is in the split
+        raise DataError(f"not a readable picture: it begins like none of {', '.join(FORMATS)}")
     return decode_with_size(lambda: data, MAX_PIXELS)[0]
 
 
