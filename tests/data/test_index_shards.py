@@ -344,6 +344,11 @@ def test_other_data_in_the_folder_are_kept_unless_forced(tmp_path: Path, index: 
     assert indexed(root) == expected_of([tmp_path / "b" / "z.tar"])
     assert index(root, command="verify")[0] == 0  # the link to the second shard has gone
     assert (tmp_path / "a" / "y.tar").exists()
+    # What an earlier program took for JPEGs only is told, and not kept in silence.
+    fields = json.loads((root / "train.json").read_text())
+    assert fields.pop("formats") == ["png"]
+    (root / "train.json").write_text(json.dumps(fields))
+    assert index(tmp_path / "b", *words)[0] == 2
     # A file in the place of a link is never replaced.
     (root / "train-000000.tar").unlink()
     (root / "train-000000.tar").write_bytes(b"mine")
