@@ -1,8 +1,9 @@
 """Compare the loader of `places` with its peers, side by side, on the same JPEG bytes.
 
 The pictures are the first of the training split in `--root`, for example of what `places sample`
-drew, repeated under other names until there are `--num`. Without `--root` they are drawn. Each
-measurement is a process of its own: an epoch that is checked, then whole epochs that are timed.
+drew, repeated under other names until there are `--num`. Without `--root` they are drawn. They are
+packed as JPEGs, as raw pixels and half and half. Each measurement is a process of its own: an epoch
+that is checked, then whole epochs that are timed.
 
     python scripts/benchmarks/bench_loaders.py --root data/sample --num 6144 --folder /tmp/bench
 
@@ -53,6 +54,9 @@ def loaders_of(options: argparse.Namespace) -> list[Loader]:
     return [
         Loader("places", "places_threads.py"),
         Loader("places, 1 thread", "places_threads.py", num_threads=1),
+        Loader("places, raw pixels", "places_raw.py"),
+        Loader("places, raw pixels, 1 thread", "places_raw.py", num_threads=1),
+        Loader("places, half of the pixels raw", "places_mixed.py"),
         Loader("bare loop (decode and crop only)", "bare_loop.py"),
         Loader("FFCV, JPEG", "ffcv_jpeg.py", options.ffcv_python),
         Loader("FFCV, raw pixels", "ffcv_raw.py", options.ffcv_python),
@@ -87,6 +91,9 @@ def write_pictures(folder: Path, root: Path | None, num: int, num_distinct: int)
     # Worker processes share whole shards, so there must be some for each.
     shard_size_mb = max(1, (sum(sizes_bytes) + 2000 * num) // NUM_SHARDS >> 20)
     pack([folder / "pictures"], folder / "shards", split="train", shard_size_mb=shard_size_mb)
+    for pixels in ("raw", "mixed:0.5"):
+        root = folder / f"{pixels.partition(':')[0]}_shards"
+        pack([folder / "pictures"], root, split="train", pixels=pixels)
     return sizes_bytes
 
 
@@ -196,6 +203,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("bench_loaders"), help="for all files")
     parser.add_argument("--ffcv_python", default=sys.executable, help="Python that has FFCV")
     parser.add_argument("--dali_python", default=sys.executable, help="Python that has DALI")
+    parser.add_argument("--only", default="", help="measure only loaders with this in their title")
     options = parser.parse_args()
     options.folder.mkdir(parents=True)
     try:
@@ -203,7 +211,8 @@ def main() -> None:
             sizes_bytes = write_pictures(
                 options.folder, options.root, options.num, options.num_distinct
             )
-        results, missing = measure(loaders_of(options), options)
+        loaders = [loader for loader in loaders_of(options) if options.only in loader.title]
+        results, missing = measure(loaders, options)
     finally:
         shutil.rmtree(options.folder)
     cores = min(options.num_threads, len(os.sched_getaffinity(0)))

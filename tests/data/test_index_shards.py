@@ -14,14 +14,17 @@ import cv2
 import numpy as np
 import pytest
 import torchvision.transforms.v2 as transforms
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from tests.data.foreign import PICTURES, expected_of, picture, samples_of
 from tests.data.packing.official import write_tar
-from tests.data.packing.unusual import END, block, data
+from tests.data.packing.unusual import END, Part, block, data, write_parts
 
 import places.data
 from places.categories import load_categories
 from places.cli.main import main as places_main
+from places.console import counted
 from places.data.shards.manifest import load_manifest
 from places.data.streaming.picture_files import decode_file
 from places.data.streaming.samples import SplitSamples
@@ -331,6 +334,52 @@ def test_what_webdataset_makes_no_labelled_picture_of_is_refused_with_the_reason
     assert [path.name for path in tmp_path.iterdir()] == ["train-0.tar"]
 
 
+MEMBERS = st.lists(
+    st.one_of(
+        st.tuples(
+            st.sampled_from(["a", "b", "x/a", "y.z/a", "c d"]),
+            st.sampled_from(["jpg", "JPG", "png", "cls", "CLS", "json", "txt", "seg.npy"]),
+        ).map(".".join),
+        st.sampled_from(["README", "._a.jpg", "__meta__/a.jpg", "__x__", "x/LICENSE", "q.md"]),
+    ),
+    max_size=9,
+)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(names=MEMBERS)
+def test_any_order_of_members_is_grouped_as_webdataset_does(
+    tmp_path_factory: pytest.TempPathFactory, index: Index, names: list[str]
+) -> None:
+    folder = tmp_path_factory.mktemp("any")
+    parts = [
+        Part(name, picture(number) if name.lower().endswith(("jpg", "png")) else b"7")
+        for number, name in enumerate(names)
+    ]
+    path = write_parts(folder / "train-0.tar", parts)
+    status, lines = index(path)
+    try:
+        samples = samples_of([path])
+    except ValueError:  # an ending twice in a sample, or no sample
+        assert status == 2
+        return
+    pictures = [sum(kind in sample for kind in PICTURES) for sample in samples]
+    labels = ["cls" in sample for sample in samples]
+    with_picture = {label for label, num in zip(labels, pictures, strict=True) if num}
+    is_right = (
+        max(pictures, default=0) == 1  # one picture to a sample
+        and not any(label and not num for label, num in zip(labels, pictures, strict=True))
+        and len(with_picture) == 1  # labels for all or none
+    )
+    assert (status == 0) is is_right, lines
+    if is_right:
+        assert indexed(folder) == expected_of([path])
+        parts_of = [sum(not part.startswith("__") for part in sample) for sample in samples]
+        num_taken = sum(n for n, num in zip(parts_of, pictures, strict=True) if num)
+        told = f"left out, in no sample: {counted(len(names) - num_taken, 'member')}: "
+        assert (told in lines[0]) is (num_taken < len(names)), lines
+
+
 def test_other_data_in_the_folder_are_kept_unless_forced(tmp_path: Path, index: Index) -> None:
     shards_in(tmp_path / "a", ["x.tar", "y.tar"])
     shards_in(tmp_path / "b", ["z.tar"], num_samples=5)
@@ -344,6 +393,11 @@ def test_other_data_in_the_folder_are_kept_unless_forced(tmp_path: Path, index: 
     assert indexed(root) == expected_of([tmp_path / "b" / "z.tar"])
     assert index(root, command="verify")[0] == 0  # the link to the second shard has gone
     assert (tmp_path / "a" / "y.tar").exists()
+    # What an earlier program took for JPEGs only is told, and not kept in silence.
+    fields = json.loads((root / "train.json").read_text())
+    assert fields.pop("formats") == ["png"]
+    (root / "train.json").write_text(json.dumps(fields))
+    assert index(tmp_path / "b", *words)[0] == 2
     # A file in the place of a link is never replaced.
     (root / "train-000000.tar").unlink()
     (root / "train-000000.tar").write_bytes(b"mine")

@@ -50,7 +50,7 @@ def indexed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def trained(indexed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("run")
-    words = ("--data.root", indexed / "root", "--trainer.max_epochs", 2)
+    words = ("--data.root", indexed / "root", "--trainer.max_epochs", 1)
     return fit_in(root, *words) / "checkpoints" / "last.ckpt"
 
 

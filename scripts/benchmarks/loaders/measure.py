@@ -8,6 +8,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -57,8 +58,10 @@ def measure(open_loader: Callable[[Task], Epoch], version: str) -> None:
 
 def cpu_time_s() -> float:
     """Return the processor time of this process and its worker processes up to now."""
-    tasks = Path("/proc/self/task")
-    pids = "".join((task / "children").read_text() for task in tasks.iterdir()).split()
+    pids: list[str] = []
+    for task in Path("/proc/self/task").iterdir():
+        with suppress(FileNotFoundError):  # a thread that ended meanwhile
+            pids += (task / "children").read_text().split()
     ticks = 0
     for stat in [Path("/proc", pid, "stat").read_text() for pid in ["self", *pids]]:
         ticks += sum(map(int, stat.rpartition(")")[2].split()[11:13]))  # in user and kernel mode

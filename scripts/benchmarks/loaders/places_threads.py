@@ -10,9 +10,9 @@ from places.data.streaming.batches import TrainCrop, Workers, train_batches
 from places.data.streaming.samples import open_samples
 
 
-def open_loader(task: Task) -> Epoch:
+def open_loader(task: Task, shards: str = "shards") -> Epoch:
     """Return what begins an epoch; each has another order and other crops."""
-    source = open_samples(task.folder / "shards", "train")
+    source = open_samples(task.folder / shards, "train")
     crop = TrainCrop(IMAGE_SIZE, CROP_SCALE, CROP_RATIO, flip=True)
     workers = Workers(num_threads=task.num_threads)
     num_epochs = 0

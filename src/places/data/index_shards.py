@@ -23,6 +23,7 @@ from places.data.remote.urls import open_url
 from places.data.shard_words import Place, places_of, split_told_by
 from places.data.shards.fields import is_shard_name
 from places.data.shards.manifest import Manifest, index_path, load_manifest, manifest_path
+from places.data.shards.picture_formats import in_order
 from places.errors import ConfigError, DataError, StorageError
 from places.files import storage_error
 
@@ -200,7 +201,8 @@ def _write(
     """Write links, index and manifest; what is there already stays if it is the same."""
     known = _known(root, split, force)
     sha256 = index_sha256(scanned.index)
-    is_same = known and (known.shards, known.index_sha256) == ((*scanned.shards,), sha256)
+    found = (*scanned.shards,), sha256, in_order(scanned.found.formats)
+    is_same = known and (known.shards, known.index_sha256, known.formats) == found
     if known and not is_same and not force:
         raise _other_data(root, split, known.summary)
     if known and not is_same:

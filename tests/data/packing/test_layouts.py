@@ -130,3 +130,12 @@ def test_a_mistyped_category_below_a_split_is_named_with_the_nearest(
     status, lines = run("pack", source, "--root", tmp_path / "root", "--split", "train")
     assert (status, lines[0]) == (2, "places: error: unknown category 'airfeild'")
     assert lines[1].startswith("  nearest:  airfield, ")
+
+
+def test_a_shard_of_webdataset_is_told_from_a_tar_of_folders(tmp_path: Path, run: Run) -> None:
+    source = write_tar(tmp_path / "shard-0.tar", {"0001.jpg": jpeg(1), "0001.cls": b"3"})
+    status, lines = run("pack", source, "--root", tmp_path / "root", "--split", "train")
+    assert (status, lines[-1]) == (
+        2, "  shards of WebDataset, with .cls or .json:  "
+        f"places index {source} --split train",
+    )  # fmt: skip

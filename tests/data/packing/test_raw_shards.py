@@ -7,6 +7,7 @@ import shutil
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -22,6 +23,7 @@ from torchvision.transforms import Resize
 
 import places.data
 from places.cli.main import main
+from places.data.shards.index import load_index
 from places.data.shards.manifest import load_manifest
 from places.data.streaming.decode import NUM_CROP_UNIFORMS, crop_box
 from places.hashing import uniforms
@@ -237,6 +239,67 @@ def test_verify_knows_raw_shards_and_makes_their_index_again(
     (root / "train.index.npy").unlink()
     assert main(["verify", str(root), "--index"]) == 0
     assert all_bytes(root) == before
+
+
+def test_verify_names_what_is_damaged_in_raw_shards(
+    packed: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = Path(shutil.copytree(packed("--pixels", "raw"), tmp_path / "root"))
+    path, wrong_sum = root / "val-000000.tar", "its SHA-256 is not the one of the manifest"
+    whole = path.read_bytes()
+    index = load_index(load_manifest(root, "val"))
+    offset, size_bytes = int(index["offset"][5]), int(index["size_bytes"][5])
+
+    def told(data: bytes) -> list[str]:
+        path.write_bytes(data)
+        capsys.readouterr()
+        assert main(["verify", str(root), "--split", "val"]) == 1
+        lines = capsys.readouterr().out.splitlines()[1:]
+        return [line.removeprefix(f"  {path.name}: ") for line in lines]
+
+    pixel = offset + size_bytes - 7
+    assert told(whole[:pixel] + b"~" + whole[pixel + 1 :]) == [wrong_sum]
+    key, *others = told(whole[:offset] + b"XX" + whole[offset + 2 :])
+    assert key.startswith("airfield/005: ")
+    assert others == [wrong_sum]
+    missing, beyond, *others = told(whole[:pixel])
+    assert missing == f"{pixel:,} bytes, not {len(whole):,}"
+    assert beyond == f"beyond its end: {NUM - 5} of {NUM} pictures"
+    assert others == [wrong_sum]
+
+
+def test_too_little_space_is_noticed_before_anything_is_written(
+    archive: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    needed_bytes = sum(map(len, _members(packed_into(tmp_path / "a", archive)).values()))
+    capsys.readouterr()
+    free = SimpleNamespace(free=int(0.9 * needed_bytes))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: free)
+    words = ["--root", str(tmp_path / "b"), "--split", "train", "--pixels", "raw"]
+    assert main(["pack", str(archive), *words]) == 2
+    assert "too little space in" in capsys.readouterr().err
+    assert not (tmp_path / "b").exists()
+
+
+def test_shards_are_cut_where_they_are_full(archive: Path, tmp_path: Path) -> None:
+    root = packed_into(tmp_path, archive, "--shard_size_mb", "1")
+    manifest = load_manifest(root, "train")
+    sizes = [path.stat().st_size for path in manifest.shard_paths]
+    largest = 512 + 3 * 301 * 160 + 1536 + 10_240
+    assert len(sizes) > 1
+    assert max(sizes) <= 1 << 20
+    assert min(sizes[:-1]) > (1 << 20) - largest - 10_240
+    assert [shard.size_bytes for shard in manifest.shards] == sizes
+    assert len(_members(root)) == NUM
+
+
+def packed_into(root: Path, archive: Path, *words: str) -> Path:
+    where = ["--root", str(root), "--split", "train", "--pixels", "raw"]
+    assert main(["pack", str(archive), *where, *words]) == 0
+    return root
 
 
 def test_a_damaged_jpeg_stays_as_it_is_and_is_named(

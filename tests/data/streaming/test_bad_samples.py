@@ -22,6 +22,7 @@ from places.data.loader import Loader
 from places.data.packing.indexing import index_shards
 from places.data.shards.manifest import load_manifest, save_manifest
 from places.data.streaming.bad_samples import BadSamplePolicy
+from places.data.streaming.picture_files import decode_file
 from places.errors import DataError, StorageError
 
 NUM = 24
@@ -105,9 +106,21 @@ def test_grayscale_and_cmyk_are_no_damage(tmp_path: Path, split: str, mode: str)
     assert [weight for _, weight, _ in rows.values()] == [1.0] * NUM
 
 
+@SPLITS
+@pytest.mark.parametrize("mode", ["I;16", "RGB"])
+def test_a_png_under_the_name_of_a_jpeg_is_read_as_in_a_folder(
+    tmp_path: Path, split: str, mode: str
+) -> None:
+    data = _encoded(mode, "PNG")
+    rows = _rows(_open(_root(tmp_path, {3: data}, split), split, image_size=40))
+    (tmp_path / "3.png").write_bytes(data)
+    assert np.array_equal(rows["003"][0], decode_file(tmp_path / "3.png", 10**6))
+    assert [weight for _, weight, _ in rows.values()] == [1.0] * NUM
+
+
 DAMAGED = {
     "empty": b"",
-    "16-bit PNG": _encoded("I;16", "PNG"),
+    "GIF": _encoded("P", "GIF"),
     "cut header": jpeg(1, 40)[:9],
     "no picture": b"\xff\xd8\xff" + bytes(500),
     "cut in two": jpeg(1, 40)[: len(jpeg(1, 40)) // 2],

@@ -55,9 +55,16 @@ def folder_in(source: PackSource, position: int, path: bytes) -> Folder:
             raise DataError(
                 f"pictures in {source.path} lie in no category",
                 "each must lie in a folder with the name of its category, such as church/outdoor",
+                *_of_shards(source),
             )
     name, top = "/".join(parts[num_above:]), "/".join(parts[:num_above])
     return Folder(position, path, f"{name}/".encode() if name else b"", label, top.encode())
+
+
+def _of_shards(source: PackSource) -> list[str]:
+    if source.path.is_dir():
+        return []
+    return [f"shards of WebDataset, with .cls or .json:  places index {source.path} --split train"]
 
 
 def tops_of_split(source: PackSource, tops: set[bytes]) -> set[bytes]:

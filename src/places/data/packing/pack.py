@@ -49,8 +49,9 @@ def pack(
     `resize_size` ask for others. The train split is shuffled by the seed, the
     others stay in the order of their names. Packing may be killed at any moment and run again.
     Memory: for each picture 90 bytes and twice the length of its file name, and 25 MB, whatever the
-    size of the shards; for each member of a tar with links 300 bytes more. All members of the
-    sources are packed, or left out by name and number.
+    size of the shards; for each member of a tar with links 300 bytes more; where pictures
+    are converted, up to five at once for each processor. All members of the sources are packed, or
+    left out by name and number.
 
     Args:
         source: Official archives and lists, other tars, or folders with one subfolder per category.

@@ -7,11 +7,12 @@ read. All others take Pillow's way, at full size and upright, with what is trans
 from collections.abc import Callable, Sequence
 from typing import cast
 
-from places.data.shards.picture_formats import JPEG, format_of
+from places.data.shards.picture_formats import FORMATS, JPEG, format_of
 from places.data.streaming.decode import crop_box, decode_for_crop
 from places.data.streaming.jpeg import MAX_PIXELS, Pixels, decode_jpeg
 from places.data.streaming.picture_files import decode_with_size
 from places.data.streaming.raw import RawPicture, Stored
+from places.errors import DataError
 
 Decoder = Callable[[Stored], Pixels]
 CropDecoder = Callable[
@@ -42,8 +43,11 @@ def decode_picture(data: Stored) -> Pixels:
     """
     if isinstance(data, RawPicture):
         return data.rows(0, data.height)
-    if format_of(data) == JPEG:
+    found = format_of(data)
+    if found == JPEG:
         return decode_jpeg(data)
+    if found is None:  # read or not, whatever else is in the split
+        raise DataError(f"not a readable picture: it begins like none of {', '.join(FORMATS)}")
     return decode_with_size(lambda: data, MAX_PIXELS)[0]
 
 
