@@ -44,10 +44,9 @@ class EarlyStops(Callback):
         if _is_out_of_time(trainer):
             say("ended by trainer.max_time; with a longer one it goes on:  --ckpt_path last")
         elif not self._has_begun:
-            if trainer.global_step:
-                done = counted(trainer.current_epoch, "epoch")
-                more = "--trainer.max_steps N" if has_all_steps else "--trainer.max_epochs N"
-                say(f"nothing was left to do after {done}; more:  {more}")
+            done = counted(trainer.current_epoch, "epoch")
+            more = "--trainer.max_steps N" if has_all_steps else "--trainer.max_epochs N"
+            say(f"nothing was left to do after {done}; more:  {more}")
         elif has_all_steps:
             say(f"ended by trainer.max_steps after {counted(trainer.global_step, 'step')}")
         elif trainer.should_stop and not any(map(_has_stopped, _early_stopping(trainer))):
