@@ -7,6 +7,7 @@ from lightning.pytorch.callbacks import EarlyStopping, Timer
 from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
 
 from places.console import counted, say
+from places.lightning_internals import is_trial
 
 
 class EarlyStops(Callback):
@@ -40,6 +41,8 @@ class EarlyStops(Callback):
 
         That all epochs were trained goes without saying.
         """
+        if is_trial(trainer):  # ends after its few steps
+            return
         has_all_steps = 0 <= trainer.max_steps <= trainer.global_step
         if _is_out_of_time(trainer):
             say("ended by trainer.max_time; with a longer one it goes on:  --ckpt_path last")
