@@ -242,12 +242,20 @@ def test_two_processes_say_everything_once(sample: Path, trained: Path, tmp_path
     stopping = ["--trainer.callbacks+=EarlyStopping", "--trainer.callbacks.monitor=val/loss"]
     stopping += ["--trainer.callbacks.min_delta=10", "--trainer.callbacks.patience=1"]
     last = trained / "checkpoints" / "last.ckpt"
-    resumed = ["--ckpt_path", last, "--trainer.max_epochs", 1, "--model.label_smoothing", 0.1]
-    for options, expected in [
+    resumed: list[object] = [
+        "--ckpt_path",
+        last,
+        "--trainer.max_epochs",
+        1,
+        "--model.label_smoothing",
+        0.1,
+    ]
+    cases: list[tuple[list[object], list[str]]] = [
         (["--trainer.max_epochs", 4, *stopping], ["this run is ", "ended early: "]),
         (resumed, ["not as in the checkpoint:", "this run is ", "nothing was left to do"]),
         (["--checkpoint.monitor", "val/tpo1"], ["error: checkpoint.monitor is"]),
-    ]:
+    ]
+    for options, expected in cases:
         status, errors = _run_together(2, "fit", *words, *options)
         assert status == (2 if "error" in expected[0] else 0), errors
         lines = [line for line in errors.splitlines() if line.strip()]
