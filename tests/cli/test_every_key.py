@@ -91,3 +91,9 @@ def test_a_folder_of_runs_that_is_null_is_the_usual_one(
 ) -> None:
     assert main(["fit", "--trainer.default_root_dir=null", *RUN["fit"]]) == 2
     assert "no shards for split 'train' in nowhere" in capsys.readouterr().err
+
+
+def test_a_recipe_that_trusts_null_trusts_nobody(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("null.yaml").write_text("trust:\n")
+    assert main(["fit", "--config", "null.yaml", *RUN["fit"]]) == 2
+    assert "no shards for split 'train' in nowhere" in capsys.readouterr().err

@@ -340,6 +340,9 @@ class PlacesCLI(LightningCLI):
             found = config[config.subcommand].get(key)
             if not isinstance(found, Namespace):
                 raise ConfigError(f"{key} takes settings by their names, not {found!r:.60}")
+        config[config.subcommand].trust = (
+            config[config.subcommand].trust or []
+        )  # null trusts nobody
         trainer = config[config.subcommand].trainer
         trainer.default_root_dir = trainer.default_root_dir or str(RUNS)  # the folder may be null
         return config
