@@ -94,6 +94,6 @@ def test_a_folder_of_runs_that_is_null_is_the_usual_one(
 
 
 def test_a_recipe_that_trusts_null_trusts_nobody(capsys: pytest.CaptureFixture[str]) -> None:
-    Path("null.yaml").write_text("trust:\n")
+    Path("null.yaml").write_text("data: {seed: 3}\ntrust:\n")
     assert main(["fit", "--config", "null.yaml", *RUN["fit"]]) == 2
     assert "no shards for split 'train' in nowhere" in capsys.readouterr().err
