@@ -45,3 +45,24 @@ def test_the_table_tells_what_the_signatures_say() -> None:
             assert option.help or name == "augment"
             if isinstance(parameter.default, int | str) and not isinstance(parameter.default, bool):
                 assert option.default == str(parameter.default)
+
+
+def test_a_line_of_the_help_that_lists_words_lists_all(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from inspect import signature
+    from typing import get_args
+
+    from places.classifier import SceneClassifier
+    from places.data.places365 import Places365
+
+    assert main(["fit", "--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    found = {}
+    for kind, group in ((SceneClassifier, "model"), (Places365, "data")):
+        for name, parameter in signature(kind).parameters.items():
+            words = [word for word in get_args(parameter.annotation) if isinstance(word, str)]
+            shown = [line for line in lines if line.startswith(f"  --{group}.{name} ")]
+            if words and shown:
+                found[name] = [word for word in words if word not in shown[0]]
+    assert found == {"schedule": [], "bad_samples": []}

@@ -252,20 +252,29 @@ def _damage_a_picture_of_the_second_process(sample: Path, root: Path) -> tuple[i
     return int(number), f"at byte {offset:,}"
 
 
-def test_two_processes_say_everything_once(sample: Path, tmp_path: Path) -> None:
+def test_two_processes_say_everything_once(sample: Path, trained: Path, tmp_path: Path) -> None:
     root = ["--trainer.default_root_dir", tmp_path]
-    words = ["--data.root", sample, "--trainer.max_epochs", 1, *TINY_RECIPE, *root]
+    words = ["--data.root", sample, *TINY_RECIPE, *root, "--report", "false"]
     stopping = ["--trainer.callbacks+=EarlyStopping", "--trainer.callbacks.monitor=val/loss"]
     stopping += ["--trainer.callbacks.min_delta=10", "--trainer.callbacks.patience=1"]
-    resumed = ["--ckpt_path", "last", "--model.label_smoothing", 0.1]
-    for options, expected in [
-        ([*words], "places: this run is "),
-        ([*words, "--trainer.max_epochs", 4, *stopping], "places: ended early: "),
-        ([*words, *resumed], "places: nothing was left to do"),
-        ([*words, "--checkpoint.monitor", "val/tpo1"], "places: error: checkpoint.monitor is"),
-    ]:
-        status, errors = _run_together(2, "fit", *options)
-        assert status == (2 if "error" in expected else 0), errors
+    last = trained / "checkpoints" / "last.ckpt"
+    resumed: list[object] = [
+        "--ckpt_path",
+        last,
+        "--trainer.max_epochs",
+        1,
+        "--model.label_smoothing",
+        0.1,
+    ]
+    cases: list[tuple[list[object], list[str]]] = [
+        (["--trainer.max_epochs", 4, *stopping], ["this run is ", "ended early: "]),
+        (resumed, ["not as in the checkpoint:", "this run is ", "nothing was left to do"]),
+        (["--checkpoint.monitor", "val/tpo1"], ["error: checkpoint.monitor is"]),
+    ]
+    for options, expected in cases:
+        status, errors = _run_together(2, "fit", *words, *options)
+        assert status == (2 if "error" in expected[0] else 0), errors
         lines = [line for line in errors.splitlines() if line.strip()]
-        assert sum(line.startswith(expected) for line in lines) == 1, errors
+        for each in expected:
+            assert sum(line.startswith(f"places: {each}") for line in lines) == 1, errors
         assert len(lines) == len(set(lines)), errors

@@ -44,6 +44,15 @@ def _error(capsys: pytest.CaptureFixture[str], *words: object) -> list[str]:
         ("--trainer.accelerator", "foo", "invalid accelerator name: `accelerator='foo'`"),
         ("--trainer.devices", "foo", "`devices` selected with `CPUAccelerator` should be an int"),
         ("--trainer.accumulate_grad_batches", 0, "accumulate_grad_batches must be 1 or more"),
+        ("--trainer.gradient_clip_val", -1, "trainer.gradient_clip_val must be 0 or more, not -1"),
+        ("--trainer.check_val_every_n_epoch", 0, "trainer.check_val_every_n_epoch must be 1 or m"),
+        ("--trainer.val_check_interval", 0, "trainer.val_check_interval must not be 0"),
+        ("--trainer.limit_train_batches", 0, "trainer.limit_train_batches must not be 0"),
+        ("--trainer.limit_train_batches", -1, "invalid value -1 for limit_train_batches"),
+        ("--trainer.strategy", "ddp_spawn", "trainer.strategy ddp_spawn cannot be used: it copies"),
+        ("--trainer.strategy", "nothing", "invalid strategy name: `strategy='nothing'`"),
+        ("--trainer.num_nodes", 0, "trainer.num_nodes must be a positive integer, but got 0"),
+        ("--trainer.devices", 99, "data.batch_size 16 cannot be shared equally by 99 processes"),
         ("--seed_everything", -1, "seed_everything must be 0 to 4294967295, not -1"),
     ],
 )
@@ -51,6 +60,32 @@ def test_an_impossible_value_is_refused_with_what_is_possible(
     capsys: pytest.CaptureFixture[str], sample: Path, flag: str, value: object, expected: str
 ) -> None:
     assert expected in _error(capsys, "--data.root", sample, flag, value)[0]
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "expected"),
+    [
+        ("--trainer.val_check_interval", 1000, "trainer.val_check_interval (1000) must be less"),
+        ("--trainer.limit_train_batches", 0.01, "requested to check 0.01 of the `train_dataload"),
+        ("--model.optimizer.lr", -1, "model.optimizer cannot be built: Invalid learning rate"),
+    ],
+)
+def test_what_only_the_data_and_the_network_show_is_refused_without_a_folder(
+    capsys: pytest.CaptureFixture[str],
+    sample: Path,
+    tmp_path: Path,
+    flag: str,
+    value: object,
+    expected: str,
+) -> None:
+    assert expected in _error(capsys, "--data.root", sample, flag, value)[0]
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_validation_is_no_mistake(capsys: pytest.CaptureFixture[str], sample: Path) -> None:
+    words = ["--data.root", sample, "--trainer.limit_val_batches", 0]
+    assert run("fit", *words, "--trainer.max_steps", 1) == 0
+    assert "ended by trainer.max_steps after 1 step\n" in capsys.readouterr().err
 
 
 def test_a_value_that_only_the_network_refuses_is_told_in_a_line(

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 
 from places.cli.suggestions import (
@@ -50,6 +51,7 @@ _REASON = re.compile(r"Errors:\n\s*- (.+)")
 _OPTION = re.compile(
     r"(?:seed_everything|(?:model|data|trainer|checkpoint|resume|predictions)\.[\w.]+\w)\b"
 )
+_OPTION_FIRST = re.compile(r"`(\w+)`(.*)")
 # What gloo and NCCL say when another process has ended.
 _LOST = re.compile("gloo/.*(closed by peer|reset by peer|Broken pipe)|ncclRemoteError")
 
@@ -180,9 +182,9 @@ def mistake_behind(error: Exception) -> PlacesError | None:
     from lightning.fabric.utilities.exceptions import MisconfigurationException
 
     if isinstance(error, MisconfigurationException):
-        return ConfigError(_first_line(error))
+        return _of_trainer(error) or ConfigError(_first_line(error))
     if isinstance(error, PlacesError | ValueError):
-        return _wrapped(error)
+        return _wrapped(error) or _of_trainer(error)
     if isinstance(error, RuntimeError) and str(error).startswith("Early stopping conditioned"):
         return ConfigError(_first_line(error))  # of a metric that only a user's class logs
     if isinstance(error, RuntimeError) and _LOST.search(str(error)):
@@ -221,6 +223,16 @@ def mistake_in_building(error: Exception) -> PlacesError:
     """Return what to tell the user where a network, a data module or the trainer was not built."""
     reason = _REASON.search(str(error))
     return mistake_behind(error) or ConfigError(reason[1] if reason else _first_line(error))
+
+
+def _of_trainer(error: Exception) -> PlacesError | None:
+    """Return what Lightning found wrong with an option of its trainer, which it names first."""
+    from lightning.pytorch import Trainer
+
+    option = _OPTION_FIRST.match(_first_line(error))
+    if option is None or option[1] not in signature(Trainer).parameters:
+        return None
+    return ConfigError(f"trainer.{option[1]}{option[2]}")
 
 
 def _first_group(patterns: Sequence[re.Pattern[str]], message: str) -> str | None:

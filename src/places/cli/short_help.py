@@ -31,7 +31,7 @@ _NETWORK: Group = [
 _RECIPE: Group = [
     ("--model.optimizer AdamW", "the optimizer, any of torch.optim by its name"),
     ("--model.optimizer.lr 0.1", "its options; all: --model.optimizer.help AdamW"),
-    ("--model.schedule cosine", 'learning rate: "cosine", "steps", "constant"'),
+    ("--model.schedule cosine", "learning rate: cosine, linear, steps or constant"),
     ("--model.warmup_epochs 5", ""),
     ("--model.label_smoothing 0.1", "part of each label that is spread over all classes"),
     ("--model.augment.mixup 0.2", "alpha of mixup; also cutmix, erase, trivial"),

@@ -50,6 +50,7 @@ from places.cli.trainer_parts import (
     run_plugins,
     with_bar,
 )
+from places.cli.trainer_values import check_trainer_values
 from places.cli.weights_words import with_mean_of_weights
 from places.config.compare import compare, value_text
 from places.config.ranges import check_range
@@ -73,6 +74,7 @@ from places.console import is_first_process, say
 from places.data.image_files import ImageFiles
 from places.data.places365 import Places365
 from places.data.remote.urls import is_url
+from places.data.streaming.plan import check_batch_size
 from places.endings.family import mark_children, watch
 from places.errors import CheckpointError, ConfigError, PlacesError, with_prefix
 from places.lightning_internals import happened_in_restoring, is_trial, watch_processes
@@ -342,6 +344,9 @@ class PlacesCLI(LightningCLI):
             found = config[config.subcommand].get(key)
             if not isinstance(found, Namespace):
                 raise ConfigError(f"{key} takes settings by their names, not {found!r:.60}")
+        config[config.subcommand].trust = (
+            config[config.subcommand].trust or []
+        )  # null trusts nobody
         trainer = config[config.subcommand].trainer
         trainer.default_root_dir = trainer.default_root_dir or str(RUNS)  # the folder may be null
         return config
@@ -367,7 +372,7 @@ class PlacesCLI(LightningCLI):
                 "for benchmarks:  --random_weights",
             )
         _check_parts_are_on(config.trainer)
-        check_range("trainer.accumulate_grad_batches", config.trainer.accumulate_grad_batches, 1)
+        check_trainer_values(config.trainer, stage)
         if config.weights_only is False:
             raise ConfigError("--weights_only false would let a checkpoint run code; leave it out")
         check_packages(config.trainer.logger)
@@ -434,6 +439,8 @@ class PlacesCLI(LightningCLI):
         self._check_network()
 
     def _check_network(self) -> None:
+        if isinstance(self.datamodule, Places365):  # before the other processes are started
+            check_batch_size(self.datamodule.batch_size, self.trainer.world_size)
         path = self.config[str(self.subcommand)].ckpt_path
         if path is not None:
             check_network(self.model.state_dict(), Path(path), self._start.changes)

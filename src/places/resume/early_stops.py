@@ -7,6 +7,7 @@ from lightning.pytorch.callbacks import EarlyStopping, Timer
 from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
 
 from places.console import counted, say
+from places.lightning_internals import is_trial
 
 
 class EarlyStops(Callback):
@@ -40,14 +41,15 @@ class EarlyStops(Callback):
 
         That all epochs were trained goes without saying.
         """
+        if is_trial(trainer):  # ends after its few steps
+            return
         has_all_steps = 0 <= trainer.max_steps <= trainer.global_step
         if _is_out_of_time(trainer):
             say("ended by trainer.max_time; with a longer one it goes on:  --ckpt_path last")
         elif not self._has_begun:
-            if trainer.global_step:
-                done = counted(trainer.current_epoch, "epoch")
-                more = "--trainer.max_steps N" if has_all_steps else "--trainer.max_epochs N"
-                say(f"nothing was left to do after {done}; more:  {more}")
+            done = counted(trainer.current_epoch, "epoch")
+            more = "--trainer.max_steps N" if has_all_steps else "--trainer.max_epochs N"
+            say(f"nothing was left to do after {done}; more:  {more}")
         elif has_all_steps:
             say(f"ended by trainer.max_steps after {counted(trainer.global_step, 'step')}")
         elif trainer.should_stop and not any(map(_has_stopped, _early_stopping(trainer))):

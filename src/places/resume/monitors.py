@@ -79,8 +79,9 @@ class FirstLook(Callback):
             ConfigError: With what to type.
         """
         every, first = log_every_n_steps(trainer), _steps_until_a_look(trainer)
+        validates = trainer.enable_validation
         for callback, name in _monitored(trainer.callbacks):  # type: ignore[attr-defined]  # undeclared
-            if name in trainer.callback_metrics or not _looks(callback):
+            if name in trainer.callback_metrics or not _looks(callback, validates):
                 continue
             subject = f"{_subject(callback)} {name!r}"
             if name in _AT_LOGS and not 0 < every <= first:
@@ -89,7 +90,7 @@ class FirstLook(Callback):
                     + (f"every {every}" if every else "never"),
                     f"type:         --trainer.log_every_n_steps {min(10, max(1, first // 2))}",
                 )
-            if name.startswith("val") and not trainer.enable_validation:
+            if name.startswith("val") and not validates:
                 raise ConfigError(
                     f"{subject} is never measured: this training does not validate",
                     "type:         --trainer.limit_val_batches 1.0, or watch train/loss",
@@ -110,10 +111,10 @@ def _monitored(callbacks: Collection[Callback]) -> Iterator[tuple[Callback, str]
             yield callback, name
 
 
-def _looks(callback: Callback) -> bool:
-    """Tell whether a callback fails where it finds no metric."""
-    if isinstance(callback, ModelCheckpoint):
-        return callback.save_top_k != 0
+def _looks(callback: Callback, validates: bool) -> bool:
+    """Tell whether a callback will look for its metric, and fail where it finds none."""
+    if isinstance(callback, ModelCheckpoint):  # ours looks after a validation
+        return callback.save_top_k != 0 and (validates or not isinstance(callback, BestCheckpoint))
     return isinstance(callback, EarlyStopping) and callback.strict
 
 

@@ -11,6 +11,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.trainer.states import TrainerFn
 
+from places.config.ranges import check_range
 from places.endings import signals
 from places.errors import CheckpointError
 from places.files import keep_as
@@ -53,6 +54,8 @@ class ResumePoints(Checkpoint):
         keep_all: bool = False,
         agree_every_n_batches: int = 10,
     ) -> None:
+        check_range("resume.every_n_steps", every_n_steps, 0)
+        check_range("resume.every_minutes", every_minutes, 0)
         self.every_n_steps = every_n_steps
         self.every_minutes = every_minutes
         self.keep_all = keep_all
