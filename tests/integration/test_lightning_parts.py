@@ -213,6 +213,17 @@ def test_stopping_early_goes_on_from_the_best_checkpoint(sample: Path, tmp_path:
     assert read_metrics(resumed) == {key: metrics[key] for key in metrics if key[0] >= 6}
 
 
+def test_stopping_early_by_what_nobody_logs_is_told(
+    sample: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--data.root", sample, "--trainer.max_epochs", 3]
+    assert run("fit", *words, *_callback("EarlyStopping", monitor="val/los")) == 2
+    error = capsys.readouterr().err.partition("places: error: ")[2].splitlines()
+    assert error[0] == "EarlyStopping watches val/los, which nobody logs"
+    assert "val/loss" in error[1]
+    assert len(error) == 3
+
+
 def test_a_profiler_reports(sample: Path, caplog: pytest.LogCaptureFixture) -> None:
     logger = logging.getLogger("lightning.pytorch.profilers")
     logger.addHandler(caplog.handler)

@@ -48,7 +48,12 @@ _PROBLEM = re.compile(r"Problem with given class_path '([^']+)':\s+(.+)")
 _REASON = re.compile(r"Errors:\n\s*- (.+)")
 # An option at the start of a message.
 _OPTION = re.compile(
-    r"(?:seed_everything|(?:model|data|trainer|checkpoint|resume|predictions)\.[\w.]+\w)\b"
+    r"(?:seed_everything|(?:model|data|trainer|checkpoint|resume|predictions|test)\.[\w.]+\w)\b"
+)
+# Of Lightning, after the first epoch.
+_EARLY = re.compile(
+    r"Early stopping conditioned on metric `(?P<metric>.*?)` which is not available\. .*"
+    r"any of the following: (?P<known>.*)"
 )
 # What gloo and NCCL say when another process has ended.
 _LOST = re.compile("gloo/.*(closed by peer|reset by peer|Broken pipe)|ncclRemoteError")
@@ -183,6 +188,12 @@ def mistake_behind(error: Exception) -> PlacesError | None:
         return ConfigError(_first_line(error))
     if isinstance(error, PlacesError | ValueError):
         return _wrapped(error)
+    if isinstance(error, RuntimeError) and (stopping := _EARLY.match(str(error))):
+        return ConfigError(
+            f"EarlyStopping watches {stopping['metric']}, which nobody logs",
+            f"there are:  {stopping['known'].replace('`', '')}",
+            "name one:   --trainer.callbacks.monitor val/loss",
+        )
     if isinstance(error, RuntimeError) and _LOST.search(str(error)):
         return LostProcessError("another process of this run has ended", KILLED)
     service = type(error).__module__.partition(".")[0]
