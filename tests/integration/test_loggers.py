@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 import pytest
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import CSVLogger
 from tests.integration.stages import options_of, run
 
 ROOT = Path(__file__).parents[2]
@@ -79,6 +80,36 @@ def test_without_its_package_a_logger_says_what_to_install(
         f"places: error: {name} needs a package that is not installed:  pip install '{extra}'"
     ]
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ["WandbLogger", "--trainer.logger.offline", "true", "--trainer.logger.log_model=true"],
+            "WandbLogger cannot be built\n  Providing log_model=True and offline=True is",
+        ),
+        (
+            ["tests.integration.test_loggers.Refusing"],
+            "Refusing cannot be built\n  no room for a log\n",
+        ),
+    ],
+)
+def test_a_logger_that_cannot_be_built_says_why(
+    sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], said: str
+) -> None:
+    assert run("fit", "--data.root", sample, *STEP, "--trainer.logger", *words) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"places: error: {said}")
+    assert len(error.splitlines()) <= 4
+    assert not list(tmp_path.rglob("*"))
+
+
+class Refusing(CSVLogger):
+    """A logger that cannot be built."""
+
+    def __init__(self, save_dir: str) -> None:
+        raise ValueError("no room for a log\nnor for more")
 
 
 class Kills(Callback):

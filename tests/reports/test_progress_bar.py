@@ -125,10 +125,20 @@ def test_an_evaluation_shows_lines(
     stage: str,
 ) -> None:
     monkeypatch.setattr(console, "_S_PER_LINE", 0.0)
+    monkeypatch.setattr(progress_bar, "_S_PER_READING", 0.0)
     words = ["--data.root", sample, "--random_weights", "--trainer.enable_progress_bar", "true"]
     assert run(stage, *words, "--data.image_size", 32, "--model.net", "tests.networks.Tiny") == 0
-    lines = [x for x in capsys.readouterr().err.splitlines() if x.startswith(f"{stage}: ")]
+    shown = capsys.readouterr()
+    lines = [x for x in shown.err.splitlines() if x.startswith(f"{stage}: ")]
     assert lines[-1].startswith(f"{stage}: 100%")
+    # The two numbers of the last line are those of all pictures.
+    told = re.fullmatch(r".* left, top-1 ([\d.]+)%, top-5 ([\d.]+)%", lines[-1])
+    assert told
+    for name, share in zip(("top1", "top5"), told.groups(), strict=True):
+        rows = [x for x in (shown.out + shown.err).splitlines() if x.startswith("│")]
+        (line,) = (x for x in rows if f"{name} " in x)
+        (value, *_) = re.findall(r"(\d+\.\d\d)%", line)
+        assert abs(float(value) - float(share)) <= 0.05 + 1e-9
 
 
 def test_on_a_terminal_a_training_shows_a_bar_that_goes_away(

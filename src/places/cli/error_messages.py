@@ -49,7 +49,12 @@ _PROBLEM = re.compile(r"Problem with given class_path '([^']+)':\s+(.+)")
 _REASON = re.compile(r"Errors:\n\s*- (.+)")
 # An option at the start of a message.
 _OPTION = re.compile(
-    r"(?:seed_everything|(?:model|data|trainer|checkpoint|resume|predictions)\.[\w.]+\w)\b"
+    r"(?:seed_everything|(?:model|data|trainer|checkpoint|resume|predictions|test)\.[\w.]+\w)\b"
+)
+# Of Lightning, after the first epoch.
+_EARLY = re.compile(
+    r"Early stopping conditioned on metric `(?P<metric>.*?)` which is not available\. .*"
+    r"any of the following: (?P<known>.*)"
 )
 _OPTION_FIRST = re.compile(r"`(\w+)`(.*)")
 # What gloo and NCCL say when another process has ended.
@@ -185,8 +190,12 @@ def mistake_behind(error: Exception) -> PlacesError | None:
         return _of_trainer(error) or ConfigError(_first_line(error))
     if isinstance(error, PlacesError | ValueError):
         return _wrapped(error) or _of_trainer(error)
-    if isinstance(error, RuntimeError) and str(error).startswith("Early stopping conditioned"):
-        return ConfigError(_first_line(error))  # of a metric that only a user's class logs
+    if isinstance(error, RuntimeError) and (stopping := _EARLY.match(str(error))):
+        return ConfigError(  # of a metric that only a user's class logs
+            f"EarlyStopping watches {stopping['metric']}, which nobody logs",
+            f"there are:  {stopping['known'].replace('`', '')}",
+            "name one:   --trainer.callbacks.monitor val/loss",
+        )
     if isinstance(error, RuntimeError) and _LOST.search(str(error)):
         return LostProcessError("another process of this run has ended", KILLED)
     service = type(error).__module__.partition(".")[0]

@@ -44,7 +44,7 @@ from places.cli.part_classes import classes_of
 from places.cli.predict_words import with_pictures, without_pictures
 from places.cli.stage_parser import PlacesParser, option_names, own_defaults, without_model
 from places.cli.trainer_parts import (
-    missing_package,
+    logger_mistake,
     run_callbacks,
     run_loggers,
     run_plugins,
@@ -417,8 +417,8 @@ class PlacesCLI(LightningCLI):
         try:
             super().instantiate_classes()
         except (ImportError, TypeError, ValueError) as error:
-            missing = missing_package(self.config[str(self.subcommand)].trainer.logger)
-            raise missing or mistake_in_building(error) from error
+            mistake = logger_mistake(self.config[str(self.subcommand)].trainer.logger)
+            raise mistake or mistake_in_building(error) from error
 
     def after_instantiate_classes(self) -> None:
         """Refuse a network that the checkpoint does not fit, and files like resume points."""

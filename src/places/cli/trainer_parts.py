@@ -65,8 +65,8 @@ def with_bar(asked: Namespace) -> list[Callback]:
     return [*callbacks, Bar()]
 
 
-def missing_package(loggers: object) -> ConfigError | None:
-    """Return which package of a logger is not installed, if the trainer could not be built.
+def logger_mistake(loggers: object) -> ConfigError | None:
+    """Return what is wrong with a logger, if that is why the trainer could not be built.
 
     jsonargparse only says that the logger is none.
 
@@ -74,15 +74,19 @@ def missing_package(loggers: object) -> ConfigError | None:
         loggers: What `run_loggers` returned.
     """
     for logger in loggers if isinstance(loggers, list) else []:
-        try:
-            for kind in classes_of(logger):
-                kind(**logger.init_args)
-        except ImportError as error:
-            reason = str(error).strip().partition("\n")[0]
-            return ConfigError(f"{kind.__name__} needs a package that is not installed", reason)
-        except Exception:  # not this one, or not for want of a package
-            continue
+        for kind in classes_of(logger):
+            try:
+                kind(**logger.init_args, **(logger.get("dict_kwargs") or {}))
+            except ImportError as error:
+                what = f"{kind.__name__} needs a package that is not installed"
+                return ConfigError(what, _first_line(error))
+            except Exception as error:  # of any logger
+                return ConfigError(f"{kind.__name__} cannot be built", _first_line(error))
     return None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
 def run_loggers(asked: object, run: LoggedRun) -> list[Namespace] | bool:

@@ -1,6 +1,7 @@
 """The progress bar of the four stages, with rate and time left."""
 
 import math
+import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any
@@ -13,13 +14,15 @@ from places.classifier import SceneClassifier
 from places.console import Counter, counted, progress, say
 
 _S_PER_LINE = 30.0  # of a training without a terminal
+_S_PER_READING = 2.0  # of the scores of an evaluation: each waits for the device
 
 
 class Bar(ProgressBar):
     """Shows how many pictures are done, how fast, how long the rest takes, and the last scores.
 
-    On a terminal that is a bar, else a line now and then. Nothing is read from the device for it:
-    loss and accuracy are those that were logged last.
+    On a terminal that is a bar, else a line now and then. Nothing is read from the device for a
+    training: loss and accuracy are those that were logged last. Of an evaluation it shows the
+    accuracies so far of the first process, read once in a few seconds.
     """
 
     def __init__(self) -> None:
@@ -29,6 +32,7 @@ class Bar(ProgressBar):
         self._is_enabled = True
         self._done = self._total = 0
         self._scores: dict[str, float] = {}  # of the last validation
+        self._read_s = 0.0
 
     def disable(self) -> None:
         """Show nothing: Lightning asks for it on all processes but the first."""
@@ -83,6 +87,7 @@ class Bar(ProgressBar):
     ) -> None:
         """Count the pictures of a batch, unless a training validates."""
         if trainer.state.fn != TrainerFn.FITTING:
+            self._tell_scores("validate", pl_module)
             self._count(trainer, batch, _sum(trainer.num_val_batches) - batch_idx - 1)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -107,6 +112,7 @@ class Bar(ProgressBar):
         dataloader_idx: int = 0,
     ) -> None:
         """Count the pictures of a batch."""
+        self._tell_scores("test", pl_module)
         self._count(trainer, batch, _sum(trainer.num_test_batches) - batch_idx - 1)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -145,6 +151,7 @@ class Bar(ProgressBar):
     def _begin(self, trainer: Trainer, title: str, s_per_line: float | None = None) -> None:
         self._end()
         self._done = self._total = 0
+        self._read_s = time.monotonic()
         if self._is_enabled and trainer.is_global_zero:
             shown = progress(title, 0, "pictures", s_per_line)
             self._counter = self._shown.enter_context(shown)
@@ -166,6 +173,16 @@ class Bar(ProgressBar):
         self._counter.expect(total - self._total)
         self._total = total
         self._counter.advance(num)
+
+    def _tell_scores(self, title: str, pl_module: LightningModule) -> None:
+        """Show the accuracies so far, now and then."""
+        if self._counter is None or time.monotonic() - self._read_s < _S_PER_READING:
+            return
+        self._read_s = time.monotonic()
+        if isinstance(pl_module, SceneClassifier) and (num := pl_module.evaluation.count):
+            hits = pl_module.evaluation.rank_hits
+            note = f"top-1 {hits[0] / num:.1%}, top-{len(hits)} {hits.sum() / num:.1%}"
+            self._counter.describe(title, note)
 
     def _describe(
         self, trainer: Trainer, pl_module: LightningModule, *, is_validating: bool = False

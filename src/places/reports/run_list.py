@@ -110,7 +110,7 @@ def describe(folder: Path) -> Run:
         run="/".join(folder.parts[-2:]),
         stage=stage,
         started=f"{_started(folder, record):%Y-%m-%d %H:%M}",
-        state=_state(outcome, record),
+        state=_state(stage, outcome, record),
         outcome=outcome,
         score=max(scores, default=None),
         size_bytes=sum(path.stat().st_size for path in files),
@@ -122,10 +122,12 @@ def _ending(run: Run) -> str:
     return run.outcome if run.state == "complete" else f"{run.state}, {run.outcome}"
 
 
-def _state(outcome: str, record: Mapping[str, Any]) -> State:
+def _state(stage: str, outcome: str, record: Mapping[str, Any]) -> State:
     told = record.get("outcome")
-    if outcome.startswith("finished") or told == "complete":
+    if told == "complete" or (stage == "test" and outcome == "finished"):
         return "complete"
+    if not record:  # of an earlier version: nothing but its scores tells
+        return "complete" if outcome.startswith("finished") else "interrupted"
     if is_going_on(record):
         return "going on"
     return "failed" if told == "failed" else "interrupted"

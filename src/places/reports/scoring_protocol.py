@@ -36,8 +36,8 @@ class ScoringProtocol(Callback):
             raise ConfigError(f"test.crops must be 1 or 10, not {crops!r}")
         if flip and crops == 10:
             raise ConfigError(
-                "test.flip true means nothing with test.crops 10: of each crop its mirror image is "
-                "scored already",
+                "with test.crops 10, test.flip true means nothing: of each crop its mirror image "
+                "is scored already",
                 "leave out one of the two",
             )
         self.topk = topk

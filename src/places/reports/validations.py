@@ -1,10 +1,9 @@
-"""`validation.json`: the scores of the last validation of a training, in the form of a result."""
+"""`validation.json`: the scores of the last validation of a run, in the form of a result."""
 
 import json
 
 import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.trainer.states import TrainerFn
 
 from places.categories import load_categories, load_settings
 from places.classifier import SceneClassifier
@@ -32,7 +31,7 @@ class Validations(Callback):
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the file, on the first process. That it cannot be written ends no run."""
         data, folder = data_module(trainer), run_folder(trainer)
-        if trainer.state.fn != TrainerFn.FITTING or trainer.sanity_checking or is_trial(trainer):
+        if trainer.sanity_checking or is_trial(trainer):
             return
         if not isinstance(data, Places365) or not isinstance(pl_module, SceneClassifier):
             return

@@ -152,6 +152,20 @@ def test_the_page_of_a_training_shows_its_last_validation(runs: Path) -> None:
     assert "complete" in text
 
 
+def test_the_page_of_a_validation_shows_its_scores(runs: Path, tmp_path: Path) -> None:
+    words = ("--ckpt_path", runs / "0", "--trainer.default_root_dir", tmp_path)
+    assert run("validate", *words) == 0
+    (folder,) = tmp_path.glob("*/0")
+    assert main(["report", str(folder)]) == 0
+    text = text_of(folder / "report.html")
+    result = result_of(runs / "1")  # of the same checkpoint and split
+    for name in ("top1", "top5", "indoor_or_outdoor"):
+        low, high = result["intervals"][name]
+        assert f"{result['scores'][name]:.2%} {low:.2%} to {high:.2%}" in text
+    assert "Last validation" not in text
+    assert "mostly taken for" in text
+
+
 def test_a_page_needs_no_network_and_allows_no_foreign_script(runs: Path) -> None:
     page = html.unescape((runs / "1" / "report.html").read_text())
     assert "default-src 'none'" in page
@@ -306,7 +320,7 @@ def test_three_runs_of_which_one_is_a_training(runs: Path) -> None:
     assert main(["report", *(str(runs / number) for number in "012"), "--file", "three.html"]) == 0
     text = text_of(Path("three.html"))
     assert "3 runs" in text
-    assert "by a validation of their training" in text
+    assert "others by a validation" in text
 
 
 @pytest.mark.parametrize(

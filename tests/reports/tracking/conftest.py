@@ -29,10 +29,18 @@ def runs(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Runs:
     root = tmp_path_factory.mktemp("tracked")
     recipe = root / "tracked.yaml"
     loggers = [_overlay(name) for name in ("wandb", "tensorboard", "mlflow")]
+    keeping: list[dict[str, Any]] = [
+        {**each, "init_args": {**each["init_args"], "log_model": True}}
+        if each["class_path"].endswith(("WandbLogger", "MLFlowLogger"))
+        else each
+        for each in loggers
+    ]
+    keeps_best = {"trainer": {"logger": keeping}}
+    (root / "keeps_best.yaml").write_text(yaml.safe_dump(keeps_best), encoding="utf-8")
     recipe.write_text(yaml.safe_dump({"trainer": {"logger": loggers}}), encoding="utf-8")
     every = ["--config", recipe, "--data.root", sample, "--trainer.default_root_dir", root]
     fit = [*every, "--model.schedule", "cosine"]
-    fit += ["--trainer.logger.init_args.log_model", "true"]  # of the last one, MLflow
+    fit += ["--config", root / "keeps_best.yaml"]
     folders = [root / "tracked" / str(number) for number in range(3)]
     best, last = (folders[0] / "checkpoints" / f"{name}.ckpt" for name in ("best", "last"))
     with pytest.MonkeyPatch.context() as patch:

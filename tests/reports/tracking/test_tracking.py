@@ -1,6 +1,8 @@
 """One training with all three loggers, resumed once, read back by their own readers."""
 
+import base64
 import csv
+import hashlib
 import io
 import json
 import math
@@ -142,7 +144,10 @@ def test_intervals_enclose_the_scores(runs: Runs) -> None:
 
 def test_categories_add_up_to_the_score(runs: Runs) -> None:
     columns, rows = runs.wandb[0].table("val/categories")
-    assert columns == ["category", "num_images", "num_predicted", "top1", "from", "to", "top5"]
+    assert columns[:7] == ["category", "num_images", "num_predicted", "top1", "from", "to", "top5"]
+    assert columns[7:] == ["top5_from", "top5_to"]
+    for *_, top5, low, high in rows:
+        assert 0 <= low <= top5 <= high <= 1
     assert sum(row[1] for row in rows) == NUM_VAL
     hits = sum(row[1] * row[3] for row in rows)
     expected = runs.wandb[0].summary["val/top1"]
@@ -234,6 +239,16 @@ def test_a_test_is_a_run_of_its_own_with_the_scores_of_its_result(runs: Runs) ->
     assert math.isclose(found.data.metrics["test/top2"], result["scores"]["top2"])
     names = _events(runs.tested).Tags()["images"]
     assert {"test/predictions", "test/confusion", "test/reliability_diagram"} <= {*names}
+
+
+def test_wandb_keeps_the_best_checkpoint(runs: Runs) -> None:
+    for folder, offline in zip((runs.first, runs.second), runs.wandb, strict=False):
+        (kept,) = (each for each in offline.artifacts if each.type == "model")
+        assert {*kept.aliases} == {"latest", "best"}
+        (entry,) = kept.manifest.contents
+        best = (folder / "checkpoints" / "best.ckpt").read_bytes()
+        assert base64.b64decode(entry.digest) == hashlib.md5(best).digest()
+    assert not [each for each in runs.wandb[2].artifacts if each.type == "model"]  # of a test
 
 
 @pytest.mark.parametrize("name", ["val/confusion", "val/reliability_diagram"])

@@ -108,7 +108,7 @@ def _why_not_comparable(runs: Sequence[RunFacts]) -> str:
     if len(digests) > 1:
         return "they were scored on different pictures, so their scores cannot be compared"
     if len({run.result is None for run in runs}) > 1:
-        return "some were scored by a test, others by a validation of their training"
+        return "some were scored by a test, others by a validation"
     protocols = [str((content or {}).get("protocol")) for content in contents]
     if len({*protocols}) > 1:
         return "they were scored by different protocols, so their scores cannot be compared"
