@@ -44,6 +44,9 @@ def test_a_recipe_that_is_no_yaml_is_named_with_its_line(
     _write(tmp_path / "list.yaml", "- trainer\n")
     assert main(["config", "show", "list.yaml"]) == 2
     assert "list.yaml is no recipe: it holds no keys" in capsys.readouterr().err
+    _write(tmp_path / "empty.yaml", "trainer:\n")
+    assert main(["config", "show", "empty.yaml"]) == 2
+    assert "empty.yaml is no recipe: its only key, trainer, has no value" in capsys.readouterr().err
 
 
 def test_a_key_that_is_there_twice_is_refused_with_both_lines(

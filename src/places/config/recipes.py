@@ -118,6 +118,13 @@ def read_nodes(path: Path) -> yaml.Node | None:
     if not isinstance(root, yaml.MappingNode) or not root.value:
         raise ConfigError(f"{path} is no recipe: it holds no keys", "see:  places config show demo")
     _check_nodes(root, path)
+    (key, value), *others = root.value
+    is_empty = isinstance(value, yaml.ScalarNode) and not value.value and value.style is None
+    if is_empty and not others:  # which jsonargparse takes for a text
+        raise ConfigError(
+            f"{path} is no recipe: its only key, {key.value}, has no value",
+            "see:  places config show demo",
+        )
     return root
 
 
