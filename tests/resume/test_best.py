@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
-from tests.integration.stages import MACHINE, fit_in
+from tests.integration.stages import FIT, MACHINE, fit_in
 
 from places.cli.main import main
 
@@ -175,3 +175,18 @@ def test_in_a_folder_of_the_users_nothing_outside_is_removed(trained: Path, tmp_
     _resume(path, f"--trainer.callbacks.dirpath={mine}")
     assert victim.read_text(encoding="utf-8") == "mine"
     assert [path.name for path in mine.iterdir()] == ["epoch=2.ckpt"]
+
+
+def test_a_folder_that_cannot_be_made_is_told_before_the_first_step(
+    sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    words = ["--data.root", str(sample), "--trainer.max_epochs", "1"]
+    others = [OTHER, "--trainer.callbacks.dirpath=file/inside"]
+    for options in (["--checkpoint.dirpath=file/inside"], others):
+        assert main(["fit", *FIT, *words, *options]) == 2
+        lines = capsys.readouterr().err.splitlines()
+        (first,) = [n for n, line in enumerate(lines) if line.startswith("places: error: ")]
+        assert lines[first].endswith(f"cannot write into {tmp_path}/file/inside: Not a directory")
+        assert len(lines) - first == 2
+        assert not list(tmp_path.glob("runs/fit/*")), "a refused run leaves no folder"

@@ -11,6 +11,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
 from places.checkpoints.runs import is_resume_point
+from places.errors import ConfigError
 from places.files import is_plain_name, keep_as
 from places.lightning_internals import never_choose_what_is_not_finite, state_of_best
 
@@ -43,6 +44,24 @@ class KeepBest(Callback):
         """Have a score that is NaN or infinite never chosen."""
         for callback in _checkpoints(trainer) if stage == "fit" else ():
             never_choose_what_is_not_finite(callback)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Refuse a folder that cannot be made; Lightning makes it when it saves for the first time.
+
+        Raises:
+            ConfigError: With the folder and the reason.
+        """
+        for callback in _checkpoints(trainer):
+            folder = str(callback.dirpath)
+            is_local = "://" not in folder
+            if is_local and not Path(folder).is_relative_to(trainer.default_root_dir):
+                try:
+                    Path(folder).mkdir(parents=True, exist_ok=True)
+                except OSError as error:
+                    raise ConfigError(
+                        f"{type(callback).__name__} cannot write into {folder}: {error.strerror}",
+                        "name another  dirpath, or leave it out: the folder of the run",
+                    ) from error
 
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
