@@ -320,6 +320,9 @@ class SplitSamples:
         )
 
 
+_MAX_SIZE_GB = 1e9
+
+
 @dataclass(frozen=True)
 class Cache:
     """Where remote shards are kept: see the arguments of `Places365`."""
@@ -330,7 +333,8 @@ class Cache:
     checks: CacheChecks = field(default_factory=CacheChecks)  # of one run
 
     def __post_init__(self) -> None:
-        """Refuse a time in which nothing can arrive, or without an end."""
+        """Refuse a size that is no number, and a time that is too short or has no end."""
+        check_range("`cache_size_gb`", self.size_gb, 0, _MAX_SIZE_GB)
         check_range("`timeout_s`", self.timeout_s, *TIMEOUT_RANGE_S)
 
 
