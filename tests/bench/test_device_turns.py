@@ -1,6 +1,7 @@
 """Turns and energy of a GPU, with events and a library that stand for those of NVIDIA."""
 
 import sys
+import time
 from types import ModuleType, SimpleNamespace
 
 import pytest
@@ -38,7 +39,7 @@ def test_a_turn_of_a_gpu_times_single_batches_and_then_those_that_queue_up(
     monkeypatch.setattr(Clock, "now_s", 0.0)
     monkeypatch.setattr(torch.cuda, "Event", Clock)
     monkeypatch.setattr(turns, "now_s", lambda _device: Clock.now_s)
-    monkeypatch.setattr(turns.time, "perf_counter", lambda: Clock.now_s)
+    monkeypatch.setattr(time, "perf_counter", lambda: Clock.now_s)
 
     def step() -> None:
         Clock.now_s += 0.25

@@ -1,6 +1,6 @@
 """The clock of a device, with events of CUDA that know the time by themselves."""
 
-from collections.abc import Iterator
+import time
 
 import pytest
 import torch
@@ -44,7 +44,7 @@ class Event:
 
 
 @pytest.fixture
-def queue(monkeypatch: pytest.MonkeyPatch) -> Iterator[Queue]:
+def queue(monkeypatch: pytest.MonkeyPatch) -> Queue:
     queue = Queue()
     monkeypatch.setattr(Event, "queue", queue)
     monkeypatch.setattr(torch.cuda, "Event", Event)
@@ -84,7 +84,7 @@ def test_the_parts_of_a_step_are_those_of_the_device(
     queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host_s = iter([0.0, 1.0, 3.0, 6.0, 10.0, 20.0])  # of the host, which is far ahead
-    monkeypatch.setattr(time_parts.time, "monotonic", lambda: next(host_s))
+    monkeypatch.setattr(time, "monotonic", lambda: next(host_s))
     clock = PartClock(DEVICE)
     clock.switch("forward")  # 1 s of the host were "other"
     queue.now_s = 5.0
