@@ -64,15 +64,15 @@ def _cut(lines: list[str], end: list[str]) -> str:
     size = sum(len(line) + 1 for line in [*lines, *end])
     if size <= MAX_LETTERS:
         return "\n".join([*lines, *end])
-    kept, size, is_folded = [], 1000, False
+    kept, size, depth = [], 1000, 0  # of what is folded within each other
     for line in lines:
         size += len(line) + 1
         if size > MAX_LETTERS:
             break
         kept.append(line)
-        is_folded = "<details>" in line or (is_folded and "</details>" not in line)
+        depth += line.startswith("<details>") - (line == "</details>")
     more = f"**Cut here: {len(lines) - len(kept):,} more lines.**"
-    return "\n".join([*kept, *(["", "</details>"] if is_folded else []), "", more, *end])
+    return "\n".join([*kept, *(["", "</details>"] * depth), "", more, *end])
 
 
 def _name(section: Section) -> str:
