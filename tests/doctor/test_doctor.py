@@ -4,6 +4,7 @@ import json
 import shutil
 from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from packaging.requirements import Requirement
@@ -113,6 +114,20 @@ def test_a_driver_that_torch_cannot_use(tmp_path: Path, monkeypatch: pytest.Monk
     assert found["GPU"].seen == "NVRM version: NVIDIA 580.159.03"
     assert "nvidia-smi" in found["GPU"].remedy
     assert not _problems(gpu_findings(tmp_path / "none"))
+
+
+def test_each_gpu_is_told_with_its_memory_and_architecture(monkeypatch: pytest.MonkeyPatch) -> None:
+    card = SimpleNamespace(name="NVIDIA H100", total_memory=85_000_000_000)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("torch.cuda.get_device_properties", lambda _number: card)
+    monkeypatch.setattr("torch.cuda.get_device_capability", lambda number: (9, number))
+    built, *gpus = gpu_findings()
+    assert built.topic == "torch is built"
+    assert {gpu.topic: gpu.seen for gpu in gpus} == {
+        "GPU 0": "NVIDIA H100, 85 GB, sm_90",
+        "GPU 1": "NVIDIA H100, 85 GB, sm_91",
+    }
 
 
 def test_shards_that_are_cut_gone_or_of_a_broken_manifest(sample: Path, tmp_path: Path) -> None:
