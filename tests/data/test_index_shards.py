@@ -5,6 +5,7 @@ import gzip
 import http.server
 import io
 import json
+import shlex
 import tarfile
 import threading
 from collections.abc import Callable, Iterator
@@ -266,6 +267,23 @@ def test_compressed_shards_are_refused_with_what_unpacks_them(
     assert lines[0].startswith(f"places: error: {path} is compressed")
     assert f"-dc {path} > {tmp_path}/train-0.tar" in lines[1]
     assert lines[2] == f"  then:    places index {tmp_path}/train-0.tar"
+
+
+@pytest.mark.parametrize("command", ["index", "pack"])
+@pytest.mark.parametrize("ending", ["tar.gz", "tar"])
+def test_a_name_in_a_command_to_type_stays_one_word(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str, ending: str
+) -> None:
+    stem = "train-0 $(touch ran); 'x' > y"
+    path = tmp_path / f"{stem}.{ending}"
+    path.write_bytes(gzip.compress(bytes(1024)))
+    assert places_main([command, str(path), "--split", "train", "--root", "root"]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    typed = shlex.split(lines[1].partition(":  ")[2])
+    assert typed[:4] == ["gzip", "-dc", str(path), ">"]
+    if ending == "tar.gz":
+        assert typed[4:] == [str(tmp_path / f"{stem}.tar")]
+        assert shlex.split(lines[2].partition(":  ")[2])[2:] == typed[4:]
 
 
 @pytest.mark.parametrize(

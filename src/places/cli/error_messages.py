@@ -187,7 +187,7 @@ def mistake_behind(error: Exception) -> PlacesError | None:
     from lightning.fabric.utilities.exceptions import MisconfigurationException
 
     if isinstance(error, MisconfigurationException):
-        return _of_trainer(error) or ConfigError(_first_line(error))
+        return _of_trainer(error) or ConfigError(first_line(error))
     if isinstance(error, PlacesError | ValueError):
         return _wrapped(error) or _of_trainer(error)
     if isinstance(error, RuntimeError) and (stopping := _EARLY.match(str(error))):
@@ -201,13 +201,13 @@ def mistake_behind(error: Exception) -> PlacesError | None:
     service = type(error).__module__.partition(".")[0]
     if service == "wandb":
         return ConfigError(
-            f"Weights & Biases: {_first_line(error)}",
+            f"Weights & Biases: {first_line(error)}",
             "log in:             wandb login",
             "without a network:  put  WANDB_MODE=offline  before  places",
         )
     if service == "mlflow":
         return ConfigError(
-            f"MLflow: {_first_line(error)}",
+            f"MLflow: {first_line(error)}",
             "where it logs to:  --trainer.logger.tracking_uri URL, or MLFLOW_TRACKING_URI",
         )
     return None
@@ -231,14 +231,14 @@ def with_place(error: PlacesError, words: Sequence[str], recipes: Sequence[Path]
 def mistake_in_building(error: Exception) -> PlacesError:
     """Return what to tell the user where a network, a data module or the trainer was not built."""
     reason = _REASON.search(str(error))
-    return mistake_behind(error) or ConfigError(reason[1] if reason else _first_line(error))
+    return mistake_behind(error) or ConfigError(reason[1] if reason else first_line(error))
 
 
 def _of_trainer(error: Exception) -> PlacesError | None:
     """Return what Lightning found wrong with an option of its trainer, which it names first."""
     from lightning.pytorch import Trainer
 
-    option = _OPTION_FIRST.match(_first_line(error))
+    option = _OPTION_FIRST.match(first_line(error))
     if option is None or option[1] not in signature(Trainer).parameters:
         return None
     return ConfigError(f"trainer.{option[1]}{option[2]}")
@@ -264,5 +264,6 @@ def _wrapped(error: BaseException | None) -> PlacesError | None:
     return error
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """Return the first line of what an error says; its class where it says nothing."""
     return str(error).strip().partition("\n")[0] or type(error).__name__

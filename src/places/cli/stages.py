@@ -344,11 +344,10 @@ class PlacesCLI(LightningCLI):
             found = config[config.subcommand].get(key)
             if not isinstance(found, Namespace):
                 raise ConfigError(f"{key} takes settings by their names, not {found!r:.60}")
-        config[config.subcommand].trust = (
-            config[config.subcommand].trust or []
-        )  # null trusts nobody
-        trainer = config[config.subcommand].trainer
-        trainer.default_root_dir = trainer.default_root_dir or str(RUNS)  # the folder may be null
+        asked = config[config.subcommand]
+        asked.trust = asked.trust or []  # null trusts nobody
+        folder = asked.trainer.default_root_dir
+        asked.trainer.default_root_dir = folder or str(RUNS)  # likewise
         return config
 
     def _refuse_empty(self, stage: str, resolved: dict[str, Any], words: list[str]) -> None:

@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.plugins.io import CheckpointIO
 
 from places.checkpoints.atomic_io import AtomicCheckpointIO
+from places.cli.error_messages import first_line
 from places.cli.logger_parts import LoggedRun, fill_in
 from places.cli.part_classes import classes_of
 from places.errors import ConfigError
@@ -79,14 +80,10 @@ def logger_mistake(loggers: object) -> ConfigError | None:
                 kind(**logger.init_args, **(logger.get("dict_kwargs") or {}))
             except ImportError as error:
                 what = f"{kind.__name__} needs a package that is not installed"
-                return ConfigError(what, _first_line(error))
+                return ConfigError(what, first_line(error))
             except Exception as error:  # of any logger
-                return ConfigError(f"{kind.__name__} cannot be built", _first_line(error))
+                return ConfigError(f"{kind.__name__} cannot be built", first_line(error))
     return None
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
 def run_loggers(asked: object, run: LoggedRun) -> list[Namespace] | bool:

@@ -2,8 +2,10 @@
 
 import os
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
+from shlex import quote
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -56,8 +58,9 @@ def places_of(words: Sequence[str], split: str | None) -> list[Place]:
         ConfigError: A URL cannot be read.
     """
     found = [place for word in words for place in _places_of_word(word, split)]
-    local = [os.path.realpath(p.text) if not p.is_remote else p.text for p in found]
-    twins = first_few(str(place) for i, place in enumerate(found) if local[i] in local[:i])
+    files = [place.text if place.is_remote else os.path.realpath(place.text) for place in found]
+    nums, names = Counter(files), dict(zip(files, map(str, found), strict=True))
+    twins = first_few(printable(names[file]) for file, num in nums.items() if num > 1)
     if twins.count:
         raise DataError(f"given more than once: {twins}", "give each shard once")
     if len({place.is_remote for place in found}) > 1:
@@ -156,5 +159,5 @@ def check_ending(place: Place) -> None:
         raise DataError(
             f"{printable(str(place))} is compressed: no picture in it can be read by itself",
             f"{'fetch it, then' if place.is_remote else 'unpack'}:  {command}",
-            f"then:    places index {tar}",
+            f"then:    places index {quote(tar)}",
         )

@@ -1,6 +1,7 @@
 """Tars that are compressed as a whole, by the endings of their names, and what unpacks them."""
 
 from pathlib import PurePath
+from shlex import quote
 
 _PROGRAMS = {
     **dict.fromkeys((".tar.gz", ".tgz", ".tar.gzip", ".taz"), "gzip"),
@@ -26,5 +27,5 @@ def unpacking_of(path: str) -> tuple[str, str] | None:
     for ending, program in _PROGRAMS.items():
         if path.lower().endswith(ending) and PurePath(path).name.lower() != ending:
             tar = f"{path[: len(path) - len(ending)]}.tar"
-            return tar, f"{program} -dc {path} > {tar}"
+            return tar, f"{program} -dc {quote(path)} > {quote(tar)}"
     return None

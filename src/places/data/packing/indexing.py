@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import numpy as np
@@ -89,7 +90,7 @@ class Scanned:
                 f"no label for any of {counted(num_samples, 'picture')}: there is no .cls",
                 f"the .json has keys that may hold it:  {_keys(self.found)}",
                 f"name the one:  places index SHARDS --root ROOT --split {split} --label_key "
-                f"{printable(self.found.json_keys[0])}",
+                f"{quote(printable(self.found.json_keys[0][:80]))}",
             )
         left_out = self.found.left_out
         if left_out.count:

@@ -5,6 +5,7 @@ the shortest start of a path whose rest is a category is left out of the keys. I
 for all pictures of a split.
 """
 
+from shlex import quote
 from typing import NamedTuple
 
 from places.categories import label_of
@@ -91,10 +92,11 @@ def tops_of_split(source: PackSource, tops: set[bytes]) -> set[bytes]:
             "give the folder that is meant itself, if it shall be that split",
         )
     example = printable(_text(min(top for top in chosen | unclear if top)))
+    folder = quote(f"{source.path}/{example}")
     raise DataError(
         f"{source.path} holds categories in several folders",
         f"found:  {shown}",
-        f"give the one that is meant:  places pack {source.path}/{example} --split {source.split}"
+        f"give the one that is meant:  places pack {folder} --split {source.split}"
         if source.path.is_dir()
         else f"unpack it, and give the folder that is meant, such as {example}",
     )

@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from threading import Event
 
 from places.console import printable
@@ -114,7 +115,7 @@ def _source(path: Path, split: str | None) -> PackSource:
     if path.is_file() and (unpacking := unpacking_of(str(path))):
         tar, command = map(printable, unpacking)
         raise DataError(
-            f"{path} is compressed", f"unpack:  {command}", f"then:    places pack {tar}"
+            f"{path} is compressed", f"unpack:  {command}", f"then:    places pack {quote(tar)}"
         )
     if path.is_file() and path.suffix != ".tar":
         raise DataError(

@@ -6,6 +6,7 @@ What a header says is checked as far as it leads elsewhere: positions always ris
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from shlex import quote
 from typing import NamedTuple
 
 from places.console import printable
@@ -110,7 +111,9 @@ class Blocks:
     def block(self, position: int, end: int) -> bytes:
         """Return the block at a position."""
         if position + BLOCK_BYTES > end:
-            raise self.cut(position, "the mark of its end is missing")
+            rest = os.pread(self.file, BLOCK_BYTES, position)  # a small file of another format
+            cut = self.cut(position, "the mark of its end is missing")
+            raise self._other_format(position, rest) or cut
         if position + BLOCK_BYTES > self.end:
             self._read(position)
         start = position - self._start
@@ -150,12 +153,16 @@ class Blocks:
         )
 
     def _no_header(self, position: int, block: bytes) -> DataError:
+        return self._other_format(position, block) or self.damaged(position)
+
+    def _other_format(self, position: int, data: bytes) -> DataError | None:
         for start, (name, command) in _OTHER_FORMATS.items():
-            if block.startswith(start):
+            if data.startswith(start):
                 where = f" at byte {position:,}" if position else ""
-                hint = f"unpack it first:  {command.format(path=printable(str(self.path)))}"
+                path = quote(printable(str(self.path)))
+                hint = f"unpack it first:  {command.format(path=path)}"
                 return DataError(f"{self.path} is no tar but {name}{where}", hint)
-        return self.damaged(position)
+        return None
 
     def _read(self, position: int) -> None:
         length = os.preadv(self.file, [self._window], position)
