@@ -99,7 +99,7 @@ def result_of(
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         **scores,
         "num_images": num,
-        "protocol": _protocol(config, views),
+        "protocol": protocol_of(config, views),
         "data": {
             "split": manifest.split,
             "variant": manifest.variant,
@@ -187,7 +187,8 @@ def _cpu_name() -> str:
     return next(names, "unknown")  # `platform.processor` would start a program
 
 
-def _protocol(config: Mapping[str, Any] | None, views: Views) -> dict[str, Any]:
+def protocol_of(config: Mapping[str, Any] | None, views: Views) -> dict[str, Any]:
+    """Return how pictures were scored, from the config of the test and the views of each."""
     data = (config["data"].get("init_args") or {}) if config else {}
     precision = config["trainer"].get("precision") if config else None
     sizes = {key: data.get(key) for key in _PREPROCESSING}

@@ -25,6 +25,9 @@ _TINY = (
 )
 
 
+CONFUSED = {"categories": ["airfield", "beach"], "second_as_first": 0}
+
+
 @pytest.fixture(scope="module")
 def tested(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of runs: 0 a training, 1 its test, 2 the test of random weights."""
@@ -152,6 +155,11 @@ def _change(result: dict[str, Any], way: str, value: object) -> None:
         ("scores.calibration_error", 0.0, "scores.calibration_error"),
         ("intervals.top4", [0.5, 0.9], "intervals.top4.low"),
         ("reliability", [{"num_images": 1}], "reliability.0.num_images"),
+        ("confused", [{**CONFUSED, "first_as_second": 99}], "confused.first_as_second is 99"),
+        ("protocol.crops", 10, "protocol.crops is 10, its config makes it 1"),
+        ("protocol.flip", True, "protocol.flip"),
+        ("protocol.image_size", 331, "protocol.image_size"),
+        ("protocol.precision", "64-true", "protocol.precision"),
         ("config_hash", "0" * 64, "config_hash"),
         ("checkpoint.sha256", "0" * 64, "another checkpoint"),
         ("pictures.sha256", "0" * 64, "another pictures"),

@@ -12,9 +12,11 @@ from places.console import printable
 from places.errors import DataError
 from places.reports.leaderboard.recount import claims_and_counts
 from places.reports.picture_table import read_pictures
+from places.reports.result_file import protocol_of
 from places.reports.result_schema import PICTURES, in_json
 from places.reports.revision import source_digest
 from places.training.intervals import wilson
+from places.training.views import Views
 
 _TOLERANCE = 1e-9
 
@@ -30,6 +32,7 @@ def check_result(result: Mapping[str, Any], file: Path) -> None:
         DataError: See there. What is no result at all raises errors of Python, such as `KeyError`.
     """
     _check_numbers(result, file)
+    _check_protocol(result, file)
     _check_hash(result, file)
     _check_files(result, file)
     _check_pictures(result, file)
@@ -68,6 +71,23 @@ def _compare(name: str, found: float, wanted: float, file: Path, says: str) -> N
 def _mean_of(categories: Sequence[Mapping[str, Any]]) -> float:
     shares = [float(row["top1"]) for row in categories if row["num_images"]]
     return sum(shares) / len(shares)
+
+
+def _check_protocol(result: Mapping[str, Any], file: Path) -> None:
+    """Compare how pictures were scored with the settings of the test."""
+    config = result["config"]
+    if config is None:
+        return
+    asked = config.get("test") or {}
+    views = Views(asked.get("crops", 1), asked.get("flip", False))
+    for key, wanted in protocol_of(config, views).items():
+        if result["protocol"].get(key) != wanted:
+            raise DataError(
+                f"{file} contradicts itself: protocol.{key} is "
+                f"{printable(str(result['protocol'].get(key)))[:40]}, its config makes it "
+                f"{printable(str(wanted))[:40]}",
+                "somebody changed it: run the test again",
+            )
 
 
 def _check_hash(result: Mapping[str, Any], file: Path) -> None:

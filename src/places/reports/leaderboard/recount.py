@@ -1,7 +1,7 @@
 """Scores counted again from the scores of pictures, to compare with what a result claims."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,7 @@ def claims_and_counts(result: Mapping[str, Any], table: PictureTable) -> Claims:
         yield "scores.loss", result["scores"]["loss"], math.fsum(table.loss.tolist()) / num
     yield from _accuracies(result, table)
     yield from _categories(result, table)
+    yield from _confused(result, table)
     if table.confidence is not None:
         yield from _calibration(result, table, table.confidence)
 
@@ -45,9 +46,7 @@ def _accuracies(result: Mapping[str, Any], table: PictureTable) -> Claims:
     for name, count in counts.items():
         if name in result["scores"]:  # as far as a test was asked to report it
             yield f"scores.{name}", result["scores"][name], count / num
-            ends = zip(result["intervals"][name], wilson(count, num), strict=True)
-            for end, (claimed, counted) in zip(("low", "high"), ends, strict=True):
-                yield f"intervals.{name}.{end}", claimed, counted
+            yield from _interval(f"intervals.{name}", result["intervals"][name], count, num)
 
 
 def _categories(result: Mapping[str, Any], table: PictureTable) -> Claims:
@@ -56,9 +55,32 @@ def _categories(result: Mapping[str, Any], table: PictureTable) -> Claims:
         mine, name = table.labels == row["label"], f"categories.{row['category']}"
         yield f"{name}.num_images", row["num_images"], int(mine.sum())
         yield f"{name}.num_predicted", row["num_predicted"], int((best == row["label"]).sum())
-        if mine.any():
-            yield f"{name}.top1", row["top1"], float(right[mine, 0].mean())
-            yield f"{name}.top5", row["top5"], float(right[mine].any(axis=1).mean())
+        num = int(mine.sum())
+        for key, hits in (("top1", right[mine, 0]), ("top5", right[mine].any(axis=1))):
+            # Of no pictures there is no share: -1 for none, which no share is.
+            share = -1 if row[key] is None else row[key]
+            yield f"{name}.{key}", share, int(hits.sum()) / num if num else -1
+            if f"{key}_interval" in row:
+                interval = row[f"{key}_interval"]
+                yield from _interval(f"{name}.{key}_interval", interval, int(hits.sum()), num)
+
+
+def _confused(result: Mapping[str, Any], table: PictureTable) -> Claims:
+    label_of = {row["category"]: row["label"] for row in result["categories"]}
+    best = table.guesses[:, 0]
+    for pair in result["confused"]:
+        first, second = (label_of[name] for name in pair["categories"])
+        for key, label, guess in (
+            ("first_as_second", first, second),
+            ("second_as_first", second, first),
+        ):
+            num = int(((table.labels == label) & (best == guess)).sum())
+            yield f"confused.{key}", pair[key], num
+
+
+def _interval(name: str, claimed: Sequence[float], hits: int, num: int) -> Claims:
+    for end, told, counted in zip(("low", "high"), claimed, wilson(hits, num), strict=True):
+        yield f"{name}.{end}", told, counted
 
 
 def _calibration(
@@ -73,6 +95,11 @@ def _calibration(
         if mine.any():
             right, claimed = table.is_right[mine], row["mean_confidence"]
             yield f"{name}.accuracy", row["accuracy"], float(right.mean())
+            if "accuracy_interval" in row:
+                interval = row["accuracy_interval"]
+                yield from _interval(
+                    f"{name}.accuracy_interval", interval, int(right.sum()), len(right)
+                )
             yield f"{name}.mean_confidence", claimed, float(confidence[mine].mean())
             gap += abs(float(confidence[mine].sum()) - int(right.sum()))
     claimed = result["scores"]["calibration_error"]
