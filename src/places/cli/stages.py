@@ -445,11 +445,12 @@ class PlacesCLI(LightningCLI):
             check_network(self.model.state_dict(), Path(path), self._start.changes)
 
     def _leave_no_number(self, error: BaseException) -> None:
-        """Remove the folder of a run that failed before it began."""
+        """Remove the folder of a run that was refused: before its first step, or without scores."""
         trainer = getattr(self, "trainer", None)  # perhaps it was never built
         is_mistake = isinstance(error, Exception) and isinstance(mistake_behind(error), ConfigError)
         loop = trainer.fit_loop if trainer is not None and self.subcommand == "fit" else None
-        if is_mistake and loop is not None and loop.total_batch_idx < 0:
+        has_begun = loop is not None and loop.total_batch_idx >= 0
+        if is_mistake and not has_begun:
             remove_refused(self._folder)
         else:
             remove_unused(self._folder)

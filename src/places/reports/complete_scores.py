@@ -9,7 +9,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from places.classifier import SceneClassifier
 from places.console import counted, say
 from places.data.places365 import Places365
-from places.errors import DataError
+from places.errors import ConfigError, DataError
 from places.lightning_internals import data_module, is_trial
 
 
@@ -36,7 +36,8 @@ class CompleteScores(Callback):
         """Refuse incomplete scores, or warn of them while training.
 
         Raises:
-            DataError: `validate` did not score every picture of the split.
+            DataError: `validate` did not score every picture of the split; `ConfigError` if it was
+                not to.
         """
         counts = _count(trainer, pl_module, "val")
         if trainer.sanity_checking or counts is None:
@@ -58,7 +59,8 @@ class CompleteScores(Callback):
         """Refuse incomplete scores.
 
         Raises:
-            DataError: `test` did not score every picture of a split with labels.
+            DataError: `test` did not score every picture of a split with labels; `ConfigError` if
+                it was not to.
         """
         data = data_module(trainer)
         if isinstance(data, Places365) and data.manifests[data.test_split].labelled:
@@ -109,7 +111,8 @@ def _refuse(counts: _Counts | None, trainer: Trainer, split: str, stage: str) ->
         hints.append(f"{counts.num_unreadable:,} could not be read; repair the split:  {check}")
     if counts.num_missing > counts.num_unreadable:
         hints.append(f"score it as a whole: leave out  --trainer.limit_{stage}_batches")
-    raise DataError(
+    error = DataError if counts.num_unreadable else ConfigError  # of what was typed
+    raise error(
         f"no scores: {counts.num_scored:,} of the {counted(counts.num_expected, 'picture')} "
         f"of split '{split}' were scored",
         *hints,
