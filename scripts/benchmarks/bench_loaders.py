@@ -16,7 +16,8 @@ With `--keep` the next call finds all files in the folder, those that the others
                   pip install torch==2.14.1 torchvision==0.29.1 "numpy<2.3" setuptools wheel
                   pip install --no-build-isolation ffcv
     litdata:      pip install litdata
-    spdl:         pip install spdl
+    spdl:         apt-get install libavdevice59 libavfilter8  (FFmpeg 5 of Debian 12; 4 to 9 will do)
+                  pip install spdl
     streaming:    pip install mosaicml-streaming
     turboloader:  pip install turboloader
 """

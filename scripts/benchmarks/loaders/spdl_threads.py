@@ -40,6 +40,7 @@ def batch_of(samples: list[tuple[spdl.io.ImageFrames, int]]) -> tuple[np.ndarray
 def open_loader(task: Task) -> Epoch:
     """Return what begins an epoch, each with threads of its own."""
     paths = sorted(task.folder.glob("pictures/**/*.jpg"))
+    decode((paths[0], 0))  # says why, where it does not find FFmpeg's libraries
 
     def epoch() -> Iterator[np.ndarray]:
         order = random.sample(range(len(paths)), len(paths))

@@ -3,7 +3,7 @@
 from importlib.metadata import version
 
 import turboloader
-from measure import IMAGE_SIZE, Epoch, Task, measure
+from measure import CROP_RATIO, CROP_SCALE, IMAGE_SIZE, Epoch, Task, measure
 from turboloader_jpeg import epochs_of, write_tar
 
 STORED_SIZE = 256  # all of its pictures have one size; those of the benchmark have this one
@@ -20,8 +20,10 @@ def open_loader(task: Task) -> Epoch:
         str(file),
         batch_size=task.batch_size,
         image_size=IMAGE_SIZE,
-        transform=turboloader.ImageNetNormalize(),
         train_aug=True,
+        scale=CROP_SCALE,
+        ratio=CROP_RATIO,
+        hflip_prob=0.5,
         shuffle=True,
         seed=0,
         dtype="float16",
