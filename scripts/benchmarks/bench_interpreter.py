@@ -117,8 +117,14 @@ def measure(root: str, options: argparse.Namespace) -> list[float]:
         with replaced(at_once):
             limit_s, _, _ = time_epoch(source, options, run)
         rows.append(
-            [num / spent_s, cpu_s / num * 1e6, interpreter_s / num * 1e6]
-            + [num / interpreter_s, num / limit_s, limit_s / num * 1e6]
+            [
+                num / spent_s,
+                cpu_s / num * 1e6,
+                interpreter_s / num * 1e6,
+                num / interpreter_s,
+                num / limit_s,
+                limit_s / num * 1e6,
+            ]
         )
     source.close()
     for row in rows:

@@ -16,7 +16,7 @@ With `--keep` the next call finds all files in the folder, those that the others
                   pip install torch==2.14.1 torchvision==0.29.1 "numpy<2.3" setuptools wheel
                   pip install --no-build-isolation ffcv
     litdata:      pip install litdata
-    spdl:         apt-get install libavdevice59 libavfilter8  (FFmpeg 5 of Debian 12; 4 to 9 will do)
+    spdl:         apt-get install libavdevice59 libavfilter8  (FFmpeg, here of Debian 12)
                   pip install spdl
     streaming:    pip install mosaicml-streaming
     turboloader:  pip install turboloader
@@ -193,7 +193,7 @@ def main() -> int:
     parser.add_argument("--batch_size", type=int, default=256)
     parser.add_argument("--num_threads", type=int, default=2, help="threads or worker processes")
     parser.add_argument("--folder", type=Path, default=Path("bench_loaders"), help="for all files")
-    parser.add_argument("--keep", action="store_true", help="use the folder again, do not remove it")
+    parser.add_argument("--keep", action="store_true", help="use the folder again, and leave it")
     parser.add_argument(
         "--python",
         type=python_of_peer,

@@ -1,6 +1,5 @@
 """LitData: chunks of JPEGs, torchvision's decoder and its transforms of uint8, worker processes."""
 
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
