@@ -29,7 +29,7 @@ SETTINGS = [
     ["--model.warmup_epochs 0", "--model.warmup_epochs 0.7", "--model.warmup_epochs 2"],
     ["", "--model.average_decay 0.9", "--model.average_decay 0.999"],
     ["", "--model.augment.mixup 0.4", "--model.augment.cutmix 1", "--model.augment.erase 0.5"],
-    ["", "--model.augment.trivial true"],
+    ["", "--model.augment.trivial true", "--model.augment.rand 7"],
     ["", "--model.label_smoothing 0.1"],
     ["", "--model.optimizer Adam", "--model.optimizer AdamW --model.optimizer.amsgrad true"],
     ["", "--model.decay_norms_and_biases true"],
