@@ -40,7 +40,7 @@ SETTINGS = [
     ["", "--trainer.check_val_every_n_epoch 2", "--trainer.val_check_interval 0.5"],
     ["", "--trainer.limit_train_batches 5", "--trainer.limit_val_batches 2"],
     ["", "--data.batch_size 10", "--data.batch_size 32"],
-    ["", "--data.shuffle_window 2"],
+    ["", "--data.shuffle_window 2", "--data.augment_repeats 3"],
     ["", "--data.start_image_size 24"],
     ["", "--data.num_threads 3"],
     ["", "--data.flip false"],
