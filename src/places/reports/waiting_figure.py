@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from places.console import counted
 from places.reports.figures import INK, LINE, SERIES, SOFT
 
 
@@ -42,7 +43,9 @@ def waiting_figure(
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("decoding threads", color=SOFT)
     axes.set_ylabel("time that the GPU waits", color=SOFT)
-    end = f"never waits from {needed} on" if needed is not None else "always waits"
+    end = (
+        f"never waits from {counted(needed, 'thread')} on" if needed is not None else "always waits"
+    )
     axes.set_title(
         f"A GPU that takes {consume:,.0f} pictures/s {end}\n{title}",
         loc="left",

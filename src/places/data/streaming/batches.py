@@ -86,15 +86,19 @@ def train_batches(
     epoch: int,
     first_step: int = 0,
     shuffle_window: int | None = None,
+    num_copies: int = 1,
 ) -> Iterator[Batch]:
     """Yield this process's share of the batches of one training epoch, from `first_step` on.
 
-    Order, crops and flips depend on `seed`, `epoch` and the sample alone.
+    Order, crops and flips depend on `seed`, `epoch` and the sample alone, and with several copies
+    of each, see `plan.repeated`, on the number of the copy.
     """
     decode_crop = crop_decoder_of(source.manifest.formats)
+    num_samples = source.manifest.num_samples
 
     def open_batch(ids: Ids) -> LoadRow:
-        entries = source.entries(ids)
+        samples = ids % num_samples
+        entries = source.entries(samples)
         # To make a list of each row would take twice as long as these, with Python's lock held.
         table = uniforms(ids, _NUM_UNIFORMS, seed, epoch, _CROP_STREAM)
         all_numbers = table.data.cast("B").cast("d")
@@ -107,7 +111,8 @@ def train_batches(
                 resize_crop(picture, pixels)
 
             flip = crop.flip and numbers[-1] < 0.5
-            return source.load(int(ids[row]), entries[row], pixels, decode, flip, needs_label=True)
+            number = int(samples[row])
+            return source.load(number, entries[row], pixels, decode, flip, needs_label=True)
 
         return load
 
@@ -118,11 +123,13 @@ def train_batches(
         batch_size=batch_size,
         shuffle_window=shuffle_window,
     )
+    if num_copies > 1:
+        order = plan.repeated(order, batch_size, num_copies)
     ids = (
         plan.train_batch(order, batch_size, step, rank=workers.rank, num_ranks=workers.num_ranks)
         for step in range(first_step, len(order) // batch_size)
     )
-    source.follow(*workers.share_of_node(order, batch_size), first_step)
+    source.follow(*workers.share_of_node(order % num_samples, batch_size), first_step)
     yield from _stream(source, workers, ids, open_batch, crop.image_size, first_step)
 
 
