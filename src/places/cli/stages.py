@@ -75,6 +75,7 @@ from places.data.image_files import ImageFiles
 from places.data.places365 import Places365
 from places.data.remote.urls import is_url
 from places.data.streaming.plan import check_batch_size
+from places.data.web_dataset import WebDataset
 from places.endings.family import mark_children, watch
 from places.errors import CheckpointError, ConfigError, PlacesError, with_prefix
 from places.lightning_internals import happened_in_restoring, is_trial, watch_processes
@@ -537,7 +538,8 @@ def run_stage(words: Sequence[str]) -> int:
     except Exception as error:
         mistake = mistake_behind(error) or error
         if isinstance(mistake, PlacesError):
-            names = {*signature(Places365).parameters, *signature(ImageFiles).parameters}
+            kinds = (Places365, ImageFiles, WebDataset)
+            names = {name for kind in kinds for name in signature(kind).parameters}
             mistake = with_prefix(without_pictures(words, mistake), "--data.", names)
             raise with_place(mistake, words, find_recipes(words)[0]) from error
         raise

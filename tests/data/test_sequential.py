@@ -1,0 +1,305 @@
+"""Shards read in sequence: who reads what, the pixels, and tars that are made to do damage."""
+
+import io
+import multiprocessing
+import os
+import pickle
+import tarfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torchvision.transforms.functional as reference
+from PIL import Image
+from tests.data.remote.servers import run_wayward_server
+from tests.data.streams import Member, cut_up, members_in, served, write_tar
+
+import places.data
+from places.data.remote import answers, download
+from places.data.sequential.rows import training_rows
+from places.data.sequential.samples import Picture, pictures_of
+from places.data.sequential.shards import SequentialShard
+from places.data.sequential.worker_batches import (
+    Failure,
+    Share,
+    evaluation_batches,
+    training_batches,
+)
+from places.data.streaming.batches import EvalCrop, TrainCrop
+from places.data.streaming.decode import NUM_CROP_UNIFORMS, crop_box
+from places.data.streaming.stream import Batch
+from places.data.web_shards import split_in
+from places.errors import DataError, StorageError
+from places.hashing import uniforms
+
+EVAL = EvalCrop(32, 36, "short_side")
+TRAIN = TrainCrop(32, (0.08, 1.0), (3 / 4, 4 / 3), True)
+
+
+@pytest.fixture(scope="module")
+def shards(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sample in several unequal shards, with manifests; not to be written to."""
+    return cut_up(sample, tmp_path_factory.mktemp("shards"))
+
+
+def _share(root: Path | str, split: str, rank: int, num_ranks: int, num_workers: int) -> Share:
+    found = split_in(str(root), split, None, 10)
+    return Share(found.shards, 4, rank, num_ranks, num_workers)
+
+
+def _batches(delivered: Iterator[object]) -> list[Batch]:
+    batches = []
+    for each in delivered:
+        assert isinstance(each, tuple)
+        assert not isinstance(each, Failure), each
+        batch, faults = each
+        assert not faults
+        batches.append(batch)
+    return batches
+
+
+def _keys(batches: Sequence[Batch]) -> list[str]:
+    return [key for batch in batches for key in batch["key"] if key]
+
+
+@pytest.mark.parametrize(("num_ranks", "num_workers"), [(1, 1), (2, 2), (3, 2), (7, 1)])
+def test_each_picture_is_evaluated_once_by_all_processes(
+    shards: Path, num_ranks: int, num_workers: int
+) -> None:
+    keys, lengths = [], []
+    for rank in range(num_ranks):
+        share = _share(shards, "val", rank, num_ranks, num_workers)
+        batches = _batches(evaluation_batches(share, EVAL, pin_memory=False))
+        keys += _keys(batches)
+        lengths.append(len(batches))
+    assert max(lengths) == share.num_eval_batches()
+    paths = sorted(shards.glob("val-*.tar"))
+    expected = [sample[0][0].partition(".")[0] for sample in members_in(*paths)]
+    assert Counter(keys) == Counter(expected)
+    if num_ranks == num_workers == 1:
+        assert keys == expected
+
+
+def test_evaluation_pixels_and_labels_are_those_of_places365(shards: Path) -> None:
+    share = _share(shards, "val", 0, 1, 2)
+    theirs = {}
+    for batch in places.data.open(shards, "val", 8, image_size=32, resize_size=36, num_threads=1):
+        rows = zip(batch["key"], batch["image"], batch["label"], strict=True)
+        theirs |= {key: (image, label) for key, image, label in rows if key}
+    ours = _batches(evaluation_batches(share, EVAL, pin_memory=False))
+    assert sorted(_keys(ours)) == sorted(theirs)
+    for batch in ours:
+        assert batch["image"].shape == (4, 3, 32, 32)
+        assert batch["image"].stride(1) == 1  # channels last, as they were made
+        for key, image, label in zip(batch["key"], batch["image"], batch["label"], strict=True):
+            if key:
+                assert image.equal(theirs[key][0])
+                assert label == theirs[key][1]
+
+
+def test_training_crops_are_those_of_torchvision(shards: Path) -> None:
+    (jpeg,) = [data for name, data in next(members_in(shards / "val-000000.tar")) if "jpg" in name]
+    image = Image.open(io.BytesIO(jpeg)).convert("RGB")
+    for number in range(5):
+        pixels = np.zeros((32, 32, 3), np.uint8)
+        flip = training_rows(TRAIN, 7)(number)(Picture(0, "a", "b", jpeg, 3), pixels)
+        draws = uniforms(np.array([number]), NUM_CROP_UNIFORMS + 1, 4, 7)[0].tolist()
+        left, top, width, height = crop_box(*image.size, draws, TRAIN.scale, TRAIN.ratio)
+        box = reference.resized_crop(image, top, left, height, width, [32, 32])
+        assert np.array_equal(pixels, np.asarray(box))
+        assert flip == (draws[-1] < 0.5)
+
+
+def test_training_takes_the_steps_that_are_asked_for_in_another_order_each_time(
+    shards: Path,
+) -> None:
+    keys = []
+    for seed in (1, 1, 2):
+        ranks = []
+        for rank in range(2):
+            share = _share(shards, "train", rank, 2, 2)
+            batches = training_batches(
+                share, TRAIN, num_batches=15, buffer=8, seed=seed, pin_memory=False
+            )
+            ranks.append(_batches(batches))
+        assert [len(batches) for batches in ranks] == [15, 15]
+        assert not {*_keys(ranks[0])} & {*_keys(ranks[1])}
+        flips = [flip for batch in ranks[0] for flip in batch["flip"].tolist()]
+        assert 10 < sum(flips) < 50
+        keys.append(_keys(ranks[0]))
+    assert keys[0] == keys[1]
+    assert keys[0] != keys[2]
+    assert keys[0][:20] != sorted(keys[0][:20])
+
+
+def test_processes_end_with_the_iterator_and_a_killed_one_is_told(shards: Path) -> None:
+    share = _share(shards, "train", 0, 1, 2)
+    batches = training_batches(share, TRAIN, num_batches=50, buffer=8, seed=1, pin_memory=False)
+    next(batches)
+    assert len(multiprocessing.active_children()) == 2
+    batches.close()
+    assert not multiprocessing.active_children()
+    batches = training_batches(share, TRAIN, num_batches=5000, buffer=8, seed=1, pin_memory=False)
+    next(batches)
+    os.kill(multiprocessing.active_children()[0].pid or 0, 9)
+    with pytest.raises((StorageError, RuntimeError), match="DataLoader worker"):
+        for _ in batches:
+            pass
+
+
+def _read(path: Path | str) -> list[Picture]:
+    return [*pictures_of([SequentialShard(str(path), 0)])]
+
+
+PICTURE = ("a.jpg", b"\xff\xd8 not looked at here")
+
+
+class _Code:
+    def __reduce__(self) -> tuple[object, ...]:
+        return os.mkdir, ("unpickled",)
+
+
+def test_nothing_in_a_tar_is_unpickled_or_decoded_unasked(tmp_path: Path) -> None:
+    code = pickle.dumps(_Code())
+    ends = ("pyd", "pickle", "pth", "pkl", "pt", "npy", "npz", "ten", "json", "mp4", "yaml")
+    members = [PICTURE, ("a.cls", b"7"), *((f"a.{end}", code) for end in ends)]
+    (picture,) = _read(write_tar(tmp_path / "a.tar", members))
+    assert picture == Picture(0, "a", str(tmp_path / "a.tar"), PICTURE[1], 7)
+    assert not Path("unpickled").exists()
+
+
+def test_samples_are_those_of_webdataset(tmp_path: Path) -> None:
+    members = [
+        ("README", b"x"),
+        ("__meta__/info.json", b"{}"),
+        ("._a.jpg", b"x"),
+        ("b/c.d.JPG", b"1"),
+        ("b/c.cls", b"003"),
+        ("b/e.seg.txt", b""),
+        ("f.png", b"2"),
+        ("f.cls", b"airfield"),
+        ("g.jpg", b"3"),
+        ("h.jpg", b"4"),
+        ("h.cls", b"366"),
+    ]
+    found = _read(write_tar(tmp_path / "a.tar", members))
+    assert [(p.key, p.data, p.label) for p in found] == [
+        ("b/c", b"1", 3),
+        ("f", b"2", 0),
+        ("g", b"3", -1),
+        ("h", b"4", -1),
+    ]
+    assert found[3].label_fault == "its .cls is b'366', no category"
+    assert [p.number for p in found] == [0, 1, 2, 3]
+
+
+def _forged(path: Path, *headers: tarfile.TarInfo) -> Path:
+    data = b"".join(header.tobuf(tarfile.GNU_FORMAT) for header in headers)
+    path.write_bytes(data + bytes(1024))
+    return path
+
+
+def _header(name: str, size_bytes: int, kind: bytes = tarfile.REGTYPE) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.size, info.type, info.linkname = size_bytes, kind, "b.jpg"
+    return info
+
+
+def test_tars_that_are_made_to_do_damage_are_refused(tmp_path: Path) -> None:
+    huge, path = 1 << 40, tmp_path / "a.tar"
+    cases = {
+        "bytes, 268,435,456 at most": _header("a.jpg", huge),
+        "bytes, 1,048,576 at most": _header("a.jpg", huge, tarfile.GNUTYPE_LONGNAME),
+        "a link, which WebDataset passes over": _header("a.jpg", 0, tarfile.LNKTYPE),
+        "a sparse file": _header("a.jpg", 0, tarfile.GNUTYPE_SPARSE),
+    }
+    for reason, header in cases.items():
+        with pytest.raises(DataError, match=reason):
+            _read(_forged(path, header))
+    with pytest.raises(DataError, match="more than 64 members have the key 'a'"):
+        _read(write_tar(path, [(f"a.{number}.jpg", b"x") for number in range(100)]))
+    with pytest.raises(DataError, match="must have one picture"):
+        _read(write_tar(path, [PICTURE, ("a.png", b"x")]))
+    with pytest.raises(DataError, match="duplicate file name"):
+        _read(write_tar(path, [PICTURE, PICTURE]))
+    whole = write_tar(path, [PICTURE]).read_bytes()
+    path.write_bytes(whole + whole)
+    with pytest.raises(DataError, match="goes on behind its end"):
+        _read(path)
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
+        info = _header("a.jpg", 3)
+        info.pax_headers = {"size": "1"}
+        tar.addfile(info, io.BytesIO(b"abc"))
+    with pytest.raises(DataError, match="a size in front of the header"):
+        _read(path)
+    os.mkfifo(tmp_path / "pipe.tar")
+    with pytest.raises(DataError, match="is a named pipe, not a file"):
+        _read(tmp_path / "pipe.tar")
+
+
+def test_any_cut_of_a_tar_is_noticed(tmp_path: Path) -> None:
+    members: list[Member] = [
+        (f"{'long/' * 40}{number}.{end}", b"7" * 700) for number in range(3) for end in ("jpg", "x")
+    ]
+    path = tmp_path / "a.tar"
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
+        for name, data in members:
+            tar.addfile(_header(name, len(data)), io.BytesIO(data))
+    whole = path.read_bytes()
+    end = len(whole.rstrip(b"\0")) + 1024
+    for length in range(0, end - 512, 256):
+        path.write_bytes(whole[:length])
+        with pytest.raises(DataError, match=r"cut short|no tar header"):
+            _read(path)
+    path.write_bytes(whole)
+    assert len(_read(path)) == 3
+
+
+def test_a_shard_behind_a_url_is_compared_with_its_manifest(
+    shards: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    expected = _read(shards / "val-000000.tar")
+    with served(shards) as url:
+        found = _read(f"{url}/val-000000.tar")
+        assert [p[1] for p in found] == [p[1] for p in expected]
+        assert [p.data for p in found] == [p.data for p in expected]
+        with pytest.raises(DataError, match="does not exist"):
+            _read(f"{url}/val-9.tar")
+        other = SequentialShard(f"{url}/val-000000.tar", 0, sha256="0" * 64)
+        with pytest.raises(DataError, match="is not the shard that its manifest describes"):
+            [*pictures_of([other])]
+        other = SequentialShard(f"{url}/val-000000.tar", 0, size_bytes=512)
+        with pytest.raises(DataError, match="bytes, its manifest says 512"):
+            [*pictures_of([other])]
+
+
+@pytest.mark.parametrize(("tag", "knows_ranges"), [('"a"', True), ('"a"', False), ("", True)])
+def test_a_stream_goes_on_where_the_connection_broke(
+    shards: Path, tag: str, knows_ranges: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setattr(answers, "PART_BYTES", 1 << 12)
+    monkeypatch.setattr(download, "FIRST_WAIT_S", 0.0)
+    path = shards / "val-000000.tar"
+    content = path.read_bytes()
+    with run_wayward_server(content) as server:
+        server.tag, server.knows_ranges = tag, knows_ranges
+        server.statuses, server.cut_at = [503], [len(content) // 3, len(content) // 2]
+        assert [p.data for p in _read(server.url)] == [p.data for p in _read(path)]
+        assert len(server.asked) == 4
+
+
+def test_a_shard_that_is_replaced_while_it_is_read_is_refused(
+    shards: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setattr(download, "FIRST_WAIT_S", 0.0)
+    content = (shards / "val-000000.tar").read_bytes()
+    with run_wayward_server(content) as server:
+        server.tag, server.cut_at = '"old"', [len(content) // 2]
+        server.replace_by = content[:-1024] + bytes(1024)
+        with pytest.raises(DataError, match="was replaced while it was read"):
+            _read(server.url)
