@@ -9,7 +9,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
-import webdataset
+from webdataset.tariterators import group_by_keys, tar_file_expander
 
 from places.cli.main import main
 
@@ -21,10 +21,11 @@ Member = tuple[str, bytes]
 
 def members_in(*tars: Path) -> Iterator[list[Member]]:
     """Yield the members of each sample, as webdataset finds them."""
-    urls = [str(path) for path in tars]
-    for sample in webdataset.WebDataset(urls, shardshuffle=False, empty_check=False):
-        ends = [end for end in sample if not end.startswith("__")]
-        yield [(f"{sample['__key__']}.{end}", sample[end]) for end in ends]
+    for path in tars:
+        with path.open("rb") as file:
+            for sample in group_by_keys(tar_file_expander([{"url": path.name, "stream": file}])):
+                ends = [end for end in sample if not end.startswith("__")]
+                yield [(f"{sample['__key__']}.{end}", sample[end]) for end in ends]
 
 
 def write_tar(path: Path, members: Sequence[Member]) -> Path:

@@ -16,6 +16,8 @@ from places.cli.main import main
 
 DATA = "places.data.WebDataset"
 WORKERS = ["--data", DATA, "--data.num_workers", 2]
+SIZES = ["--data.batch_size", 16, "--data.image_size", 32, "--data.resize_size", 36]
+SMALL = ["--model.net", "tests.networks.Tiny", *SIZES, "--random_weights"]  # what fit has anyway
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +37,8 @@ def trained(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _mistake(capsys: pytest.CaptureFixture[str], *words: object, stage: str = "validate") -> str:
     """Run a stage that has to end with a mistake in at most four lines, and return these."""
     capsys.readouterr()
-    random = ["--random_weights"] if stage != "fit" else []
-    assert run(stage, *WORKERS, *random, *words) == 2
+    more = SMALL if stage != "fit" else ["--trainer.max_epochs", 1]
+    assert run(stage, *WORKERS, *more, *words) == 2
     error = capsys.readouterr().err
     start = error.index("places: error: ")
     lines = error[start:].splitlines()
@@ -78,8 +80,7 @@ def test_scores_and_guesses_equal_those_of_places365(
     results, rows = [], []
     for name, data in (("ours", ["--data", "Places365"]), ("theirs", WORKERS)):
         folder = tmp_path / name
-        words = [*data, "--data.batch_size", 16, "--data.image_size", 32, "--data.resize_size", 36]
-        assert run("test", *checkpoint, *words, "--trainer.default_root_dir", folder) == 0
+        assert run("test", *checkpoint, *data, *SIZES, "--trainer.default_root_dir", folder) == 0
         results.append(_scores(folder))
         (table,) = folder.glob("*/0/scores.csv")
         rows.append(sorted(table.read_text().splitlines()))
@@ -117,8 +118,7 @@ def test_the_file_of_timm_tells_shards_and_numbers(
 ) -> None:
     for path in [*shards.glob("val-*.tar"), shards / "_info.json"]:
         shutil.copy(path, tmp_path)
-    words = ["--data.root", tmp_path, "--random_weights"]
-    assert run("validate", *WORKERS, "--model.net", "tests.networks.Tiny", *words) == 0
+    assert run("validate", *WORKERS, *SMALL, "--data.root", tmp_path) == 0
     assert "36 pictures" in capsys.readouterr().out
     info = json.loads((tmp_path / "_info.json").read_text())
     info["splits"]["val"]["filenames"][0] = "../val-000000.tar"
@@ -246,7 +246,7 @@ def test_pictures_that_cannot_be_read_are_named_counted_and_skipped(
     write_tar(tmp_path / "train-0.tar", [(name, b"\xff\xd8 nothing"), *rest])
     key = name.partition(".")[0]
     words = ["--data.train_shards", tmp_path / "train-0.tar", "--data.num_train_samples", 20]
-    words += ["--data.root", shards, "--trainer.max_epochs", 1, "--data.batch_size", 20]
+    words += ["--data.root", shards, "--trainer.max_epochs", 1, "--data.batch_size", 10]
     error = _mistake(capsys, *words, stage="fit")
     assert f"{key} in {tmp_path / 'train-0.tar'}" in error
     assert "--data.bad_samples skip" in error
@@ -281,7 +281,6 @@ def test_it_is_found_by_its_name_and_described(capsys: pytest.CaptureFixture[str
     assert main(["fit", "--data.help", "WebDataset"]) == 0
     text = capsys.readouterr().out
     assert "--data.shuffle_buffer" in text
-    assert "not exact" in " ".join(text.split())
     assert main(["fit", "--data", "WebDataset", "--data.shuffle_bufer", "5"]) == 2
     assert "shuffle_buffer" in capsys.readouterr().err
     assert main(["fit", "--data.num_workers", "5", *MACHINE]) == 2
@@ -290,10 +289,9 @@ def test_it_is_found_by_its_name_and_described(capsys: pytest.CaptureFixture[str
 
 def test_predictions_have_a_row_for_each_picture(trained: Path, shards: Path) -> None:
     words = [*WORKERS, "--data.root", shards, "--data.predict_split", "val"]
-    words += ["--data.image_size", 32, "--data.resize_size", 36, "--data.batch_size", 16]
-    assert run("predict", "--ckpt_path", trained, *words) == 0
+    assert run("predict", "--ckpt_path", trained, *words, *SIZES) == 0
     (table,) = Path("runs").rglob("predictions.csv")
-    keys = [row.partition(",")[0] for row in table.read_text().splitlines()[1:]]
+    keys = [row.split('"')[1] for row in table.read_text().splitlines()[1:]]
     names = [name for sample in members_in(*shards.glob("val-*.tar")) for name, _ in sample]
     assert sorted(keys) == sorted({name.partition(".")[0] for name in names})
 

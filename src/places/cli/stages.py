@@ -71,11 +71,11 @@ from places.config.trust import (
 )
 from places.config.written import written_flags, written_keys
 from places.console import is_first_process, say
+from places.data import WebDataset
 from places.data.image_files import ImageFiles
 from places.data.places365 import Places365
 from places.data.remote.urls import is_url
 from places.data.streaming.plan import check_batch_size
-from places.data.web_dataset import WebDataset
 from places.endings.family import mark_children, watch
 from places.errors import CheckpointError, ConfigError, PlacesError, with_prefix
 from places.lightning_internals import happened_in_restoring, is_trial, watch_processes

@@ -62,9 +62,9 @@ def other_owner(name: str, kind: type | None) -> str | None:
     from torch import nn
     from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 
+    from places.data import WebDataset
     from places.data.image_files import ImageFiles
     from places.data.places365 import Places365
-    from places.data.web_dataset import WebDataset
     from places.models import VGG, ResNet
 
     alternatives: list[tuple[str, type, tuple[type, ...]]] = [

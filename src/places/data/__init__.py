@@ -18,5 +18,6 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401  # whatever the module holds
     if name == "WebDataset":
         from places.data.web_dataset import WebDataset
 
+        globals()[name] = WebDataset  # for who looks what there is, and imports nothing
         return WebDataset
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -137,7 +138,8 @@ def _without_manifest(
         for number, (place, num) in enumerate(places)
         if num != 0
     )
-    first = next(pictures_of(shards), None)
+    with closing(pictures_of(shards)) as pictures:
+        first = next(pictures, None)
     if first is None:
         raise DataError(
             f"no picture in {shards[0].shown}" if shards else f"split {split!r} has no picture",

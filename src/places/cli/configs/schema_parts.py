@@ -26,9 +26,9 @@ from torch.optim import SGD, Optimizer
 
 from places import models
 from places.classifier import SceneClassifier
+from places.data import WebDataset
 from places.data.image_files import ImageFiles
 from places.data.places365 import Places365
-from places.data.web_dataset import WebDataset
 from places.reports.predictions import Predictions
 from places.reports.scoring_protocol import ScoringProtocol
 from places.resume.best import BestCheckpoint

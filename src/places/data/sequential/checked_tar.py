@@ -4,6 +4,7 @@
 is compressed, and believes any size. So each header is looked at as the bytes pass.
 """
 
+from collections.abc import Callable
 from typing import BinaryIO
 
 from places.console import printable
@@ -30,11 +31,15 @@ class CheckedTar:
     Args:
         file: The tar, which gives as many bytes as are asked for until its end.
         name: What to call it.
+        at_end: Called when all of it was read.
     """
 
-    def __init__(self, file: BinaryIO, name: str) -> None:
+    def __init__(
+        self, file: BinaryIO, name: str, at_end: Callable[[], object] = lambda: None
+    ) -> None:
         self._file = file
         self._name = name
+        self._at_end = at_end
         self._position = 0  # of the next byte
         self._header = bytearray()  # as far as it has come
         self._num_left = 0  # bytes up to the next header
@@ -63,6 +68,7 @@ class CheckedTar:
         """Read what is left behind the last member; raises as `read` does."""
         while self.read(_DRAIN_BYTES):
             pass
+        self._at_end()
 
     def _follow(self, data: memoryview) -> None:
         while data:

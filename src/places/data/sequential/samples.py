@@ -1,6 +1,7 @@
 """The pictures in shards, one after the other, as webdataset's reader gives them."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from tarfile import TarError
 from typing import Any, NamedTuple
 
@@ -36,7 +37,7 @@ class Picture(NamedTuple):
 
 def pictures_of(
     shards: Sequence[SequentialShard], *, is_shared: bool = False, buffer: int = 0, seed: int = 0
-) -> Iterator[Picture]:
+) -> Generator[Picture, None, None]:
     """Yield the pictures of some shards.
 
     Args:
@@ -53,20 +54,26 @@ def pictures_of(
     by_place = {shard.place: shard for shard in shards}
     share = [webdataset.split_by_node, webdataset.split_by_worker] if is_shared else []
     # What `webdataset.WebDataset` is made of, but for the stage that opens the shards.
+    files = ExitStack()
     pipeline = webdataset.DataPipeline(
-        [{"url": shard.place} for shard in shards],
+        # A list: in one text it would look for braces, `::` and variables of the environment.
+        webdataset.SimpleShardList([shard.place for shard in shards]),
         *share,
-        lambda source: _opened(source, by_place),
+        lambda source: _opened(source, by_place, files),
         _grouped,
         lambda source: _checked(source, by_place),
         *([webdataset.shuffle(buffer, seed=seed)] if buffer else []),
     )
-    return iter(pipeline)
+    with files:
+        yield from pipeline
 
 
-def _opened(source: Iterable[Stream], by_place: dict[str, SequentialShard]) -> Iterator[Stream]:
+def _opened(
+    source: Iterable[Stream], by_place: dict[str, SequentialShard], files: ExitStack
+) -> Iterator[Stream]:
     for item in source:
-        with by_place[item["url"]].opened() as tar:
+        with files:
+            tar = files.enter_context(by_place[item["url"]].opened())
             yield {**item, "stream": tar, "shown": by_place[item["url"]].shown}
             tar.finish()
 

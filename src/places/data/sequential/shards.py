@@ -49,8 +49,11 @@ class SequentialShard:
             stream = RemoteStream(replace(remote, size_bytes=self.size_bytes))
             try:
                 hashed = _Hashed(stream)
-                yield CheckedTar(cast(BinaryIO, hashed), self.shown)
-                self._check_sha256(hashed.digest.hexdigest())
+                yield CheckedTar(
+                    cast(BinaryIO, hashed),
+                    self.shown,
+                    lambda: self._check_sha256(hashed.digest.hexdigest()),
+                )
             finally:
                 stream.close()
             return

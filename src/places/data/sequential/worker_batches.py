@@ -6,6 +6,7 @@ import threading
 import traceback
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count, islice
 from typing import NamedTuple
@@ -21,6 +22,8 @@ from places.data.streaming.stream import Batch
 from places.endings.family import end_with
 from places.errors import DataError, PlacesError, StorageError
 from places.hashing import hash_of, shuffled
+
+_LOST = "DataLoader worker"  # so begins what PyTorch says of one that was killed
 
 
 class Failure(NamedTuple):
@@ -56,8 +59,14 @@ class Share:
         return self.shards[rank :: self.num_ranks]
 
     def num_workers_of(self, rank: int) -> int:
-        """Return how many workers a process has: none without a shard to read."""
-        return min(self.num_workers, len(self.shards_of(rank)))
+        """Return how many workers a process has to evaluate: none without a shard to read.
+
+        Not more than there are batches: each of them may fill up a batch of its own.
+        """
+        shards = self.shards_of(rank)
+        nums = [shard.num_samples for shard in shards if shard.num_samples is not None]
+        num_batches = sum(nums) // self.batch_size if len(nums) == len(shards) else len(shards)
+        return min(self.num_workers, len(shards), max(1, num_batches))
 
     def num_eval_batches(self) -> int | None:
         """Return how many batches hold each picture once, on the process that has the most.
@@ -183,12 +192,33 @@ def _in_processes(
                 generator=torch.Generator(),  # that of the network draws no number for it
             )
         )
+    lost = None
     try:
         yield from batches
     except RuntimeError as error:
-        raise lost_worker(error) or error from error
+        lost = lost_worker(error)
+        if lost is None:
+            raise
+    except (OSError, EOFError) as error:  # one that was killed had promised more
+        lost = lost_worker(RuntimeError(f"{_LOST}: {type(error).__name__}: {error}"))
     finally:
-        del batches  # ends the processes
+        with _deaf_to_ends():
+            del batches  # ends the processes
+    if lost:
+        raise lost
+
+
+@contextmanager
+def _deaf_to_ends() -> Iterator[None]:
+    """Let PyTorch not hear of processes that end: of one that was killed it tells with each."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGCHLD, before)
 
 
 def _as_it_is(delivered: Delivered) -> Delivered:
@@ -222,7 +252,7 @@ def _end_when_told(parent: int) -> None:
 def lost_worker(error: BaseException) -> StorageError | None:
     """Return what to do where PyTorch tells that a worker process was killed, else nothing."""
     text = str(error).partition("\n")[0]
-    if not isinstance(error, RuntimeError) or not text.startswith("DataLoader worker"):
+    if not isinstance(error, RuntimeError) or not text.startswith(_LOST):
         return None
     return StorageError(
         f"a process that reads pictures has ended: {text}",
