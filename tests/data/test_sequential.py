@@ -1,9 +1,12 @@
 """Shards read in sequence: who reads what, the pixels, and tars that are made to do damage."""
 
+import gzip
 import io
+import json
 import multiprocessing
 import os
 import pickle
+import shutil
 import tarfile
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
@@ -14,7 +17,7 @@ import pytest
 import torchvision.transforms.functional as reference
 from PIL import Image
 from tests.data.remote.servers import run_wayward_server
-from tests.data.streams import Member, cut_up, members_in, served, write_tar
+from tests.data.streams import VAL_SIZES, Member, cut_up, members_in, served, write_tar
 
 import places.data
 from places.data.remote import answers, download
@@ -27,11 +30,12 @@ from places.data.sequential.worker_batches import (
     evaluation_batches,
     training_batches,
 )
+from places.data.shards.manifest import load_manifest
 from places.data.streaming.batches import EvalCrop, TrainCrop
 from places.data.streaming.decode import NUM_CROP_UNIFORMS, crop_box
 from places.data.streaming.stream import Batch
-from places.data.web_shards import split_in
-from places.errors import DataError, StorageError
+from places.data.web_shards import split_in, split_of_words
+from places.errors import ConfigError, DataError, PlacesError, StorageError
 from places.hashing import uniforms
 
 EVAL = EvalCrop(32, 36, "short_side")
@@ -235,9 +239,27 @@ def test_tars_that_are_made_to_do_damage_are_refused(tmp_path: Path) -> None:
         tar.addfile(info, io.BytesIO(b"abc"))
     with pytest.raises(DataError, match="a size in front of the header"):
         _read(path)
+
+
+def test_other_files_than_tars_are_named(shards: Path, tmp_path: Path) -> None:
+    whole = (shards / "val-000001.tar").read_bytes()
+    path, header = tmp_path / "a.tar", whole.rindex(b"ustar") - 257
+    cases = {
+        "is no tar but gzip": gzip.compress(whole, 1),
+        "is damaged: no tar header at byte": whole[:header] + b"x" * 9 + whole[header + 9 :],
+        "is cut short at byte 0": b"",
+    }
+    for told, data in cases.items():
+        path.write_bytes(data)
+        with pytest.raises(DataError, match=told):
+            _read(path)
     os.mkfifo(tmp_path / "pipe.tar")
     with pytest.raises(DataError, match="is a named pipe, not a file"):
         _read(tmp_path / "pipe.tar")
+    with pytest.raises(DataError, match="is a folder, not a file"):
+        _read(tmp_path)
+    with pytest.raises(DataError, match="no such shard"):
+        _read(tmp_path / "b.tar")
 
 
 def test_any_cut_of_a_tar_is_noticed(tmp_path: Path) -> None:
@@ -304,3 +326,113 @@ def test_a_shard_that_is_replaced_while_it_is_read_is_refused(
         server.replace_by = content[:-1024] + bytes(1024)
         with pytest.raises(DataError, match="was replaced while it was read"):
             _read(server.url)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "pipe:touch FLAG",
+        "PIPE:touch FLAG",
+        "Pipe:touch FLAG",
+        " pipe:touch FLAG",
+        "pipe://touch FLAG",
+        "file:pipe:touch FLAG",
+        "file://pipe:touch FLAG",
+        "a.tar::pipe:touch FLAG",
+        "https://host/a.tar::pipe:touch FLAG",
+        "pipe:touch FLAG::https://host/a.tar",
+        "{pipe:touch FLAG,pipe:touch FLAG2}",
+        "${COMMAND}",
+        "exec://touch FLAG",
+        "htgs://host/$(touch FLAG)",
+        "ais://host/a.tar",
+        "@list",
+    ],
+)
+def test_no_word_runs_a_command(
+    words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flag = tmp_path / "flag"
+    for name in ("COMMAND", "WDS_COMMAND", "WDS_CACHE", "WDS_CACHE_SIZE", "GOPEN_REWRITE"):
+        monkeypatch.setenv(name, f"pipe:touch {flag}")
+    Path("list").write_text(f"pipe:touch {flag}\n")
+    word = words.replace("FLAG", str(flag))
+    write_tar(tmp_path / "val-0.tar", [PICTURE])
+    for listed in (word, [word], ["val-0.tar", word]):
+        with pytest.raises(PlacesError):
+            split_of_words(listed, "val", 1, 10)
+    with pytest.raises(PlacesError):
+        split_in(word, "val", None, 10)
+    with pytest.raises(PlacesError):
+        _read(word)
+    assert not flag.exists()
+
+
+def test_no_list_of_urls_runs_a_command(shards: Path, tmp_path: Path) -> None:
+    shutil.copy(shards / "val.json", tmp_path)
+    names = [path.name for path in shards.glob("val-*.tar")]
+    for scheme in ("pipe:", "PIPE:", "exec://"):
+        urls = dict.fromkeys(names, f"{scheme}touch {tmp_path / 'flag'}")
+        (tmp_path / "val.urls.json").write_text(json.dumps({"version": 1, "shards": urls}))
+        share = _share(tmp_path, "val", 0, 1, 1)
+        (failure,) = evaluation_batches(share, EVAL, pin_memory=False)
+        assert isinstance(failure, Failure)
+        assert isinstance(failure.error(), PlacesError)
+        assert not (tmp_path / "flag").exists()
+
+
+def test_folders_urls_and_the_file_of_timm_tell_what_a_split_holds(
+    shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    ours = load_manifest(shards, "val")
+    for path in [*shards.glob("val-*.tar"), shards / "_info.json"]:
+        shutil.copy(path, tmp_path)
+    with served(shards) as url, served(tmp_path) as of_timm:
+        for root in (str(shards), url):
+            found = split_in(root, "val", None, 10)
+            assert found.manifest.digest == ours.digest
+            assert [s.num_samples for s in found.shards] == [*VAL_SIZES]
+            assert [s.first for s in found.shards] == [0, 10, 13, 22, 30]
+        for root in (str(tmp_path), of_timm):
+            found = split_in(root, "val", None, 10)
+            assert [s.num_samples for s in found.shards] == [*VAL_SIZES]
+            assert found.manifest.num_samples == 36
+            assert found.manifest.labelled
+        with pytest.raises(DataError, match="no shards for split 'test'"):
+            split_in(of_timm, "test", None, 10)
+    with pytest.raises(ConfigError, match="`num_val_samples` is 35, but split 'val' in"):
+        split_in(str(tmp_path), "val", 35, 10)
+    info = json.loads((tmp_path / "_info.json").read_text())
+    val = info["splits"]["val"]
+    for field, value in (
+        ("filenames", ["../val-000000.tar", *val["filenames"][1:]]),
+        ("filenames", [val["filenames"][1], *val["filenames"][1:]]),
+        ("filenames", "val-000000.tar"),
+        ("filenames", []),
+        ("shard_lengths", [-1, *VAL_SIZES[1:]]),
+        ("shard_lengths", [True, *VAL_SIZES[1:]]),
+        ("shard_lengths", [1]),
+    ):
+        changed = {**info, "splits": {"val": {**val, field: value}}}
+        (tmp_path / "_info.json").write_text(json.dumps(changed))
+        with pytest.raises(DataError, match=f"`{field}` is no list of"):
+            split_in(str(tmp_path), "val", None, 10)
+    (tmp_path / "_info.json").write_text("{" * 100_000)
+    with pytest.raises(DataError, match=r"damaged .*_info.json"):
+        split_in(str(tmp_path), "val", None, 10)
+
+
+def test_a_shard_with_another_number_of_pictures_is_refused(shards: Path, tmp_path: Path) -> None:
+    samples = [*members_in(shards / "val-000000.tar")]
+    path = write_tar(tmp_path / "a.tar", [member for each in samples[1:] for member in each])
+    for known in (10, 8):
+        with pytest.raises(DataError, match=f"a.tar has 9 pictures, but {known} are said"):
+            [*pictures_of([SequentialShard(str(path), 0, known)])]
+    write_tar(tmp_path / "a.tar", [("README.md", b"none"), ("a.cls", b"1")])
+    with pytest.raises(DataError, match="no picture in"):
+        split_of_words(str(path), "train", 3, 10)
+    with pytest.raises(ConfigError, match="nothing tells how many pictures"):
+        split_of_words(str(path), "train", None, 10)
+    with pytest.raises(ConfigError, match="names no shard"):
+        split_of_words([], "train", 3, 10)

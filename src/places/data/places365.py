@@ -141,13 +141,8 @@ class Places365(TensorsToDevice, LightningDataModule):
             self._open(split)
         if stage == "fit":
             manifest = self.manifests["train"]
-            if not manifest.labelled and self._has_no_labels("train"):
-                raise DataError(
-                    f"no picture of split 'train' in {without_credentials(self.root)} has a label",
-                    "of folders with the names of categories:  places pack FOLDER --root ROOT",
-                    "of WebDataset shards with a .json:  places index SHARDS --root ROOT "
-                    "--label_key KEY",
-                )
+            if not manifest.labelled:
+                self._check_labels("train")
             plan.check_train_order(manifest.num_samples, self.batch_size, self.shuffle_window)
             self._position = Position(self.seed, manifest.digest)
 
@@ -155,8 +150,14 @@ class Places365(TensorsToDevice, LightningDataModule):
         self.sources[split] = open_samples(self.root, split, self.skipped[split], self.cache)
         self.manifests[split] = self.sources[split].manifest
 
-    def _has_no_labels(self, split: str) -> bool:
-        return bool((self.sources[split].index["label"] == NO_LABEL).all())
+    def _check_labels(self, split: str) -> None:
+        if (self.sources[split].index["label"] == NO_LABEL).all():
+            raise DataError(
+                f"no picture of split {split!r} in {without_credentials(self.root)} has a label",
+                "of folders with the names of categories:  places pack FOLDER --root ROOT",
+                "of WebDataset shards with a .json:  places index SHARDS --root ROOT "
+                "--label_key KEY",
+            )
 
     def teardown(self, stage: str) -> None:
         """Close the shards."""

@@ -175,8 +175,13 @@ class WebDataset(Places365):
                 f"or take fewer:       --trainer.devices {num_shards}",
             )
 
-    def _has_no_labels(self, split: str) -> bool:
-        return True  # of none, as far as its manifest or its first picture tells
+    def _check_labels(self, split: str) -> None:
+        first = self._splits[split].shards[0].shown
+        raise DataError(
+            f"pictures of split {split!r} have no label in a .cls, such as the first of {first}",
+            "with labels in a .json:  places index SHARDS --root ROOT --label_key KEY",
+            "and then, by its index:  --data Places365 --data.root ROOT",
+        )
 
     def _share(self, split: str) -> Share:
         workers = workers_of(self, self.num_workers)
