@@ -18,6 +18,7 @@ import torchvision.transforms.functional as reference
 from PIL import Image
 from tests.data.remote.servers import run_wayward_server
 from tests.data.streams import VAL_SIZES, Member, cut_up, members_in, served, write_tar
+from torch import Tensor
 
 import places.data
 from places.data.remote import answers, download
@@ -88,7 +89,7 @@ def test_each_picture_is_evaluated_once_by_all_processes(
 
 def test_evaluation_pixels_and_labels_are_those_of_places365(shards: Path) -> None:
     share = _share(shards, "val", 0, 1, 2)
-    theirs = {}
+    theirs = dict[str, tuple[Tensor, Tensor]]()
     for batch in places.data.open(shards, "val", 8, image_size=32, resize_size=36, num_threads=1):
         rows = zip(batch["key"], batch["image"], batch["label"], strict=True)
         theirs |= {key: (image, label) for key, image, label in rows if key}

@@ -105,7 +105,7 @@ def test_shards_behind_urls_are_streamed_and_nothing_is_kept(
     monkeypatch.setattr(gopen.__globals__["Pipe"], "__init__", refuse)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     with served(shards) as url:
-        words = ["--data.train_shards", f"{url}/train-{{000000..000003}}.tar"]
+        words: list[object] = ["--data.train_shards", f"{url}/train-{{000000..000003}}.tar"]
         words += ["--data.num_train_samples", 96, "--data.num_val_samples", 36]
         words += [f"--data.val_shards=['{url}/val-{{000000..000003}}.tar','{url}/val-000004.tar']"]
         folder = fit_in(tmp_path, *WORKERS, *words, "--trainer.max_epochs", 1)

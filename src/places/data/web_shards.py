@@ -91,7 +91,8 @@ def split_in(root: str, split: str, num_samples: int | None, timeout_s: float) -
             raise
         names, nums = told
         places = [_joined(root, name) for name in names]
-        pairs = [*zip(places, nums or [None] * len(names), strict=True)]
+        counts: list[int | None] = [*nums] if nums else [None] * len(names)
+        pairs = [*zip(places, counts, strict=True)]
         num_told = sum(nums) if nums else num_samples
         if num_told is None:
             raise ConfigError(
@@ -197,8 +198,9 @@ def _told_by_timm(
 
 
 def _checked(told: Any, shown: str) -> tuple[list[str], list[int] | None]:  # noqa: ANN401  # JSON
-    names = told.get("filenames") if isinstance(told, dict) else None
-    nums = told.get("shard_lengths") if isinstance(told, dict) else None
+    fields: dict[str, Any] = told if isinstance(told, dict) else {}
+    names: Any = fields.get("filenames")
+    nums: Any = fields.get("shard_lengths")
     are_names = isinstance(names, list) and bool(names) and all(map(is_plain_name, names))
     if not are_names or len({*names}) < len(names):
         raise DataError(f"damaged {shown}: `filenames` is no list of names of files, each once")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count, islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
@@ -160,8 +160,10 @@ class _Runs(IterableDataset[Delivered]):
         self._run = run
 
     def __iter__(self) -> Iterator[Delivered]:
+        worker = get_worker_info()
+        assert worker is not None
         try:
-            yield from self._run(get_worker_info().id)
+            yield from self._run(worker.id)
         except PlacesError as error:
             yield Failure(type(error), (error.message, *error.hint))
         except Exception:
@@ -221,7 +223,7 @@ def _deaf_to_ends() -> Iterator[None]:
         signal.signal(signal.SIGCHLD, before)
 
 
-def _as_it_is(delivered: Delivered) -> Delivered:
+def _as_it_is(delivered: Any) -> Any:  # noqa: ANN401  # what PyTorch's types ask for
     return delivered
 
 
