@@ -186,8 +186,6 @@ def mistake_behind(error: Exception) -> PlacesError | None:
     # Only stages get here, which have imported it; tools do without.
     from lightning.fabric.utilities.exceptions import MisconfigurationException
 
-    from places.data.sequential.worker_batches import lost_worker
-
     if isinstance(error, MisconfigurationException):
         return _of_trainer(error) or ConfigError(first_line(error))
     if isinstance(error, PlacesError | ValueError):
@@ -200,8 +198,6 @@ def mistake_behind(error: Exception) -> PlacesError | None:
         )
     if isinstance(error, RuntimeError) and _LOST.search(str(error)):
         return LostProcessError("another process of this run has ended", KILLED)
-    if lost := lost_worker(error):  # PyTorch raises it wherever the main thread is
-        return lost
     service = type(error).__module__.partition(".")[0]
     if service == "wandb":
         return ConfigError(

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 import traceback
 import warnings
@@ -20,10 +21,9 @@ from places.data.sequential.shards import SequentialShard
 from places.data.streaming.batches import EvalCrop, TrainCrop
 from places.data.streaming.stream import Batch
 from places.endings.family import end_with
+from places.endings.signals import ENDING
 from places.errors import DataError, PlacesError, StorageError
 from places.hashing import hash_of, shuffled
-
-_LOST = "DataLoader worker"  # so begins what PyTorch says of one that was killed
 
 
 class Failure(NamedTuple):
@@ -179,9 +179,7 @@ def _in_processes(
 ) -> Generator[Delivered, None, None]:
     if not num_workers:
         return
-    with warnings.catch_warnings():
-        # More processes than cores were asked for; forking is what all pipelines of this kind do.
-        warnings.simplefilter("ignore")
+    with _started_apart():
         batches = iter(
             DataLoader(
                 _Runs(run),
@@ -197,30 +195,38 @@ def _in_processes(
     lost = None
     try:
         yield from batches
-    except RuntimeError as error:
-        lost = lost_worker(error)
+    except (RuntimeError, OSError, EOFError) as error:
+        lost = _lost(error)
         if lost is None:
             raise
-    except (OSError, EOFError) as error:  # one that was killed had promised more
-        lost = lost_worker(RuntimeError(f"{_LOST}: {type(error).__name__}: {error}"))
     finally:
-        with _deaf_to_ends():
-            del batches  # ends the processes
+        del batches  # ends the processes
     if lost:
         raise lost
 
 
 @contextmanager
-def _deaf_to_ends() -> Iterator[None]:
-    """Let PyTorch not hear of processes that end: of one that was killed it tells with each."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+def _started_apart() -> Iterator[None]:
+    """Let processes that are forked meanwhile hear of no signals, and PyTorch of none of theirs.
+
+    Signals come to all processes of a terminal or of a job. The first process answers them, perhaps
+    by writing a checkpoint after its step, and needs its workers until then.
+
+    Of a worker that was killed PyTorch would tell by an error between any two instructions of this
+    process. Without its handler it does so where it waits for the worker.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    at_end = signal.getsignal(signal.SIGCHLD)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
     try:
-        yield
+        with warnings.catch_warnings():
+            # More processes than cores were asked for; and that forking is not safe everywhere.
+            warnings.simplefilter("ignore")
+            yield
     finally:
-        signal.signal(signal.SIGCHLD, before)
+        if is_main:
+            signal.signal(signal.SIGCHLD, at_end or signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _as_it_is(delivered: Any) -> Any:  # noqa: ANN401  # what PyTorch's types ask for
@@ -228,17 +234,11 @@ def _as_it_is(delivered: Any) -> Any:  # noqa: ANN401  # what PyTorch's types as
 
 
 def _begin(rank: int, num_ranks: int) -> None:
-    """Make a process a worker: it ends with the one that forked it, and hears of no signals.
-
-    Those come to all processes of a terminal or of a job. The first process answers them, perhaps
-    by writing a checkpoint after its step, and needs its workers until then.
-    """
+    """Make a process a worker, which ends with the one that forked it."""
     end_with(os.getppid())
-    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
-        signal.signal(number, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     threading.Thread(target=_end_when_told, args=(os.getppid(),), daemon=True).start()
     warnings.filterwarnings("ignore", module=r"PIL\.")  # about metadata, which nobody uses here
+    sys.excepthook = lambda *_: None  # of threads of Python's own: what matters is handed on
     # webdataset asks these first, and a launcher may have set them for other processes.
     for name in ("WORKER", "NUM_WORKERS"):
         os.environ.pop(name, None)
@@ -246,15 +246,21 @@ def _begin(rank: int, num_ranks: int) -> None:
 
 
 def _end_when_told(parent: int) -> None:
+    """Wait for SIGTERM, which is blocked, and end if it comes from the parent."""
     while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
         pass
     os._exit(0)
 
 
-def lost_worker(error: BaseException) -> StorageError | None:
-    """Return what to do where PyTorch tells that a worker process was killed, else nothing."""
-    text = str(error).partition("\n")[0]
-    if not isinstance(error, RuntimeError) or not text.startswith(_LOST):
+def _lost(error: BaseException) -> StorageError | None:
+    """Return what to do where a worker process was killed, or nothing more can come from it."""
+    text = str(error).partition("\n")[0].strip() or type(error).__name__
+    if isinstance(error, RuntimeError) and text.startswith("Too many open files"):
+        return StorageError(
+            "too many open files: no more batches can come from the processes that read pictures",
+            "raise the limit:  ulimit -n 65536",
+        )
+    if isinstance(error, RuntimeError) and not text.startswith("DataLoader worker"):
         return None
     return StorageError(
         f"a process that reads pictures has ended: {text}",
