@@ -1,7 +1,10 @@
 """`--data WebDataset`, as people use it: trained, scored like `Places365`, and what is refused."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +12,7 @@ import pandas as pd
 import pytest
 import torch
 from tests.data.streams import VAL_SIZES, cut_up, members_in, served, write_tar
-from tests.integration.stages import fit_in, read_config, read_metrics, run
+from tests.integration.stages import fit_in, options_of, read_config, read_metrics, run
 from webdataset import cache, gopen
 
 from places.cli.main import main
@@ -57,6 +60,8 @@ def test_a_resumed_run_takes_the_steps_that_are_left_and_says_how(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     checkpoint = trained / "checkpoints" / "last.ckpt"
+    assert run("fit", "--ckpt_path", checkpoint) == 2
+    assert f"go on with it:   --data {DATA}" in capsys.readouterr().err
     more = ["--trainer.max_steps", -1, "--trainer.max_epochs", 2]
     resumed = fit_in(tmp_path, "--data", DATA, "--ckpt_path", checkpoint, *more)
     said = capsys.readouterr().err
@@ -82,6 +87,31 @@ def test_scores_and_guesses_equal_those_of_places365(
     assert ours["num_images"] == theirs["num_images"] == sum(VAL_SIZES)
     assert ours["scores"] == pytest.approx(theirs["scores"], rel=1e-6)
     assert ours["data"] == theirs["data"]
+    pd.testing.assert_frame_equal(*tables, rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_two_processes_with_two_workers_each_score_each_picture_once(
+    trained: Path, shards: Path, tmp_path: Path
+) -> None:
+    tests = str(Path(__file__).parents[2])
+    paths = os.pathsep.join([*filter(None, [os.environ.get("PYTHONPATH")]), tests])
+    tables = []
+    for number in (1, 2):
+        folder = tmp_path / str(number)
+        two = ["--trainer.devices", 2, "--trainer.strategy", "ddp_find_unused_parameters_false"]
+        words = ["--ckpt_path", trained, "--data.root", shards, *WORKERS, *SIZES]
+        words += ["--trainer.default_root_dir", folder, *(two if number == 2 else [])]
+        subprocess.run(
+            [sys.executable, "-m", "places", "test", *options_of("test"), *map(str, words)],
+            env={**os.environ, "PYTHONPATH": paths},
+            check=True,
+            timeout=150,
+        )
+        (path,) = folder.glob("*/0/result.json")
+        assert json.loads(path.read_text())["num_images"] == sum(VAL_SIZES)
+        table = pd.read_parquet(path.with_name("scores.parquet"))
+        tables.append(table.sort_values("key").reset_index(drop=True))
     pd.testing.assert_frame_equal(*tables, rtol=1e-5)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from inspect import signature
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import torch
@@ -70,7 +71,7 @@ from places.config.trust import (
     named_packages,
 )
 from places.config.written import written_flags, written_keys
-from places.console import is_first_process, say
+from places.console import is_first_process, printable, say
 from places.data import WebDataset
 from places.data.image_files import ImageFiles
 from places.data.places365 import Places365
@@ -302,6 +303,14 @@ class PlacesCLI(LightningCLI):
         record, asked = content[CHECKPOINT_KEY], self.config[stage]
         if stage == "fit" and record["version"] < FORMAT_VERSION:
             say("an older version wrote this checkpoint: dropout draws other numbers from here")
+        data_class = record["config"]["data"]["class_path"]
+        if stage == "fit" and data_class != asked.data.class_path:
+            raise CheckpointError(
+                f"the run of {checkpoint} reads its data by {printable(data_class)}, "
+                f"this one would by {asked.data.class_path}",
+                f"go on with it:   --data {quote(printable(data_class))}",
+                f"or start anew from its weights:  --config RECIPE --model.weights {checkpoint}",
+            )
         defaults = masked(defaults_from(record["config"], asked.data.class_path, stage))
         check_stored(defaults, {*asked.trust, *named_packages(words, self._recipes)}, checkpoint)
         parser = self._stage_parsers[stage]
