@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torchvision.transforms.functional as reference
 from PIL import Image
-from tests.data.remote.servers import run_wayward_server
+from tests.data.remote.servers import run_s3, run_wayward_server
 from tests.data.streams import VAL_SIZES, Member, cut_up, members_in, served, write_tar
 from torch import Tensor
 
@@ -437,3 +437,19 @@ def test_a_shard_with_another_number_of_pictures_is_refused(shards: Path, tmp_pa
         split_of_words(str(path), "train", None, 10)
     with pytest.raises(ConfigError, match="names no shard"):
         split_of_words([], "train", 3, 10)
+
+
+@pytest.mark.slow
+def test_shards_in_an_object_store_are_streamed_by_worker_processes(
+    shards: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with run_s3(monkeypatch) as client:
+        client.create_bucket(Bucket="bucket")
+        for path in shards.glob("val*"):
+            client.upload_file(str(path), "bucket", f"places/{path.name}")
+        share = _share("s3://bucket/places", "val", 0, 1, 2)
+        keys = _keys(_batches(evaluation_batches(share, EVAL, pin_memory=False)))
+        listed = split_of_words("s3://bucket/places/val-{000000..000004}.tar", "val", 36, 10)
+        share = Share(listed.shards, 4, 0, 1, 2)
+        assert _keys(_batches(evaluation_batches(share, EVAL, pin_memory=False))) == keys
+    assert len({*keys}) == len(keys) == sum(VAL_SIZES)

@@ -303,6 +303,8 @@ class PlacesCLI(LightningCLI):
         record, asked = content[CHECKPOINT_KEY], self.config[stage]
         if stage == "fit" and record["version"] < FORMAT_VERSION:
             say("an older version wrote this checkpoint: dropout draws other numbers from here")
+        defaults = masked(defaults_from(record["config"], asked.data.class_path, stage))
+        check_stored(defaults, {*asked.trust, *named_packages(words, self._recipes)}, checkpoint)
         data_class = record["config"]["data"]["class_path"]
         if stage == "fit" and data_class != asked.data.class_path:
             raise CheckpointError(
@@ -311,8 +313,6 @@ class PlacesCLI(LightningCLI):
                 f"go on with it:   --data {quote(printable(data_class))}",
                 f"or start anew from its weights:  --config RECIPE --model.weights {checkpoint}",
             )
-        defaults = masked(defaults_from(record["config"], asked.data.class_path, stage))
-        check_stored(defaults, {*asked.trust, *named_packages(words, self._recipes)}, checkpoint)
         parser = self._stage_parsers[stage]
         known = Namespace()  # type: ignore[no-untyped-call]  # jsonargparse leaves it untyped
         for key, value in defaults.items():
