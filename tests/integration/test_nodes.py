@@ -93,9 +93,9 @@ def _run_on(nodes: list[str], stage: str, *words: object) -> None:
 
 
 def test_two_nodes_train_and_score_as_one_process(
-    nodes: list[str], sample: Path, tmp_path: Path
+    nodes: list[str], mixed_sample: Path, tmp_path: Path
 ) -> None:
-    words = ["--data.root", sample, "--trainer.max_epochs", 1]
+    words = ["--data.root", mixed_sample, "--trainer.max_epochs", 1]
     words += ["--model.net", "tests.networks.Frozen", "--trainer.precision", "64-true"]
     _run_on(nodes, "fit", *words, "--trainer.default_root_dir", tmp_path / "two")
     assert run_apart("fit", [*words, "--trainer.default_root_dir", tmp_path / "one"]) == 0

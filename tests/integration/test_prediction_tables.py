@@ -502,8 +502,10 @@ def test_overwrite_without_a_name_takes_a_new_number(photos: Path) -> None:
     assert len(read_table(Path("runs/predict/1/predictions.csv"))) == 21
 
 
-def test_predictions_of_shards_go_on_too(sample: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["--data.root", sample, *TINY, "--data.batch_size", 4, "--predictions.file"]
+def test_predictions_of_shards_go_on_too(
+    mixed_sample: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--data.root", mixed_sample, *TINY, "--data.batch_size", 4, "--predictions.file"]
     assert run("predict", *words, "whole.csv") == 0
     with pytest.MonkeyPatch.context() as patch:
         interrupt(patch, 2)

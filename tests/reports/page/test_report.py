@@ -255,8 +255,8 @@ def _picture(runs: Path, key: str) -> Image.Image:
     root = Path(config["data"]["init_args"]["root"])
     for shard in sorted(root.glob("val-*.tar")):
         with tarfile.open(shard) as tar:
-            if f"{key}.jpg" in tar.getnames():
-                member = tar.extractfile(f"{key}.jpg")
+            for name in {f"{key}.jpg", f"{key}.ppm"} & {*tar.getnames()}:
+                member = tar.extractfile(name)
                 assert member is not None
                 return Image.open(io.BytesIO(member.read())).convert("RGB")
     raise AssertionError(f"no picture {key}")
