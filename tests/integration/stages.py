@@ -36,6 +36,10 @@ MACHINE = [
 ]
 FIT = [*TINY_RECIPE, *MACHINE]
 
+# What a command in a process of its own has to be told to find this code, and nothing else.
+_ROOT = Path(__file__).parents[2]
+CHILD = {"PYTHONPATH": f"{_ROOT / 'src'}{os.pathsep}{_ROOT}", "OMP_NUM_THREADS": "1"}
+
 # Processes that tests kill are forked from one that has imported everything.
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["tests.integration.stages", "places.cli.stages"])
@@ -88,7 +92,8 @@ def run_together(
         said_in: A file for what all of them write to standard error.
 
     Returns:
-        The exit status of each, by its rank. When one fails the others are killed.
+        The exit status of each, by its rank. When one ends with another one than 0 and 1, the
+        others are killed.
     """
     if num_processes == 1:
         return [run_apart(stage, words)]
@@ -104,7 +109,7 @@ def run_together(
         _forked(stage, [*words, *shape], told | {"RANK": rank, "LOCAL_RANK": rank}, said_in)
         for rank in range(num_processes)
     ]
-    while {process.exitcode for process in processes} in ({None}, {None, 0}):
+    while None in (statuses := {process.exitcode for process in processes}) <= {None, 0, 1}:
         time.sleep(0.01)
     for process in processes:
         process.kill()

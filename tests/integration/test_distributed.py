@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from tests.integration.stages import (
+    CHILD,
     MACHINE,
     TINY_RECIPE,
     fit_in,
@@ -50,11 +51,9 @@ def _launch(num_processes: int, stage: str, *words: object, failure: str = "") -
     ddp = ["--trainer.strategy", "ddp_find_unused_parameters_false"]
     command = [sys.executable, "-m", "places", stage, *MACHINE, *map(str, words)]
     command += ["--trainer.devices", str(num_processes), *ddp]
-    paths = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
         command,
-        env={**os.environ, **environment},
+        env={**os.environ, **CHILD},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -119,7 +118,7 @@ def test_scores_do_not_depend_on_the_number_of_processes(
 ) -> None:
     trained: Path = request.getfixturevalue(run)
     results, tables, metrics = [], [], []
-    for stage, num_processes in ((stage, number) for stage in numbers for number in numbers[stage]):
+    for stage, num_processes in [(name, number) for name in numbers for number in numbers[name]]:
         root = tmp_path / f"{stage} {num_processes}"
         # The same batch per process: in a batch of another size logits may be rounded differently.
         words = ["--ckpt_path", trained, "--data.batch_size", 5 * num_processes]

@@ -9,11 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.integration.stages import FIT
+from tests.integration.stages import CHILD, FIT
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[2]
 MARK = "PLACES_TEST_FAMILY"
 TIME_LIMIT_S = 120
 TOGETHER_S = 15
@@ -21,10 +20,9 @@ TWO = ["--trainer.devices", "2", "--trainer.strategy", "ddp_find_unused_paramete
 
 
 def _start(mark: Path, *words: object, launcher: tuple[str, ...] = ()) -> "subprocess.Popen[str]":
-    environment = {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "OMP_NUM_THREADS": "1", MARK: str(mark)}
     return subprocess.Popen(
         [sys.executable, "-m", *launcher, "places", *map(str, words), *TWO],
-        env={**os.environ, **environment},
+        env={**os.environ, **CHILD, MARK: str(mark)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,

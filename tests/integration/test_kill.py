@@ -13,11 +13,9 @@ from typing import Any
 import pytest
 import torch
 from tests.integration.recording import read_record
-from tests.integration.stages import FIT, read_metrics, run_apart
+from tests.integration.stages import CHILD, FIT, read_metrics, run_apart
 
 pytestmark = pytest.mark.slow
-
-ROOT = Path(__file__).parents[2]
 
 # 96 pictures, raw ones and JPEGs: 6 batches or 3 steps in each of 9 epochs. Every other step is
 # logged, so that half of the resume points have sums that are not logged yet.
@@ -150,7 +148,7 @@ def test_kills_at_random_moments_of_the_training_change_nothing(
 ) -> None:
     words = ["--data.root", str(mixed_sample), *WORDS, "--ckpt_path", "last"]
     command = [sys.executable, "-m", "places", "fit", *FIT, *words]
-    first = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    first = subprocess.Popen(command, env={**os.environ, **CHILD})
     is_time_to_die = _after(1, 0, tmp_path)
     while first.poll() is None and not is_time_to_die():
         time.sleep(0.001)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.integration.stages import FIT, TINY_RECIPE, load_weights, run, run_apart
+from tests.integration.stages import CHILD, FIT, TINY_RECIPE, load_weights, run, run_apart
 
 ROOT = Path(__file__).parents[2]
 TIME_LIMIT_S = 150
@@ -89,10 +89,9 @@ def test_a_signal_ends_other_stages_at_once(sample: Path, tmp_path: Path) -> Non
 
 def _run_on_two(command: list[str], words: list[str]) -> subprocess.CompletedProcess[str]:
     words = ["fit", *FIT, *words, "--trainer.strategy", "ddp_find_unused_parameters_false"]
-    environment = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     return subprocess.run(
         [*command, *words],
-        env={**os.environ, **environment},
+        env={**os.environ, **CHILD},
         capture_output=True,
         text=True,
         check=False,
@@ -130,8 +129,7 @@ def test_torchrun_passes_a_signal_and_its_exit_status_on(sample: Path, tmp_path:
         ],
         env={
             **os.environ,
-            "PYTHONPATH": str(ROOT),
-            "OMP_NUM_THREADS": "1",
+            **CHILD,
             "BIN": str(Path(sys.executable).parent),
             "PROCESSES": "2",
         },
@@ -177,7 +175,7 @@ def test_no_process_of_a_job_takes_old_files(sample: Path, tmp_path: Path) -> No
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(found.getsockname()[1])}
-    common = {**os.environ, **address, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    common = {**os.environ, **address, **CHILD}
     words = [*FIT, "--data.root", str(sample), "--trainer.max_steps", "1"]
     words += ["--trainer.devices", "2", "--trainer.strategy", "ddp_find_unused_parameters_false"]
     processes = [

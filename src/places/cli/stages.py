@@ -196,7 +196,7 @@ class PlacesCLI(LightningCLI):
             ) from error
 
     def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]  # Lightning's is static
-        """Return the stage that is asked for, or all: each one's parser takes a tenth of a second."""
+        """Return the stage that is asked for: to make the parsers of all takes a while."""
         known = super().subcommands()
         stage = self._asked_stage
         return {stage: known[stage]} if stage in known else known
