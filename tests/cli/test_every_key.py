@@ -91,3 +91,18 @@ def test_a_recipe_that_trusts_null_trusts_nobody(capsys: pytest.CaptureFixture[s
     Path("null.yaml").write_text("data: {seed: 3}\ntrust:\n")
     assert main(["fit", "--config", "null.yaml", *RUN["fit"]]) == 2
     assert "no shards for split 'train' in nowhere" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("value", ["[1]", "-1", ".nan", "true", "{a: 1}", "[[a]]", "[null]", "''"])
+def test_a_recipe_that_trusts_no_names_is_refused(
+    value: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("odd.yaml").write_text(f"data: {{seed: 3}}\ntrust: {value}\n")
+    assert main(["fit", "--config", "odd.yaml", *RUN["fit"]]) == 2
+    assert "places: error: trust takes the name" in capsys.readouterr().err
+
+
+def test_a_recipe_may_name_one_package_without_a_list(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("one.yaml").write_text("data: {seed: 3}\ntrust: mynetworks\n")
+    assert main(["config", "show", "one.yaml"]) == 0
+    assert "trust:\n- mynetworks\n" in capsys.readouterr().out

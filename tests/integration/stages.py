@@ -109,7 +109,7 @@ def run_together(
         _forked(stage, [*words, *shape], told | {"RANK": rank, "LOCAL_RANK": rank}, said_in)
         for rank in range(num_processes)
     ]
-    while None in (statuses := {process.exitcode for process in processes}) <= {None, 0, 1}:
+    while None in {process.exitcode for process in processes} <= {None, 0, 1}:
         time.sleep(0.01)
     for process in processes:
         process.kill()

@@ -63,6 +63,7 @@ from places.config.secrets import (
     without_credentials,
 )
 from places.config.trust import (
+    as_packages,
     check_classes,
     check_stored,
     check_trusted,
@@ -352,7 +353,7 @@ class PlacesCLI(LightningCLI):
             if not isinstance(found, Namespace):
                 raise ConfigError(f"{key} takes settings by their names, not {found!r:.60}")
         asked = config[config.subcommand]
-        asked.trust = asked.trust or []  # null trusts nobody
+        asked.trust = as_packages(asked.trust)  # null trusts nobody
         folder = asked.trainer.default_root_dir
         asked.trainer.default_root_dir = folder or str(RUNS)  # likewise
         return config
