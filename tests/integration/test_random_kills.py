@@ -29,7 +29,7 @@ SETTINGS = [
     ["--model.warmup_epochs 0", "--model.warmup_epochs 0.7", "--model.warmup_epochs 2"],
     ["", "--model.average_decay 0.9", "--model.average_decay 0.999"],
     ["", "--model.augment.mixup 0.4", "--model.augment.cutmix 1", "--model.augment.erase 0.5"],
-    ["", "--model.augment.trivial true"],
+    ["", "--model.augment.trivial true", "--model.augment.rand 7"],
     ["", "--model.label_smoothing 0.1"],
     ["", "--model.optimizer Adam", "--model.optimizer AdamW --model.optimizer.amsgrad true"],
     ["", "--model.decay_norms_and_biases true"],
@@ -40,7 +40,7 @@ SETTINGS = [
     ["", "--trainer.check_val_every_n_epoch 2", "--trainer.val_check_interval 0.5"],
     ["", "--trainer.limit_train_batches 5", "--trainer.limit_val_batches 2"],
     ["", "--data.batch_size 10", "--data.batch_size 32"],
-    ["", "--data.shuffle_window 2"],
+    ["", "--data.shuffle_window 2", "--data.augment_repeats 3"],
     ["", "--data.start_image_size 24"],
     ["", "--data.num_threads 3"],
     ["", "--data.flip false"],
@@ -53,14 +53,17 @@ SETTINGS = [
 
 
 @pytest.mark.parametrize("draw", range(NUM_DRAWS))
-def test_any_run_may_be_killed_at_any_moment(draw: int, sample: Path, tmp_path: Path) -> None:
+def test_any_run_may_be_killed_at_any_moment(
+    draw: int, sample: Path, raw_sample: Path, mixed_sample: Path
+) -> None:
     seed = random.SystemRandom().randrange(10**6) if SEED is None else int(SEED)
     chance = random.Random(seed)
     words = [word for choices in SETTINGS for word in chance.choice(choices).split()]
     if "steps" in words:
         words += ["--model.milestones", "[1,2]"]
+    words += ["--data.root", str(chance.choice([sample, raw_sample, mixed_sample]))]
+    words += ["--trainer.max_epochs", str(NUM_EPOCHS)]
     print(f"PLACES_SEED={seed}:", *words)
-    words += ["--data.root", str(sample), "--trainer.max_epochs", str(NUM_EPOCHS)]
     words += ["--trainer.callbacks+=tests.integration.recording.Record"]
     alone = [*words, "--trainer.default_root_dir", "alone"]
     assert run_apart("fit", alone) == 0

@@ -64,6 +64,7 @@ from places.config.secrets import (
     without_credentials,
 )
 from places.config.trust import (
+    as_packages,
     check_classes,
     check_stored,
     check_trusted,
@@ -141,6 +142,7 @@ class PlacesCLI(LightningCLI):
     """
 
     def __init__(self, words: Sequence[str]) -> None:
+        self._asked_stage = words[0] if words else ""
         deny_standard_library()
         prefer_ours()
         leave_out_num_classes()
@@ -195,6 +197,12 @@ class PlacesCLI(LightningCLI):
                 f"{type(error).__name__}: {error}".partition("\n")[0],
                 f"start anew from its weights:  --model.weights {self._start.checkpoint}",
             ) from error
+
+    def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]  # Lightning's is static
+        """Return the stage that is asked for: to make the parsers of all takes a while."""
+        known = super().subcommands()
+        stage = self._asked_stage
+        return {stage: known[stage]} if stage in known else known
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add our defaults, our checkpoints and our flags."""
@@ -355,7 +363,7 @@ class PlacesCLI(LightningCLI):
             if not isinstance(found, Namespace):
                 raise ConfigError(f"{key} takes settings by their names, not {found!r:.60}")
         asked = config[config.subcommand]
-        asked.trust = asked.trust or []  # null trusts nobody
+        asked.trust = as_packages(asked.trust)  # null trusts nobody
         folder = asked.trainer.default_root_dir
         asked.trainer.default_root_dir = folder or str(RUNS)  # likewise
         return config
