@@ -90,9 +90,10 @@ def _document(files: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
         if not present:
             continue
         yield f"## {title}: {_device(files[present[0]])}\n"
-        yield from _warning([files[name] for name in present])
         for name in present:
-            yield from (f"- {sentence}" for sentence in _answers(files[name]))
+            if answers := list(_answers(files[name])):
+                yield f"{_circumstances(files[name])}:\n"
+                yield "\n".join(f"- {sentence}" for sentence in answers) + "\n"
         yield f"\n![pictures per second against parameters](pictures/{present[0]}.png)\n"
         yield "Hollow: the plain network. Filled: the way that was the fastest for it.\n"
         yield "### Which ways paid\n"
@@ -106,6 +107,7 @@ def _tables(name: str, content: Mapping[str, Any]) -> Iterator[str]:
     section = networks_section(content)
     networks = ", ".join(network["name"] for network in content["networks"])
     yield f"### Measured: {networks}\n"
+    yield from _warning([content])
     for table in section.tables:
         yield f"{table.title[0].upper()}{table.title[1:]}:\n"
         yield _markdown(table)
@@ -131,6 +133,15 @@ def _warning(contents: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             "are of the same turns, and still noisy. To measure anew:  "
             "`scripts/benchmarks/study_cpu.sh`\n"
         )
+
+
+def _circumstances(content: Mapping[str, Any]) -> str:
+    """Return how something was measured, as the beginning of a sentence."""
+    hardware, networks = content["hardware"], counted(len(content["networks"]), "network")
+    threads = counted(hardware["num_threads"], "thread")
+    where = f"On {threads}" if hardware["device"] == "cpu" else "On the card"
+    busy = ", on a machine that others used" if list(_warning([content])) else ""
+    return f"{where}, {networks}{busy}"
 
 
 def _answers(content: Mapping[str, Any]) -> Iterator[str]:
@@ -163,9 +174,10 @@ def _answers(content: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _readme(files: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    content = files.get("variants-cpu")
-    if content is None:
+    found = [files[name] for name in DEVICES["On a processor"] if name in files]
+    if not found:
         return
+    content = min(found, key=lambda content: len(list(_warning([content]))))  # a quiet one, if any
     yield "![pictures per second against parameters](docs/pictures/variants-cpu.png)\n"
     yield from (sentence for sentence in _answers(content) if sentence.startswith("Plain"))
     conv = []
@@ -248,7 +260,7 @@ def _spread(ratio: tuple[float, float, float]) -> str:
 def _device(content: Mapping[str, Any]) -> str:
     hardware = content["hardware"]
     if hardware["device"] == "cpu":
-        return f"{hardware['cpu']}, {counted(hardware['num_threads'], 'thread')}"
+        return f"{hardware['cpu']}, {counted(hardware['num_cores'], 'core')}"
     return str(hardware["device"])
 
 

@@ -19,7 +19,7 @@ SMALL = {"batch_size": 16, "image_size": 32, "resize_size": 32, "start_image_siz
 def _compare(sample: Path, budget_s: str) -> "subprocess.CompletedProcess[str]":
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
     words = ["--root", str(sample), "--folder", "compared", "--budget_s", budget_s, "--seeds", "7"]
-    words += ["--recipes", "small.yaml", "--num_steps", "6"]
+    words += ["--recipes", "small.yaml", "--num_steps", "6", "--cores_each", "1"]
     command = [sys.executable, str(SCRIPT), *words]
     return subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
 

@@ -10,9 +10,11 @@
 3. For each seed, each recipe in turn: `places fit`, without looking at the validation pictures
    until the end, and `places test` of the last weights. So nothing is chosen by what is scored.
 
-Run it on a machine that does nothing else. It can be ended and called again: what is complete is
-not run again, as long as recipes, budget and data are the same. It writes `comparison.md` and
-`comparison.json`, with the commands, times, load of the machine and SHA-256 of each result.
+Run it on a machine that does nothing else. With `--cores_each 2` as many trainings run at once as
+there are pairs of cores, each on its own pair; rates are then measured likewise. It can be ended
+and called again: what is complete is not run again, as long as recipes, budget, cores and data are
+the same. It writes `comparison.md` and `comparison.json`, with the commands, times, load of the
+machine and SHA-256 of each result.
 """
 
 import argparse
@@ -20,12 +22,16 @@ import csv
 import hashlib
 import json
 import os
+import queue
 import shutil
 import statistics
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +45,12 @@ QUIET = ["--trainer.enable_progress_bar", "false"]
 NUM_WARM_UP = 1  # lines of the log in which a network gets going
 
 
-def run(words: Iterable[object], log: Path) -> float:
-    """Run a command of `places`, and return its seconds. What it says goes into a file."""
-    command = [*PLACES, *map(str, words)]
+def run(words: Iterable[object], log: Path, cores: Sequence[int]) -> float:
+    """Run `places` on some cores, and return its seconds. A file takes what it says."""
+    command = ["taskset", "--cpu-list", ",".join(map(str, cores)), *PLACES, *map(str, words)]
     start_s = time.monotonic()
     with log.open("a", encoding="utf-8") as file:
-        file.write(f"$ places {' '.join(command[3:])}\n")
+        file.write(f"$ places {' '.join(command[6:])}\n")
         file.flush()
         done = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, check=False)
     if done.returncode:
@@ -99,7 +105,9 @@ class Recipe:
         return sum(epochs * num_images / rate for epochs, rate in parts)
 
 
-def measure(recipe: Recipe, root: Path, folder: Path, num_steps: int) -> dict[str, float]:
+def measure(
+    recipe: Recipe, root: Path, folder: Path, num_steps: int, cores: Sequence[int]
+) -> dict[str, float]:
     """Return the pictures per second with each size of crops."""
     rates = {}
     for size in sorted({recipe.start_size, recipe.size}):
@@ -108,7 +116,7 @@ def measure(recipe: Recipe, root: Path, folder: Path, num_steps: int) -> dict[st
         place.mkdir(parents=True)
         sizes = ["--data.start_image_size", "null", "--data.train_image_size", size]
         short = ["--trainer.max_steps", num_steps, "--trainer.limit_val_batches", 0]
-        run([*recipe.fit_words(root, place), *sizes, *short], place / "log.txt")
+        run([*recipe.fit_words(root, place), *sizes, *short], place / "log.txt", cores)
         (metrics,) = place.rglob("metrics.csv")
         found = read_rates(metrics)
         kept = found[NUM_WARM_UP:] or found
@@ -135,7 +143,12 @@ def plan(
 
 
 def train_and_test(
-    recipe: Recipe, planned: dict[str, Any], seed: int, root: Path, place: Path
+    recipe: Recipe,
+    planned: dict[str, Any],
+    seed: int,
+    root: Path,
+    place: Path,
+    cores: Sequence[int],
 ) -> dict[str, Any]:
     """Train and test once, and return the record of it."""
     shutil.rmtree(place, ignore_errors=True)
@@ -143,10 +156,11 @@ def train_and_test(
     started, load = time.strftime("%Y-%m-%dT%H:%M:%S%z"), os.getloadavg()[0]
     seeds = ["--seed_everything", seed, "--data.seed", seed]
     words = [*recipe.fit_words(root, place / "fit"), *seeds, *planned["flags"]]
-    fit_s = run(words, place / "log.txt")
+    fit_s = run(words, place / "log.txt", cores)
     (last,) = (place / "fit").rglob("last.ckpt")
     tested = ["--trainer.default_root_dir", place / "test", *QUIET]
-    test_s = run(["test", "--ckpt_path", last, "--data.root", root, *tested], place / "log.txt")
+    words_of_test = ["test", "--ckpt_path", last, "--data.root", root, *tested]
+    test_s = run(words_of_test, place / "log.txt", cores)
     (result,) = (place / "test").rglob("result.json")
     (metrics,) = (place / "fit").rglob("metrics.csv")
     content = result.read_bytes()
@@ -159,6 +173,7 @@ def train_and_test(
         "command": f"places {' '.join(map(str, words))}",
         "started": started,
         "load_before": load,
+        "cores": list(cores),
         # Of the pictures in the log, which leaves out validation; the last few are not in it.
         "train_s": round(images * statistics.fmean(1 / rate for rate in rates), 1),
         "fit_s": round(fit_s, 1),
@@ -208,7 +223,46 @@ def write_tables(folder: Path, plans: dict[str, Any], budget_s: float) -> str:
     return table
 
 
-def plans_of(asked: argparse.Namespace, recipes: list[Recipe]) -> dict[str, Any]:
+def in_parallel(
+    works: Sequence[Callable[[Sequence[int]], None]], cores: Sequence[Sequence[int]]
+) -> None:
+    """Do all works, as many at once as there are groups of cores; each is given a free group.
+
+    Raises:
+        SystemExit: One failed. Those that were not begun are left out.
+    """
+    free: queue.SimpleQueue[Sequence[int]] = queue.SimpleQueue()
+    for group in cores:
+        free.put(group)
+
+    def do(work: Callable[[Sequence[int]], None]) -> None:
+        group = free.get()
+        try:
+            work(group)
+        finally:
+            free.put(group)
+
+    with ThreadPoolExecutor(len(cores)) as pool:
+        started = [pool.submit(do, work) for work in works]
+        try:
+            for future in started:
+                future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def groups_of(cores_each: int | None) -> list[list[int]]:
+    """Return the cores of this process in groups of equal size; all in one by default."""
+    cores = sorted(os.sched_getaffinity(0))
+    size = cores_each or len(cores)
+    if not 0 < size <= len(cores):
+        sys.exit(f"compare_recipes: --cores_each {size}, but there are {len(cores)} cores")
+    return [cores[start : start + size] for start in range(0, len(cores) - size + 1, size)]
+
+
+def plans_of(
+    asked: argparse.Namespace, recipes: list[Recipe], cores: list[list[int]]
+) -> dict[str, Any]:
     """Return how long each recipe trains: as planned before, or measured now.
 
     Raises:
@@ -217,6 +271,7 @@ def plans_of(asked: argparse.Namespace, recipes: list[Recipe]) -> dict[str, Any]
     manifest = load_manifest(asked.root, "train")
     key = {
         "budget_s": asked.budget_s,
+        "cores": cores,
         "data": manifest.digest,
         "recipes": {recipe.name: recipe.text for recipe in recipes},
     }
@@ -226,11 +281,14 @@ def plans_of(asked: argparse.Namespace, recipes: list[Recipe]) -> dict[str, Any]
         if stored["key"] != key:
             sys.exit(f"compare_recipes: {asked.folder} holds another comparison: give --folder")
         return dict(stored["plans"])
-    plans = {}
-    for recipe in recipes:
-        rates = measure(recipe, asked.root, asked.folder / "rates", asked.num_steps)
+    plans: dict[str, Any] = {recipe.name: None for recipe in recipes}  # in their order
+
+    def measured(recipe: Recipe, group: Sequence[int]) -> None:
+        rates = measure(recipe, asked.root, asked.folder / "rates", asked.num_steps, group)
         plans[recipe.name] = plan(recipe, manifest.num_samples, rates, asked.budget_s)
         print(recipe.name, plans[recipe.name], flush=True)
+
+    in_parallel([partial(measured, recipe) for recipe in recipes], cores)
     path.write_text(json.dumps({"key": key, "plans": plans}, indent=1) + "\n", encoding="utf-8")
     return plans
 
@@ -244,22 +302,28 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--recipes", nargs="+", help="all of configs/sample by default")
     parser.add_argument("--num_steps", type=int, default=40, help="steps to measure rates with")
+    parser.add_argument("--cores_each", type=int, help="cores of a training; all by default")
     asked = parser.parse_args()
     samples = sorted(find_recipe("sample/resnet18.yaml").parent.glob("*.yaml"))
     names = asked.recipes or [f"sample/{path.name}" for path in samples]
     recipes = [Recipe(name) for name in names]
     asked.folder.mkdir(parents=True, exist_ok=True)
-    plans = plans_of(asked, recipes)
-    for seed in asked.seeds:
-        for recipe in recipes:
-            place = asked.folder / "runs" / f"{recipe.label}-{seed}"
-            if (place / "record.json").is_file():
-                continue
-            record = train_and_test(recipe, plans[recipe.name], seed, asked.root, place)
-            text = json.dumps(record, indent=1) + "\n"
-            (place / "record.json").write_text(text, encoding="utf-8")
-            print(f"{recipe.label} {seed}: {record['scores']['top1']:.1%}", flush=True)
+    cores = groups_of(asked.cores_each)
+    plans = plans_of(asked, recipes, cores)
+
+    def train(seed: int, recipe: Recipe, group: Sequence[int]) -> None:
+        place = asked.folder / "runs" / f"{recipe.label}-{seed}"
+        if (place / "record.json").is_file():
+            return
+        record = train_and_test(recipe, plans[recipe.name], seed, asked.root, place, group)
+        text = json.dumps(record, indent=1) + "\n"
+        (place / "record.json").write_text(text, encoding="utf-8")
+        print(f"{recipe.label} {seed}: {record['scores']['top1']:.1%}", flush=True)
+        with lock:
             write_tables(asked.folder, plans, asked.budget_s)
+
+    lock = threading.Lock()
+    in_parallel([partial(train, seed, recipe) for seed in asked.seeds for recipe in recipes], cores)
     print(write_tables(asked.folder, plans, asked.budget_s))
 
 

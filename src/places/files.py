@@ -67,6 +67,23 @@ def written_whole(path: Path) -> Iterator[Path]:
         sync(path.parent)
 
 
+def check_writable(path: Path) -> None:
+    """Refuse a file that cannot be written, before the work whose result it is to hold.
+
+    Raises:
+        StorageError: It is a folder, or the system refuses.
+    """
+    if path.is_dir():
+        raise StorageError(f"{path} is a folder, not a file to write", "name a file in it")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = partial_path(path)
+        partial.touch()
+        partial.unlink()
+    except OSError as error:
+        raise storage_error(f"cannot write {path}", error) from error
+
+
 def remove_unfinished() -> None:
     """Remove what was begun, in any thread: the process ends at once."""
     for path in list(_unfinished):

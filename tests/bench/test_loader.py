@@ -1,14 +1,21 @@
+import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from PIL import Image
 
+from places.bench import saturation
 from places.cli.main import main
+
+FEW = ("--batch_size", "16", "--image_size", "64")
 
 
 def test_the_loader_is_measured(sample: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["--batch_size", "16", "--image_size", "64", "--num_batches", "3", "--runs", "2"]
-    assert main(["bench", "loader", str(sample), *words, "--gpu_images_per_s", "1"]) == 0
+    words = [*FEW, "--num_batches", "3", "--runs", "2"]
+    assert main(["bench", "loader", str(sample), *words]) == 0
     text = capsys.readouterr().out
     assert "train: 96 pictures in 1 shard, crops of 64 pixels" in text
     shares = [int(share) for share in re.findall(r"(-?\d+)%", text)]
@@ -17,7 +24,124 @@ def test_the_loader_is_measured(sample: Path, capsys: pytest.CaptureFixture[str]
     assert sum(shares) >= 97  # each is rounded, and measured on its own
     for part in ("read", "decode", "resize", "plan and batch", "wait"):
         assert re.search(rf"\b{part}\b.* us", text)
-    assert "a GPU that trains on 1 pictures/s needs 1 such thread\n" in text
+    assert "--consume 2500" in text
+
+
+class Clock:
+    """A time that passes only while somebody sleeps, or pictures are made."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def perf_counter(self) -> float:
+        """Return the seconds since the start."""
+        return self.now_s
+
+    def sleep(self, seconds: float) -> None:
+        """Let the time pass."""
+        assert seconds >= 0
+        self.now_s += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    found = Clock()
+    monkeypatch.setattr(saturation, "time", found)
+    return found
+
+
+# By hand: a GPU that needs 2 s for a batch waits for what takes longer than that.
+@pytest.mark.parametrize(
+    ("made_s", "waited_s"),
+    [
+        ([9, 9, 1, 1, 2], 0.0),
+        ([9, 9, 3, 1, 2], 1.0),  # no time is won back: nothing was asked for ahead
+        ([9, 9, 2.5, 2.5, 2.5], 1.5),
+        ([9, 9], 0.0),
+    ],
+)
+def test_a_played_gpu_waits_for_what_comes_later_than_its_step(
+    clock: Clock, made_s: list[float], waited_s: float
+) -> None:
+    def batches() -> Iterator[Any]:
+        for seconds in made_s:
+            clock.sleep(seconds)
+            yield None
+
+    found_s, num_batches = saturation.play_gpu(batches(), 2.0)
+    assert found_s == pytest.approx(waited_s)
+    assert num_batches == len(made_s) - saturation.NUM_WARM_UP
+
+
+def test_a_gpu_that_takes_all_at_once_always_waits(
+    sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "new" / "loader.json"
+    words = [*FEW, "--consume", "1e9", "--num_threads", "2", "--runs", "2", "--file", str(file)]
+    assert main(["bench", "loader", str(sample), *words]) == 0
+    output = capsys.readouterr().out
+    assert "waits with any number of threads up to 2" in output
+    assert "--pixels raw" in output
+    content = json.loads(file.read_text())
+    assert (content["format"], content["version"]) == ("places.loader", 1)
+    assert content["threads_needed"] is None
+    assert content["settings"]["consume"] == 1e9
+    assert content["settings"]["formats"] == ["jpeg"]
+    assert [row["num_threads"] for row in content["rows"]] == [1, 2]
+    for row in content["rows"]:
+        waits, rates = row["waits"], row["images_per_s"]
+        assert 0.9 < waits["lowest"] <= waits["median"] <= waits["highest"] <= 1
+        assert len(waits["runs"]) == len(rates["runs"]) == 2
+    assert content["hardware"]["num_cores"] > 0
+    assert content["code"]["source_sha256"]
+    with Image.open(file.with_suffix(".png")) as picture:
+        assert picture.format == "PNG"
+        assert min(picture.size) > 300
+
+
+@pytest.mark.usefixtures("clock")  # with which pictures are there at once
+def test_the_smallest_number_of_threads_without_waiting_is_told(
+    sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "loader.json"
+    words = [*FEW, "--consume", "2500", "--num_threads", "3", "--runs", "1", "--file", str(file)]
+    assert main(["bench", "loader", str(sample), *words]) == 0
+    output = capsys.readouterr().out
+    assert "a GPU that takes 2,500 pictures/s never waits from 1 thread on" in output
+    content = json.loads(file.read_text())
+    assert content["threads_needed"] == 1
+    for row in content["rows"]:
+        assert row["waits"]["median"] == 0
+        assert row["images_per_s"]["median"] == pytest.approx(2500)
+
+
+@pytest.mark.usefixtures("clock")  # nothing sleeps
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--num_batches", "2", "--consume", "9"], "the first 2 are to warm up"),
+        (["--consume", "0"], "consume must be 1 to"),
+        (["--consume", "nan"], "wrong value for consume: nan"),
+        (["--runs", "0"], "runs must be 1 to"),
+        (["--num_batches", "0"], "num_batches must be 1 or more"),
+        (["--num_threads", "0"], "num_threads must be 1 to"),
+        (["--batch_size", "0"], "batch_size must be 1 or more"),
+        (["--file", "loader.json"], "--consume 2500"),
+        (["--consume", "9", "--file", "."], "is a folder"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_before(
+    sample: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["bench", "loader", str(sample), *FEW, *words]) == 2
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_batch_that_is_too_large_is_refused(

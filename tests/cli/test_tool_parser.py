@@ -77,11 +77,12 @@ def test_what_was_typed_becomes_arguments(capsys: pytest.CaptureFixture[str]) ->
 @pytest.mark.parametrize(
     ("words", "lines"),
     [
-        (["--num", "1"], ["missing:  source"]),
+        (["--num", "1"], ["missing:  source", "  type:         places pack SOURCE..."]),
         (["x", "--splt", "a"], ["no option --splt", "  nearest:      --split"]),
         (["x", "--zzzzz"], ["no option --zzzzz"]),
         (["x", "--roo", "a"], ["no option --roo", "  nearest:      --root"]),
         (["x", "--split", "c"], ["wrong value for split: c", "  takes:        a, b, null"]),
+        (["x", "--split="], ["wrong value for split: ''", "  takes:        a, b, null"]),
         (["x", "--num", "many"], ["wrong value for num: many", "  takes:        int"]),
         (["x", "--num"], ["argument --num: expected one argument"]),
     ],

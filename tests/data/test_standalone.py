@@ -45,11 +45,15 @@ def test_a_training_epoch_has_each_picture_at_most_once_and_epochs_differ(shards
     assert keys[0] != keys[1]
 
 
-@pytest.mark.parametrize(("split", "window"), [("train", None), ("train", 2), ("val", None)])
+@pytest.mark.parametrize(
+    ("split", "window", "repeats"),
+    [("train", None, 1), ("train", 2, 1), ("train", None, 3), ("val", None, 1)],
+)
 def test_an_epoch_can_be_continued_at_any_batch(
-    shards: Path, split: str, window: int | None
+    shards: Path, split: str, window: int | None, repeats: int
 ) -> None:
-    opened = partial(open_split, shards, split, 16, shuffle_window=window, seed=5)
+    options: dict[str, Any] = {"shuffle_window": window, "augment_repeats": repeats}
+    opened = partial(open_split, shards, split, 16, **options, seed=5)
     whole = list(opened())
     for first_step in range(len(whole) + 1):
         rest = opened(first_step=first_step)
@@ -60,10 +64,46 @@ def test_an_epoch_can_be_continued_at_any_batch(
             assert torch.equal(batch["flip"], expected["flip"])
 
 
+def test_repeated_pictures_have_other_crops_and_flips(shards: Path) -> None:
+    once = list(open_split(shards, "train", 24, seed=2))
+    batches = list(open_split(shards, "train", 24, seed=2, augment_repeats=4))
+    assert len(batches) == len(once) == 4
+    # In each batch 6 pictures, those that come first without repetition, four times.
+    order = [key for batch in once for key in batch["key"]]
+    for number, batch in enumerate(batches):
+        keys = np.array(batch["key"])
+        assert set(keys) == set(order[6 * number : 6 * number + 6])
+        for key in set(keys):
+            rows = np.flatnonzero(keys == key)
+            assert len(rows) == 4
+            assert len({batch["image"][row].numpy().tobytes() for row in rows}) == 4
+            assert len({int(batch["label"][row]) for row in rows}) == 1
+    # The first copies are cut as they are without repetition.
+    crops = {k: i for batch in once for k, i in zip(batch["key"], batch["image"], strict=True)}
+    assert all(torch.equal(batches[0]["image"][row], crops[order[row]]) for row in range(6))
+    assert 20 < sum(int(batch["flip"].sum()) for batch in batches) < 76
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"augment_repeats": 0}, "`augment_repeats` must be 1 to 16, not 0"),
+        ({"augment_repeats": 17}, "`augment_repeats` must be 1 to 16, not 17"),
+        ({"augment_repeats": 2, "shuffle_window": 4}, "does not go with"),
+    ],
+)
+def test_repetitions_that_make_no_sense_are_refused(
+    sample: Path, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        open_split(sample, "train", 16, **options)
+
+
 def test_ranks_share_each_batch(shards: Path) -> None:
-    for split in ("train", "val"):
-        whole = list(open_split(shards, split, 12))
-        parts = [list(open_split(shards, split, 12, rank=rank, num_ranks=3)) for rank in range(3)]
+    for split, repeats in (("train", 1), ("train", 3), ("val", 1)):
+        opened = partial(open_split, shards, split, 12, augment_repeats=repeats)
+        whole = list(opened())
+        parts = [list(opened(rank=rank, num_ranks=3)) for rank in range(3)]
         for step, batch in enumerate(whole):
             shares = [part[step] for part in parts]
             assert [key for share in shares for key in share["key"]] == batch["key"]

@@ -57,14 +57,15 @@ def measure(open_loader: Callable[[Task], Epoch], version: str) -> None:
 
 
 def cpu_time_s() -> float:
-    """Return the processor time of this process and its worker processes up to now."""
+    """Return the processor time of this process and its worker processes, ended ones too."""
     pids: list[str] = []
     for task in Path("/proc/self/task").iterdir():
         with suppress(FileNotFoundError):  # a thread that ended meanwhile
             pids += (task / "children").read_text().split()
     ticks = 0
     for stat in [Path("/proc", pid, "stat").read_text() for pid in ["self", *pids]]:
-        ticks += sum(map(int, stat.rpartition(")")[2].split()[11:13]))  # in user and kernel mode
+        # In user and kernel mode, its own and that of its children that were waited for.
+        ticks += sum(map(int, stat.rpartition(")")[2].split()[11:15]))
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
@@ -83,7 +84,8 @@ def check(batches: Iterable[Any]) -> dict[str, Any]:
         shapes.append(pixels.shape)
         dtypes.add(str(pixels.dtype))
         if pixels.dtype != np.uint8:
-            pixels = (pixels * np.reshape(STD, (3, 1, 1)) + np.reshape(MEAN, (3, 1, 1))) * 255
+            scale, shift = np.array([STD, MEAN], np.float32).reshape(2, 3, 1, 1) * 255
+            pixels = pixels * scale + shift
         sums += len(pixels) * np.array([pixels.mean(), np.square(pixels, dtype=np.float32).mean()])
     mean, mean_square = sums / num_images
     return {

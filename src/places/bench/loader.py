@@ -1,18 +1,20 @@
 """`places bench loader`: how fast pictures come from shards, and where the time goes."""
 
-import math
 import os
 import statistics
 import time
 from collections.abc import Iterator
-from functools import partial
+from contextlib import closing
 from itertools import islice
+from pathlib import Path
 from typing import Literal
 
 import cv2
 import numpy as np
 from rich.table import Table
 
+from places.bench.saturation import measure_and_tell
+from places.config.ranges import check_range
 from places.console import progress, put
 from places.data.streaming import plan
 from places.data.streaming.any_format import crop_decoder_of
@@ -20,6 +22,8 @@ from places.data.streaming.batches import TrainCrop, Workers, train_batches
 from places.data.streaming.decode import NUM_CROP_UNIFORMS, resize_crop
 from places.data.streaming.samples import SplitSamples, open_samples
 from places.data.streaming.stream import Batch
+from places.errors import ConfigError
+from places.files import check_writable
 from places.hashing import shuffled, uniforms
 
 _NUM_SAMPLES_TIMED = 1000  # alone, in one thread
@@ -34,12 +38,15 @@ def bench_loader(
     num_batches: int = 20,
     runs: int = 3,
     shuffle_window: int | None = None,
-    gpu_images_per_s: float = 2500.0,
+    consume: float | None = None,
+    file: Path | None = None,
 ) -> int:
     """Measure how fast training pictures come from shards, with nothing that uses them.
 
-    Prints pictures and megabytes per second, where the threads spend their time, and how many
-    threads one GPU needs. The batches are those of `places fit`, each run from the start of another
+    Prints pictures and megabytes per second, and where the threads spend their time. With
+    `consume` it plays a GPU that takes so many pictures per second, and tells what part of the time
+    it would have waited with 1, 2, ... threads, and how many it takes so that it never waits. The
+    batches are those of `places fit`, each run from the start of another
     epoch. Files that the system keeps in memory cost no waiting for a disk: to measure a disk take
     a split larger than the memory.
 
@@ -48,12 +55,14 @@ def bench_loader(
         split: The split to read; its pictures need labels.
         batch_size: Pictures per batch.
         image_size: Height and width of the crops in pixels.
-        num_threads: Decoding threads; null takes as many as there are cores.
+        num_threads: Decoding threads, with `consume` the most of them; null takes as many as there
+            are cores.
         num_batches: Batches per run; fewer if the split has fewer.
         runs: How often to measure; the median is shown.
         shuffle_window: Shards that are read side by side; null reads the whole split in random
             order.
-        gpu_images_per_s: Pictures that one GPU trains on per second, for the number of threads.
+        consume: Pictures per second that a GPU takes, such as 2500; null plays none.
+        file: JSON file for how long the GPU waited, with a picture beside it, file.png.
 
     Returns:
         The exit status: 0.
@@ -61,46 +70,72 @@ def bench_loader(
     Raises:
         DataError: The split is missing or damaged.
         ConfigError: The sizes do not suit each other.
+        StorageError: The file cannot be written.
     """
+    check_range("batch_size", batch_size, 1)
+    check_range("num_batches", num_batches, 1)
+    check_range("runs", runs, 1, 10_000)
+    check_range("num_threads", num_threads, 1, 4096)
+    check_range("consume", consume, 1, 1e9)
+    if file is not None:
+        if consume is None:
+            raise ConfigError("`file` holds how long a GPU waited", "add:  --consume 2500")
+        check_writable(file)
+        check_writable(file.with_suffix(".png"))
     source = open_samples(root, split)
     plan.check_train_order(source.manifest.num_samples, batch_size, shuffle_window)
     num_threads = num_threads or len(os.sched_getaffinity(0))
     crop = TrainCrop(image_size, scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3), flip=True)
     num_batches = min(num_batches, source.manifest.num_samples // batch_size)
 
-    batches = partial(
-        train_batches,
-        source,
-        crop,
-        Workers(num_threads=num_threads),
-        batch_size=batch_size,
-        seed=0,
-        shuffle_window=shuffle_window,
-    )
-    _batches_per_s(batches(epoch=0), num_batches)  # fills caches and starts what starts only once
-    start_cpu_s, speeds = time.process_time(), []
-    with progress("measuring", runs, "runs") as counter:
-        for epoch in range(1, runs + 1):
-            speeds.append(batch_size * _batches_per_s(batches(epoch=epoch), num_batches))
-            counter.advance(1)
-    cpu_s = (time.process_time() - start_cpu_s) / (runs * num_batches * batch_size)
-    parts_s, mean_bytes = _time_parts(source, crop)
-    source.close()
+    def batches(num_threads: int, epoch: int) -> Iterator[Batch]:
+        whole = train_batches(
+            source,
+            crop,
+            Workers(num_threads=num_threads),
+            batch_size=batch_size,
+            seed=0,
+            epoch=epoch,
+            shuffle_window=shuffle_window,
+        )
+        return islice(whole, num_batches)
+
+    title = f"{split}: {source.manifest.summary}, crops of {image_size} pixels"
+    with closing(source):
+        _time(batches(num_threads, 0))  # fills caches and starts what starts only once
+        if consume is not None:
+            settings = {
+                "split": split,
+                "num_images": source.manifest.num_samples,
+                "formats": list(source.manifest.formats),
+                "image_size": image_size,
+                "batch_size": batch_size,
+                "num_batches": num_batches,
+                "runs": runs,
+                "consume": consume,
+            }
+            measure_and_tell(batches, settings, num_threads, title, file)
+            return 0
+        start_cpu_s, speeds = time.process_time(), []
+        with progress("measuring", runs, "runs") as counter:
+            for epoch in range(1, runs + 1):
+                speeds.append(batch_size * num_batches / _time(batches(num_threads, epoch)))
+                counter.advance(1)
+        cpu_s = (time.process_time() - start_cpu_s) / (runs * num_batches * batch_size)
+        parts_s, mean_bytes = _time_parts(source, crop)
     table = _table(speeds, cpu_s, parts_s, mean_bytes, num_threads)
-    table.title = f"{split}: {source.manifest.summary}, crops of {image_size} pixels"
+    table.title = title
     put(table)
-    num_needed = math.ceil(gpu_images_per_s * num_threads / statistics.median(speeds))
-    threads = "1 such thread" if num_needed == 1 else f"{num_needed} such threads"
-    put(f"a GPU that trains on {gpu_images_per_s:,.0f} pictures/s needs {threads}")
+    put("how many threads a GPU needs:  add --consume 2500, its pictures per second")
     return 0
 
 
-def _batches_per_s(batches: Iterator[Batch], num_batches: int) -> float:
-    """Take the first batches of an epoch and return how many came per second."""
+def _time(batches: Iterator[Batch]) -> float:
+    """Take batches and return the seconds until all of them were there."""
     start_s = time.perf_counter()
-    for _ in islice(batches, num_batches):
+    for _ in batches:
         pass
-    return num_batches / (time.perf_counter() - start_s)
+    return time.perf_counter() - start_s
 
 
 def _time_parts(source: SplitSamples, crop: TrainCrop) -> tuple[dict[str, float], float]:

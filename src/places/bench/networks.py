@@ -1,14 +1,7 @@
 """`places bench networks`: what networks cost in training and inference, and where it goes."""
 
 import math
-import os
-import platform
-import shlex
-import sys
 from collections.abc import Sequence
-from contextlib import suppress
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +9,7 @@ import torch
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from places.bench.receipt import receipt
 from places.bench.study.choice import check_choices, find_network, numbers_of, words_of
 from places.bench.study.energy import energy_meter
 from places.bench.study.plan import Plan
@@ -25,15 +19,12 @@ from places.bench.study.ways import DEFAULT_WAYS, WORKS, Work, way_of
 from places.config.ranges import check_range
 from places.console import progress, put, say
 from places.errors import ConfigError
-from places.files import partial_path, storage_error
+from places.files import check_writable
 from places.reports.figures import save_figure
 from places.reports.networks_file import FORMAT, VERSION, write_networks
 from places.reports.networks_section import TextTable, networks_section
-from places.reports.result_file import hardware_of
-from places.reports.revision import git_revision, source_digest
 
 _DEFAULT_NETWORKS = ("resnet50", "vgg16")
-_PACKAGES = ("places", "torch", "torchvision", "onnxruntime", "openvino", "numpy")
 
 
 def bench_networks(
@@ -133,7 +124,7 @@ def bench_networks(
     drawn = figure or (file.with_suffix(".png") if file is not None else None)
     for path in (file, drawn):
         if path is not None:
-            _check_writable(path)  # now, not when all is measured
+            check_writable(path)  # now, not when all is measured
     threads_before = torch.get_num_threads()
     torch.set_num_threads(num_threads or threads_before)
     try:
@@ -164,29 +155,9 @@ def _device(accelerator: str) -> torch.device:
     return torch.device("cuda" if has_gpu and accelerator != "cpu" else "cpu")
 
 
-def _check_writable(path: Path) -> None:
-    """Refuse a file that cannot be written.
-
-    Raises:
-        ConfigError: It is a folder.
-        StorageError: The system refuses.
-    """
-    if path.is_dir():
-        raise ConfigError(
-            f"{path} is a folder, not a file to write", f"type:  {path}/networks.json"
-        )
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = partial_path(path)
-        partial.touch()
-        partial.unlink()
-    except OSError as error:
-        raise storage_error(f"cannot write {path}", error) from error
-
-
 def _measured(plan: Plan) -> dict[str, Any]:
     """Measure, and return the content of the file, see `networks.schema.json`."""
-    load = os.getloadavg()[0]
+    facts = receipt(plan.device)
     with progress("measuring", num_steps(plan) + 1, "parts") as counter:
         counter.describe("roofline")
         roofline = measure_roofline(plan.device)
@@ -196,14 +167,10 @@ def _measured(plan: Plan) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "version": VERSION,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": shlex.join(["places", *sys.argv[1:]]),
-        "code": {"revision": git_revision(), "source_sha256": source_digest()},
-        "versions": _versions(),
+        **facts,
         "hardware": {
-            **hardware_of(plan.device, 1),
+            **facts["hardware"],
             "num_threads": torch.get_num_threads(),
-            "load_before": load,  # programs that ran or waited for a core, mean of a minute
             "energy": energy,
             "float32_matmul_precision": torch.get_float32_matmul_precision(),
         },
@@ -217,14 +184,6 @@ def _measured(plan: Plan) -> dict[str, Any]:
         "networks": networks,
         "rows": rows,
     }
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        with suppress(PackageNotFoundError):
-            found[package] = version(package)
-    return found
 
 
 def _as_rich(table: TextTable) -> Table:

@@ -178,7 +178,8 @@ def refusal(finding: Finding, annotation: object) -> Refused:
     if finding.value is None or not finding.takes:
         return Refused("wrong value for {}", name, hints=finding.lines[1:3])
     takes = f"takes:        {', '.join(finding.takes)}"
-    return Refused(f"wrong value for {{}}: {finding.value}", name, hints=[takes])
+    shown = finding.value or "''"  # what is empty could not be seen
+    return Refused(f"wrong value for {{}}: {shown}", name, hints=[takes])
 
 
 def mistake_behind(error: Exception) -> PlacesError | None:

@@ -34,7 +34,7 @@ _RECIPE: Group = [
     ("--model.schedule cosine", "learning rate: cosine, linear, steps or constant"),
     ("--model.warmup_epochs 5", ""),
     ("--model.label_smoothing 0.1", "part of each label that is spread over all classes"),
-    ("--model.augment.mixup 0.2", "alpha of mixup; also cutmix, erase, trivial"),
+    ("--model.augment.mixup 0.2", "alpha of mixup; also cutmix, erase, trivial, rand"),
     ("--model.average_decay 0.9999", "keep a moving average of the weights"),
 ]
 _DATA: Group = [

@@ -29,6 +29,7 @@ class _ToolParser(ArgumentParser):
     """A parser that says in one to four lines what is wrong with what was typed."""
 
     options: Collection[str] = ()  # the names of all, to find the one that was meant
+    given: Sequence[str] = ()  # what has to be typed, such as RUNS...
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         lines = self._explain(read_message(message))
@@ -43,10 +44,12 @@ class _ToolParser(ArgumentParser):
             nearest = difflib.get_close_matches(typed, self.options, n=1)
             return [f"no option {typed}", *(f"nearest:      {name}" for name in nearest)]
         if finding.missing:
-            return [f"missing:  {finding.missing}"]
+            typed = " ".join((self.prog, *self.given))
+            return [f"missing:  {finding.missing}", f"type:         {typed}"]
         if finding.option and finding.value is not None:
             takes = [f"takes:        {', '.join(finding.takes)}"] if finding.takes else []
-            return [f"wrong value for {finding.option}: {finding.value}", *takes]
+            shown = finding.value or "''"  # what is empty could not be seen
+            return [f"wrong value for {finding.option}: {shown}", *takes]
         return finding.lines[:1]
 
 
@@ -85,6 +88,8 @@ def run_tool(function: Callable[..., int], name: str, words: Sequence[str]) -> i
         is_many = is_list or parameter in rest
         nargs = ("*" if parameter in optional else "+") if is_many else None
         parser.add_argument(parameter, type=kind, nargs=nargs, help=texts[parameter])
+        if parameter not in optional:
+            parser.given = (*parser.given, f"{parameter.upper()}{'...' if is_many else ''}")
     skipped: set[str | int] = {*positional, *flags, *handed_on}
     parser.add_function_arguments(function, as_group=False, skip=skipped)
     for flag, default in flags.items():

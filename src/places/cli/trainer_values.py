@@ -1,6 +1,7 @@
 """Values of the trainer that Lightning takes, and that are found wrong only while it trains."""
 
 import math
+from contextlib import suppress
 
 from jsonargparse import Namespace
 
@@ -24,6 +25,7 @@ _NOT_ZERO = {
     "val_check_interval": "to validate less often:  --trainer.check_val_every_n_epoch N",
     "limit_train_batches": "it would train nothing; to score only:  places validate",
 }
+_LIMITS = [f"limit_{kind}_batches" for kind in ("train", "val", "test", "predict")]
 _STARTED_OTHERWISE = ("spawn", "fork", "notebook")
 
 
@@ -45,9 +47,30 @@ def check_trainer_values(trainer: Namespace, stage: str) -> None:
         value = trainer.get(name)
         if isinstance(value, int | float) and value == 0:
             raise ConfigError(f"trainer.{name} must not be 0", hint)
+    for name in _LIMITS:
+        _check_limit(name, trainer.get(name))
+    _check_devices(trainer.get("devices"))
     strategy = trainer.get("strategy")
     if isinstance(strategy, str) and any(word in strategy for word in _STARTED_OTHERWISE):
         raise ConfigError(
             f"trainer.strategy {strategy} cannot be used: it copies a run that has begun",
             "each process starts on its own with:  --trainer.strategy ddp",
         )
+
+
+def _check_limit(name: str, value: object) -> None:
+    """Refuse a number of batches below 0, and what is no share of them."""
+    highest = 1.0 if isinstance(value, float) else math.inf
+    if isinstance(value, int | float) and not 0 <= value <= highest:
+        raise ConfigError(
+            f"trainer.{name} must be a number of batches, or a share from 0.0 to 1.0, not {value}"
+        )
+
+
+def _check_devices(value: object) -> None:
+    """Refuse a number of devices with which nothing could run; what is no number is Lightning's."""
+    with suppress(TypeError, ValueError):
+        num = len(value) if isinstance(value, list) else int(str(value))
+        if num < -1 or num == 0:
+            shown = value if value != [] else "[]"
+            raise ConfigError(f"trainer.devices must be 1 or more, or -1 for all, not {shown}")

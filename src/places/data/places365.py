@@ -52,6 +52,8 @@ class Places365(TensorsToDevice, LightningDataModule):
         shuffle_window: Number of shards that are read side by side, for storage that wants to be
             read in sequence; every batch takes equal parts of them. Must divide `batch_size`. null
             shuffles the whole split.
+        augment_repeats: Crops of each training picture in a batch; an epoch then has that part of
+            the pictures (repeated augmentation: Hoffer et al. 2019, arXiv 1901.09335).
         num_threads: Decoding threads per process; null shares the cores among the processes.
         bad_samples: What becomes of samples that cannot be read: "raise" stops at the first one;
             "skip" names each once in each process that meets it, counts it and gives it no weight.
@@ -88,6 +90,7 @@ class Places365(TensorsToDevice, LightningDataModule):
         predict_split: Literal["train", "val", "test"] = "test",
         seed: int = 0,
         shuffle_window: int | None = None,
+        augment_repeats: int = 1,
         num_threads: int | None = None,
         bad_samples: BadSamplePolicy = "raise",
         max_bad_samples: int = 10,
@@ -100,6 +103,7 @@ class Places365(TensorsToDevice, LightningDataModule):
         check_range("`train_image_size`", train_image_size, 1)
         check_range("`num_threads`", num_threads, 1)
         check_range("`shuffle_window`", shuffle_window, 1)
+        check_range("`augment_repeats`", augment_repeats, 1)
         check_range("`max_bad_samples`", max_bad_samples, 0)
         self.root = root
         self.batch_size = batch_size
@@ -111,6 +115,7 @@ class Places365(TensorsToDevice, LightningDataModule):
         self.predict_split = predict_split
         self.seed = seed
         self.shuffle_window = shuffle_window
+        self.augment_repeats = augment_repeats
         self.num_threads = num_threads
         self.bad_samples: BadSamplePolicy = bad_samples
         self.max_bad_samples = max_bad_samples
@@ -148,7 +153,9 @@ class Places365(TensorsToDevice, LightningDataModule):
                     "of WebDataset shards with a .json:  places index SHARDS --root ROOT "
                     "--label_key KEY",
                 )
-            plan.check_train_order(manifest.num_samples, self.batch_size, self.shuffle_window)
+            plan.check_train_order(
+                manifest.num_samples, self.batch_size, self.shuffle_window, self.augment_repeats
+            )
             self._position = Position(self.seed, manifest.digest)
 
     def teardown(self, stage: str) -> None:
@@ -216,6 +223,7 @@ class Places365(TensorsToDevice, LightningDataModule):
             epoch=self._position.epoch,
             first_step=first_step,
             shuffle_window=self.shuffle_window,
+            num_copies=self.augment_repeats,
         )
         for step, batch in enumerate(batches, first_step):
             # Before the yield: Lightning asks for no batch after the last, so nothing runs after

@@ -35,6 +35,7 @@ def open(  # used as places.data.open
     crop_ratio: tuple[float, float] = (3 / 4, 4 / 3),
     flip: bool = True,
     shuffle_window: int | None = None,
+    augment_repeats: int = 1,
     rank: int = 0,
     num_ranks: int = 1,
     num_ranks_per_node: int = 1,
@@ -69,6 +70,7 @@ def open(  # used as places.data.open
         crop_ratio: See `Places365`.
         flip: Mirror half of the training pictures.
         shuffle_window: See `Places365`.
+        augment_repeats: See `Places365`.
         rank: Number of this process.
         num_ranks: Number of processes that share each batch.
         num_ranks_per_node: Number of those that share a machine and its cache of remote shards.
@@ -99,7 +101,7 @@ def open(  # used as places.data.open
         manifest = first.manifest
     batches: Callable[[SplitSamples], Iterator[Batch]]
     if split == "train" if train is None else train:
-        plan.check_train_order(manifest.num_samples, batch_size, shuffle_window)
+        plan.check_train_order(manifest.num_samples, batch_size, shuffle_window, augment_repeats)
         num_batches = manifest.num_samples // batch_size
         batches = partial(
             train_batches,
@@ -110,6 +112,7 @@ def open(  # used as places.data.open
             epoch=epoch,
             first_step=first_step,
             shuffle_window=shuffle_window,
+            num_copies=augment_repeats,
         )
     else:
         num_batches = plan.num_eval_batches(manifest.num_samples, batch_size)

@@ -16,10 +16,12 @@ from torch import Tensor
 from places.errors import ConfigError
 from places.hashing import hash_of, uniforms
 from places.training.mixing import Labels, cutmix, mixup, partners, random_box
+from places.training.rand_augment import MAX_MAGNITUDE, NUM_LAYERS, rand_augment
+from places.training.rand_augment import NUM_UNIFORMS as NUM_RAND_UNIFORMS
 from places.training.trivial_augment import NUM_UNIFORMS, trivial_augment
 
 # Make these hashes differ from those that the data module makes of the same seed.
-_ROW_STREAM, _BATCH_STREAM = 4, 5
+_ROW_STREAM, _BATCH_STREAM, _RAND_STREAM = 4, 5, 7
 _ERASE_UNIFORMS = 5  # per picture: whether to erase, area, aspect ratio, row, column
 _ERASED_AREA = (0.02, 0.33)  # as a part of the picture; these are torchvision's defaults
 _ERASED_ASPECT = (0.3, 3.3)  # height / width
@@ -37,10 +39,17 @@ class Draws:
     @cached_property
     def rows(self) -> Tensor:
         """`(num_rows, NUM_UNIFORMS + 5)` float64 in [0, 1): numbers for each picture."""
+        return self._of_rows(NUM_UNIFORMS + _ERASE_UNIFORMS, _ROW_STREAM)
+
+    @cached_property
+    def rand(self) -> Tensor:
+        """Numbers for each picture, as `rand_augment` takes them."""
+        return self._of_rows(NUM_LAYERS * NUM_RAND_UNIFORMS, _RAND_STREAM)
+
+    def _of_rows(self, num: int, stream: int) -> Tensor:
         first = self.rank * self.num_rows
         rows = np.arange(first, first + self.num_rows, dtype=np.int64)
-        num = NUM_UNIFORMS + _ERASE_UNIFORMS
-        return torch.from_numpy(uniforms(rows, num, self.seed, self.batch, _ROW_STREAM))
+        return torch.from_numpy(uniforms(rows, num, self.seed, self.batch, stream))
 
     @cached_property
     def shared(self) -> Random:
@@ -55,6 +64,9 @@ class Augment:
     Args:
         trivial: TrivialAugment: one random operation of random magnitude for each picture (Müller,
             Hutter 2021, arXiv 2103.10158).
+        rand: RandAugment: two random operations for each picture, of about this magnitude, 0 to 10
+            (Cubuk et al. 2019, arXiv 1909.13719; as in "ResNet strikes back", arXiv 2110.00476). 0
+            switches it off.
         erase: Probability of random erasing: a random rectangle gets the mean colour (Zhong et al.
             2017, arXiv 1708.04896).
         mixup: Alpha of mixup: pictures are blended with each other (Zhang et al. 2017, arXiv
@@ -65,6 +77,7 @@ class Augment:
     """
 
     trivial: bool = False
+    rand: float = 0.0
     erase: float = 0.0
     mixup: float = 0.0
     cutmix: float = 0.0
@@ -75,6 +88,13 @@ class Augment:
         for name in ("erase", "mix_probability"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"augment.{name} is a probability, not {getattr(self, name)}")
+        if not 0 <= self.rand <= MAX_MAGNITUDE:
+            raise ConfigError(f"augment.rand is 0 to {MAX_MAGNITUDE}, not {self.rand}")
+        if self.trivial and self.rand:
+            raise ConfigError(
+                "augment.trivial and augment.rand are two ways of the same",
+                "switch one off:  --model.augment.trivial false, or --model.augment.rand 0",
+            )
         for name in ("mixup", "cutmix"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ConfigError(f"augment.{name} is 0 or more, not {getattr(self, name)}")
@@ -89,6 +109,8 @@ class Augment:
         """
         if self.trivial:
             images = trivial_augment(images, draws.rows[:, :NUM_UNIFORMS])
+        if self.rand > 0:
+            images = rand_augment(images, draws.rand, self.rand, mean)
         if self.erase > 0:
             boxes = _erased_boxes(draws.rows[:, NUM_UNIFORMS:], images.shape[2:], self.erase)
             images = _erase(images, boxes.to(images.device, non_blocking=True), mean)

@@ -111,3 +111,19 @@ def test_the_shipped_recipes_have_nothing_wrong(capsys: pytest.CaptureFixture[st
     assert main(["config", "check", *map(str, recipes)]) == 0
     assert capsys.readouterr().out == "2 recipes: nothing wrong\n"
     assert main(["config", "check", "nowhere.yaml"]) == 2
+
+
+def test_check_tells_of_what_is_missing_and_goes_on(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "none").mkdir()
+    (tmp_path / "empty.yaml").write_text("")
+    (tmp_path / "broken.yaml").write_text("trainer:\n  max_epochs: [1\n")
+    words = ["none", "empty.yaml", "nowhere.yaml", "broken.yaml"]
+    assert main(["config", "check", *words]) == 2
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == "2 recipes: 4 problems"
+    for start in ("none: no recipes in this", "empty.yaml: ", "nowhere.yaml: no ", "broken.yaml:3"):
+        assert sum(line.startswith(start) for line in lines) == 1, start
+    assert main(["config", "check"]) == 2
+    assert "places config check RECIPE..." in capsys.readouterr().err

@@ -496,7 +496,11 @@ def test_the_command_packs_and_answers_mistakes_in_few_lines(
     assert load_manifest(root, "train").seed == 3
     capsys.readouterr()
     for words, lines in {
-        ("--root", "x"): ["places: error: missing:  source", "  all options:  places pack --help"],
+        ("--root", "x"): [
+            "places: error: missing:  source",
+            "  type:         places pack SOURCE...",
+            "  all options:  places pack --help",
+        ],
         (str(train), "--splt", "val"): [
             "places: error: no option --splt",
             "  nearest:      --split",

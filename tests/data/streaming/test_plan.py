@@ -176,3 +176,24 @@ def test_the_first_predictions_come_soon() -> None:
     assert [len(batches.batch(step, 0)) for step in (0, 1)] == [8, 32]
     assert len(plan.PredictionPlan.soon(32, 32, 1)) == 1
     assert len(plan.PredictionPlan.soon(20, 8, 2).batch(0, 0)) == 4
+
+
+@given(st.integers(1, 300), st.integers(2, 24), st.integers(2, 5))
+def test_each_picture_is_there_several_times_and_apart(
+    num: int, batch_size: int, num_copies: int
+) -> None:
+    batch_size, num_copies = min(batch_size, num), min(num_copies, batch_size)
+    order = plan.train_order([num], seed=4, epoch=1)
+    found = plan.repeated(order, batch_size, num_copies)
+    assert len(found) == num // batch_size * batch_size
+    assert len(set(found.tolist())) == len(found)  # no copy twice
+    samples, copies = found % num, found // num
+    assert set(copies.tolist()) <= set(range(num_copies))
+    # The pictures that come first without copies, each with all of its copies but for the last.
+    wanted = [int(sample) for sample in order for _ in range(num_copies)][: len(found)]
+    assert sorted(samples.tolist()) == sorted(wanted)
+    for start in range(0, len(found), batch_size):
+        batch = samples[start : start + batch_size]
+        assert sorted(batch.tolist()) == sorted(wanted[start : start + batch_size])
+        if batch_size >= 3 * num_copies:  # neighbours are what mixup mixes
+            assert (batch[1:] != batch[:-1]).all()

@@ -2,7 +2,7 @@
 
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +19,7 @@ Stage = Literal["fit", "validate", "test", "predict"]
 Form = Literal["text", "github"]
 _MAX_PROBLEMS = 50  # of one recipe
 _RECIPES = (".yaml", ".yml")
+_TYPE = "type:  places config check RECIPE..."
 _WORD = re.compile(r"[\w.]+")
 
 
@@ -42,13 +43,15 @@ def check(*files: str, stage: Stage = "fit", format: Form = "text") -> int:
         format: text; github, annotations in a log.
 
     Returns:
-        1 if something is wrong, else 0.
+        0; 1 if something is wrong; 2 if a file or folder is missing.
 
     Raises:
-        ConfigError: A file or folder is missing, or there is no recipe.
+        ConfigError: None is given, and there is no configs/.
     """
-    recipes = _recipes(files or ("configs",))
-    problems = [
+    if not files and not Path("configs").is_dir():
+        raise ConfigError("no recipes are named, and there is no folder configs here", _TYPE)
+    recipes, missing = _recipes(files or ("configs",))
+    problems = missing + [
         problem
         for recipe in recipes
         for problem in sorted(problems_of(recipe, stage), key=lambda found: found.place.line or 0)
@@ -62,6 +65,8 @@ def check(*files: str, stage: Stage = "fit", format: Form = "text") -> int:
             put("\n".join([f"{problem.place}: {first}", *(f"  {line}" for line in rest)]))
     found = counted(len(problems), "problem") if problems else "nothing wrong"
     put(f"{counted(len(recipes), 'recipe')}: {found}")
+    if missing:
+        return 2
     return 1 if problems else 0
 
 
@@ -139,15 +144,19 @@ def _remove(config: Any, way: list[str]) -> bool:  # noqa: ANN401  # of a recipe
     return "init_args" in config and _remove(config["init_args"], way)
 
 
-def _recipes(files: tuple[str, ...]) -> list[Path]:
+def _recipes(names: Sequence[str]) -> tuple[list[Path], list[Problem]]:
+    """Return the recipes that files and folders name, and what is wrong with these names."""
     found: list[Path] = []
-    for name in files:
+    problems = []
+    for name in names:
         path = Path(name)
-        if not path.is_dir():
-            found.append(find_recipe(name))
-            continue
         inside = sorted(p for p in path.rglob("*") if p.suffix in _RECIPES and p.is_file())
-        if not inside:
-            raise ConfigError(f"no recipes in {path}", "type:  places config check RECIPE...")
+        try:
+            if not path.is_dir():
+                inside = [find_recipe(name)]
+            elif not inside:
+                raise ConfigError("no recipes in this folder", _TYPE)
+        except ConfigError as error:
+            problems.append(Problem(Place(name, None), (error.message, *error.hint)))
         found += inside
-    return found
+    return found, problems

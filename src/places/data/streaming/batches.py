@@ -18,6 +18,7 @@ from places.data.streaming.stream import Batch, LoadRow, OpenBatch, Sample, stre
 from places.errors import ConfigError
 from places.hashing import Ids, uniforms
 
+_NUM_UNIFORMS = NUM_CROP_UNIFORMS + 1  # the last number decides the flip, the others the crop
 _CROP_STREAM = 3  # keeps the numbers of crops apart from those that plan.train_order hashes
 
 
@@ -85,25 +86,33 @@ def train_batches(
     epoch: int,
     first_step: int = 0,
     shuffle_window: int | None = None,
+    num_copies: int = 1,
 ) -> Iterator[Batch]:
     """Yield this process's share of the batches of one training epoch, from `first_step` on.
 
-    Order, crops and flips depend on `seed`, `epoch` and the sample alone.
+    Order, crops and flips depend on `seed`, `epoch` and the sample alone, and with several copies
+    of each, see `plan.repeated`, on the number of the copy.
     """
     decode_crop = crop_decoder_of(source.manifest.formats)
+    num_samples = source.manifest.num_samples
 
     def open_batch(ids: Ids) -> LoadRow:
-        entries = source.entries(ids)
-        # The last number decides the flip, the others the crop.
-        numbers = uniforms(ids, NUM_CROP_UNIFORMS + 1, seed, epoch, _CROP_STREAM).tolist()
+        samples = ids % num_samples
+        entries = source.entries(samples)
+        # To make a list of each row would take twice as long as these, with Python's lock held.
+        table = uniforms(ids, _NUM_UNIFORMS, seed, epoch, _CROP_STREAM)
+        all_numbers = table.data.cast("B").cast("d")
 
         def load(row: int, pixels: Pixels) -> Sample:
+            numbers = all_numbers[row * _NUM_UNIFORMS : (row + 1) * _NUM_UNIFORMS]
+
             def decode(stored: Stored) -> None:
-                picture = decode_crop(stored, numbers[row], crop.image_size, crop.scale, crop.ratio)
+                picture = decode_crop(stored, numbers, crop.image_size, crop.scale, crop.ratio)
                 resize_crop(picture, pixels)
 
-            flip = crop.flip and numbers[row][-1] < 0.5
-            return source.load(int(ids[row]), entries[row], pixels, decode, flip, needs_label=True)
+            flip = crop.flip and numbers[-1] < 0.5
+            number = int(samples[row])
+            return source.load(number, entries[row], pixels, decode, flip, needs_label=True)
 
         return load
 
@@ -114,11 +123,13 @@ def train_batches(
         batch_size=batch_size,
         shuffle_window=shuffle_window,
     )
+    if num_copies > 1:
+        order = plan.repeated(order, batch_size, num_copies)
     ids = (
         plan.train_batch(order, batch_size, step, rank=workers.rank, num_ranks=workers.num_ranks)
         for step in range(first_step, len(order) // batch_size)
     )
-    source.follow(*workers.share_of_node(order, batch_size), first_step)
+    source.follow(*workers.share_of_node(order % num_samples, batch_size), first_step)
     yield from _stream(source, workers, ids, open_batch, crop.image_size, first_step)
 
 

@@ -62,6 +62,29 @@ def train_order(
     return np.concatenate([batches.transpose(1, 0, 2).ravel(), *rest])
 
 
+def repeated(order: Ids, batch_size: int, num_copies: int) -> Ids:
+    """Return an epoch of the same length in which each picture is there several times.
+
+    So a batch holds several crops of each of its pictures, and an epoch a part of all pictures
+    (repeated augmentation: Hoffer et al. 2019, arXiv 1901.09335).
+
+    Args:
+        order: Of an epoch without, `(num_samples,)`.
+        batch_size: Samples per step over all processes.
+        num_copies: How often a picture is there.
+
+    Returns:
+        Whole batches of `sample + num_samples * copy`, with copies from 0. Within a batch the
+        copies of a picture lie apart, so that mixup, which takes neighbours, mixes different ones.
+    """
+    num = len(order) // batch_size * batch_size
+    copies = np.arange(num) % num_copies
+    rows = np.repeat(order[: -(-num // num_copies)], num_copies)[:num] + len(order) * copies
+    apart = np.argsort(np.arange(batch_size) % num_copies, kind="stable")
+    spread: Ids = rows.reshape(-1, batch_size)[:, apart].ravel()
+    return spread
+
+
 def train_batch(order: Ids, batch_size: int, step: int, *, rank: int, num_ranks: int) -> Ids:
     """Return the ids that `rank` trains on in `step`: its slice of the global batch.
 
@@ -108,8 +131,10 @@ class Growth:
         return self.start_image_size + grown // 32 * 32
 
 
-def check_train_order(num_samples: int, batch_size: int, shuffle_window: int | None) -> None:
-    """Refuse a batch size or window with which `train_order` makes no epoch.
+def check_train_order(
+    num_samples: int, batch_size: int, shuffle_window: int | None, num_copies: int = 1
+) -> None:
+    """Refuse a batch size, window or number of copies with which there is no epoch.
 
     Raises:
         ConfigError: The message names the sizes.
@@ -126,6 +151,13 @@ def check_train_order(num_samples: int, batch_size: int, shuffle_window: int | N
             f"`shuffle_window` {shuffle_window} does not divide `batch_size` {batch_size}",
             "every batch takes equal parts of that many shards",
             f"nearest:  {', '.join(map(str, sorted(nearest)))}",
+        )
+    check_range("`augment_repeats`", num_copies, 1, batch_size)
+    if shuffle_window is not None and num_copies > 1:
+        raise ConfigError(
+            f"`shuffle_window` {shuffle_window} does not go with `augment_repeats` {num_copies}",
+            "an epoch has a part of all pictures, which would be those of some shards",
+            "switch one off:  `shuffle_window` null, or `augment_repeats` 1",
         )
 
 

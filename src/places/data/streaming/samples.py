@@ -21,7 +21,7 @@ from places.data.remote.urls import TIMEOUT_RANGE_S, TIMEOUT_S, is_url
 from places.data.shards.index import load_index
 from places.data.shards.manifest import Manifest, load_manifest
 from places.data.shards.picture_formats import PPM
-from places.data.shards.ppm import HEAD_BYTES, MAGIC, read_ppm_header
+from places.data.shards.ppm import HEAD_BYTES, MAGIC, PpmHeader, read_ppm_header
 from places.data.shards.tar_headers import (
     BLOCK_BYTES,
     LOOK_BACK_BYTES,
@@ -74,6 +74,7 @@ class SplitSamples:
         self._starts = [*accumulate(counts, initial=0)]  # the first row of each shard
         self._has_raw = PPM in manifest.formats
         self._head_first_bytes = _HEAD_FIRST_BYTES if self._has_raw else 1 << 32
+        self._last_header: tuple[int, bytes, PpmHeader | None] = (0, b"", None)
         self._remote = remote
         self._last_steps: dict[int, int] = {}
         self._files: dict[int, int] = {}
@@ -134,7 +135,7 @@ class SplitSamples:
             if num_bytes < len(part):
                 raise self._missing(entry)
 
-        header = read_ppm_header(head, size_bytes) if head.startswith(MAGIC) else None
+        header = self._ppm_header(head, size_bytes)
         if header:
             return RawPicture(header, read)
         if len(head) == size_bytes:  # anything else is for the reader of all formats
@@ -142,6 +143,16 @@ class SplitSamples:
         whole = bytearray(size_bytes)
         read(memoryview(whole), 0)
         return bytes(whole)
+
+    def _ppm_header(self, head: bytes, size_bytes: int) -> PpmHeader | None:
+        """Return the header of a raw picture; most have that of the last one."""
+        last_size_bytes, last_head, header = self._last_header
+        if size_bytes == last_size_bytes and head.startswith(last_head):
+            return header
+        header = read_ppm_header(head, size_bytes) if head.startswith(MAGIC) else None
+        if header:
+            self._last_header = size_bytes, head[: header.start], header
+        return header
 
     def load(
         self,

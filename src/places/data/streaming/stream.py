@@ -7,7 +7,7 @@ memory, start at once, need no pickling and hold no state.
 import weakref
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from itertools import islice
 from typing import NamedTuple, TypedDict
 
@@ -19,8 +19,10 @@ from places.data.streaming.jpeg import Pixels
 from places.data.streaming.plan import PADDING
 from places.hashing import Ids
 
-# Large enough that handing out work costs nothing, small enough to share a batch.
+# Large enough that handing out work costs little, small enough to share a batch.
 _ROWS_PER_TASK = 16
+_MOST_ROWS_PER_TASK = 32
+_TASKS_PER_THREAD = 4  # of a batch, at least
 _BATCHES_AHEAD = 3  # are decoded while one is used
 # Those of several crops take more memory, and the network takes longer for them.
 _BATCHES_AHEAD_OF_CROPS = 1
@@ -95,8 +97,9 @@ def stream(
             else:
                 images = torch.from_numpy(_memory(shape))
             load, pixels = open_batch(ids), images.numpy()
-            rows = range(len(ids))
-            parts = [rows[i : i + _ROWS_PER_TASK] for i in range(0, len(ids), _ROWS_PER_TASK)]
+            rows, num_rows = range(len(ids)), len(ids) // (_TASKS_PER_THREAD * num_threads)
+            num_rows = min(max(num_rows, _ROWS_PER_TASK), _MOST_ROWS_PER_TASK)
+            parts = [rows[i : i + num_rows] for i in range(0, len(ids), num_rows)]
             return images, [pool.submit(_load, load, part, ids, pixels) for part in parts]
 
         ids_of_batches = iter(plan)
@@ -105,6 +108,8 @@ def stream(
             pending = deque(map(start, islice(ids_of_batches, num_ahead)))
             while pending:
                 images, tasks = pending.popleft()
+                # To wake up for each task would take Python's lock from the threads that decode.
+                wait(tasks, return_when=FIRST_EXCEPTION)
                 samples = [sample for task in tasks for sample in task.result()]
                 pending.extend(map(start, islice(ids_of_batches, 1)))
                 yield _batch(images, samples)
