@@ -106,3 +106,13 @@ def test_a_recipe_may_name_one_package_without_a_list(capsys: pytest.CaptureFixt
     Path("one.yaml").write_text("data: {seed: 3}\ntrust: mynetworks\n")
     assert main(["config", "show", "one.yaml"]) == 0
     assert "trust:\n- mynetworks\n" in capsys.readouterr().out
+
+
+def test_a_recipe_without_a_value_for_the_seed_is_refused(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Path("empty.yaml").write_text("data: {seed: 3}\nseed_everything:\n")
+    assert main(["fit", "--config", "empty.yaml", *RUN["fit"]]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "places: error: no value for seed_everything: it is empty (null)"
+    assert lines[1:] == ["  given in:     empty.yaml, line 2", "  takes:        a whole number"]

@@ -48,7 +48,7 @@ def one(rng: random.Random, folder: Path) -> str:
         The kind of damage.
     """
     pictures = [_picture(rng) for _ in range(rng.randint(1, 6))]
-    files = {}
+    files: dict[str, bytes] = {}
     for number, (ending, picture) in enumerate(pictures):
         files |= {f"{number}.{ending}": picture, f"{number}.cls": b"%d" % number}
     for split in ("train", "val"):

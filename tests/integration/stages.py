@@ -140,7 +140,7 @@ def _run_and_exit(
     if said_in is not None:
         os.dup2(os.open(said_in, os.O_WRONLY | os.O_CREAT | os.O_APPEND), sys.stderr.fileno())
     # Lightning reads it when it is imported.
-    rank_zero_only.rank = int(environment.get("RANK", 0))
+    rank_zero_only.rank = int(environment.get("RANK", 0))  # type: ignore[attr-defined]  # not told
     torch.set_num_threads(1)
     raise SystemExit(run(stage, *words))
 

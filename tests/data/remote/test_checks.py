@@ -27,6 +27,7 @@ from places.data.shards.index import load_index
 from places.data.shards.manifest import load_manifest
 from places.data.streaming.any_format import decode_picture
 from places.data.streaming.bad_samples import BadSamplePolicy
+from places.data.streaming.raw import Stored
 from places.data.streaming.samples import SplitSamples
 from places.errors import DataError, StorageError
 
@@ -308,7 +309,10 @@ def test_many_threads_that_meet_the_damage_fetch_once(
     def load(number: int) -> None:
         pixels = np.zeros((1, 1, 3), np.uint8)
         entry = source.entries(np.array([number]))[0]
-        seen.append(source.load(number, entry, pixels, decode_picture).key)
+        seen.append(source.load(number, entry, pixels, decode).key)
+
+    def decode(picture: Stored) -> None:
+        decode_picture(picture)
 
     threads = [threading.Thread(target=load, args=(int(i),)) for i in ids for _ in range(3)]
     for thread in threads:
