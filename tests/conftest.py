@@ -39,9 +39,21 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def raw_sample(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same sample, packed as raw pixels by the command; not to be written to."""
+    return _packed_again(sample, tmp_path_factory.mktemp("raw_sample"), "raw")
+
+
+@pytest.fixture(scope="session")
+def mixed_sample(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same sample, half of it as raw pixels and half as JPEGs; not to be written to.
+
+    A test on it goes both ways at once, in one batch and one shard.
+    """
+    return _packed_again(sample, tmp_path_factory.mktemp("mixed_sample"), "mixed:0.5")
+
+
+def _packed_again(sample: Path, root: Path, pixels: str) -> Path:
     from places.cli.main import main
 
-    root = tmp_path_factory.mktemp("raw_sample")
     archives = [str(path) for path in sorted((sample / "archives").glob("*.tar"))]
-    assert main(["pack", *archives, "--root", str(root), "--pixels", "raw"]) == 0
+    assert main(["pack", *archives, "--root", str(root), "--pixels", pixels]) == 0
     return root

@@ -17,6 +17,7 @@ FLOORS = [
     {"data.remote"},
     {"data.streaming"},
     {"data.packing", "training"},
+    {"data.sequential"},
     {"synthetic", "data"},
     {"checkpoints"},
     {"classifier"},

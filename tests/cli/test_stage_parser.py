@@ -165,10 +165,10 @@ def test_help_of_a_stage_lists_the_options_of_the_default_classes(
     for option in ("random_weights", "trainer.max_epochs", "model.label_smoothing", "data.root"):
         assert f"\n  --{option} " in output
     assert "torch.nn.Linear" not in output, "nobody wants all classes of PyTorch"
-    for line in output.splitlines()[-3:]:
+    for line in output.splitlines()[-4:]:
         assert main(["fit", *line.split()]) == 0, "the help says how to see other classes"
     output = capsys.readouterr().out
-    for option in ("net.batch_norm", "optimizer.betas", "data.images"):
+    for option in ("net.batch_norm", "optimizer.betas", "data.images", "data.shuffle_buffer"):
         assert f"\n  --{option} " in output
 
 

@@ -10,6 +10,7 @@ from places.cli.main import STAGES
 from places.cli.resolve import resolve
 from places.config.changes.leaves import leaves
 from places.config.groups import group_of, is_named
+from places.data import WebDataset
 from places.data.image_files import ImageFiles
 
 TABLE = Path(places.__file__).parent / "config" / "groups.toml"
@@ -27,6 +28,7 @@ def test_each_key_of_the_parser_has_a_group() -> None:
         ("model.net", models.VGG),
         ("model.net", models.ResNet),
         ("data", ImageFiles),
+        ("data", WebDataset),
     ]:
         keys |= {f"{flag}.{name}" for name in inspect.signature(kind).parameters}
     keys -= {"model.net.num_classes"}  # which the model gives

@@ -17,6 +17,13 @@ SIZES = {"image_size": 32, "resize_size": 36, "num_threads": 2}
 open_split = partial(places.data.open, image_size=32, resize_size=36, num_threads=2)
 
 
+@pytest.fixture(params=["sample", "raw_sample", "mixed_sample"])
+def shards(request: pytest.FixtureRequest) -> Path:
+    """The same pictures as JPEGs, as raw pixels, and half of each."""
+    root: Path = request.getfixturevalue(request.param)
+    return root
+
+
 def test_packing_imports_no_torch_and_the_loader_no_lightning() -> None:
     code = (
         "import sys, places.data.packing.pack; assert 'torch' not in sys.modules;"
@@ -25,10 +32,10 @@ def test_packing_imports_no_torch_and_the_loader_no_lightning() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_a_training_epoch_has_each_picture_at_most_once_and_epochs_differ(sample: Path) -> None:
+def test_a_training_epoch_has_each_picture_at_most_once_and_epochs_differ(shards: Path) -> None:
     keys = []
     for epoch in range(2):
-        loader = open_split(sample, "train", 16, epoch=epoch)
+        loader = open_split(shards, "train", 16, epoch=epoch)
         assert len(loader) == 6
         batches = list(loader)
         assert {batch["image"].shape for batch in batches} == {(16, 3, 32, 32)}
@@ -43,10 +50,10 @@ def test_a_training_epoch_has_each_picture_at_most_once_and_epochs_differ(sample
     [("train", None, 1), ("train", 2, 1), ("train", None, 3), ("val", None, 1)],
 )
 def test_an_epoch_can_be_continued_at_any_batch(
-    sample: Path, split: str, window: int | None, repeats: int
+    shards: Path, split: str, window: int | None, repeats: int
 ) -> None:
     options: dict[str, Any] = {"shuffle_window": window, "augment_repeats": repeats}
-    opened = partial(open_split, sample, split, 16, **options, seed=5)
+    opened = partial(open_split, shards, split, 16, **options, seed=5)
     whole = list(opened())
     for first_step in range(len(whole) + 1):
         rest = opened(first_step=first_step)
@@ -57,9 +64,9 @@ def test_an_epoch_can_be_continued_at_any_batch(
             assert torch.equal(batch["flip"], expected["flip"])
 
 
-def test_repeated_pictures_have_other_crops_and_flips(sample: Path) -> None:
-    once = list(open_split(sample, "train", 24, seed=2))
-    batches = list(open_split(sample, "train", 24, seed=2, augment_repeats=4))
+def test_repeated_pictures_have_other_crops_and_flips(shards: Path) -> None:
+    once = list(open_split(shards, "train", 24, seed=2))
+    batches = list(open_split(shards, "train", 24, seed=2, augment_repeats=4))
     assert len(batches) == len(once) == 4
     # In each batch 6 pictures, those that come first without repetition, four times.
     order = [key for batch in once for key in batch["key"]]
@@ -92,9 +99,9 @@ def test_repetitions_that_make_no_sense_are_refused(
         open_split(sample, "train", 16, **options)
 
 
-def test_ranks_share_each_batch(sample: Path) -> None:
+def test_ranks_share_each_batch(shards: Path) -> None:
     for split, repeats in (("train", 1), ("train", 3), ("val", 1)):
-        opened = partial(open_split, sample, split, 12, augment_repeats=repeats)
+        opened = partial(open_split, shards, split, 12, augment_repeats=repeats)
         whole = list(opened())
         parts = [list(opened(rank=rank, num_ranks=3)) for rank in range(3)]
         for step, batch in enumerate(whole):
@@ -103,10 +110,10 @@ def test_ranks_share_each_batch(sample: Path) -> None:
             assert torch.equal(torch.cat([share["image"] for share in shares]), batch["image"])
 
 
-def test_training_data_can_be_read_in_order_without_crops(sample: Path) -> None:
-    loader = open_split(sample, "train", 16, train=False)
+def test_training_data_can_be_read_in_order_without_crops(shards: Path) -> None:
+    loader = open_split(shards, "train", 16, train=False)
     labels = np.concatenate([batch["label"].numpy() for batch in loader])
-    assert np.array_equal(labels, np.load(sample / "train.index.npy")["label"])
+    assert np.array_equal(labels, np.load(shards / "train.index.npy")["label"])
     assert not any(batch["flip"].any() for batch in loader)
 
 
@@ -155,9 +162,9 @@ def _descriptors() -> set[str]:
 
 @pytest.mark.parametrize("is_remote", [False, True], ids=["folder", "URL"])
 def test_nothing_stays_open_when_an_epoch_ends_or_is_left(
-    sample: Path, tmp_path: Path, is_remote: bool
+    shards: Path, tmp_path: Path, is_remote: bool
 ) -> None:
-    root = sample.as_uri() if is_remote else sample
+    root = shards.as_uri() if is_remote else shards
     loader = open_split(root, "train", 16, cache_folder=str(tmp_path / "cache"))
     num_threads, others = threading.active_count(), _descriptors()
     batches = iter(loader)
@@ -170,8 +177,8 @@ def test_nothing_stays_open_when_an_epoch_ends_or_is_left(
     assert threading.active_count() == num_threads
 
 
-def test_two_epochs_of_one_loader_may_run_at_the_same_time(sample: Path) -> None:
-    loader = open_split(sample, "val", 8)
+def test_two_epochs_of_one_loader_may_run_at_the_same_time(shards: Path) -> None:
+    loader = open_split(shards, "val", 8)
     expected = [batch["key"] for batch in loader]
     for first, second in zip(loader, loader, strict=True):
         assert torch.equal(first["image"], second["image"])

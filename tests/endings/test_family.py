@@ -1,6 +1,7 @@
 """How processes learn of each other's ends. Whole runs are killed in integration/test_families."""
 
 import ctypes
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -164,3 +165,12 @@ def test_others_speak_before_one_that_only_lost_them(monkeypatch: pytest.MonkeyP
         family.wait_to_speak(is_lost=False)
         family.wait_to_speak(is_lost=True)
     assert slept[0] < slept[1]
+
+
+@pytest.mark.timeout(30)
+def test_a_forked_process_does_not_hold_up_the_end_of_a_command() -> None:
+    child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
+    with signals.raised():
+        child.start()
+    child.kill()  # only now: it had the pipe of the signals
+    child.join()

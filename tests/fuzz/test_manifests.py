@@ -1,10 +1,12 @@
-"""Random damage of manifests, indexes and shards: refused, or read as it was before."""
+"""Random damage of manifests, indexes and mixed shards: refused, or read as it was before."""
 
 import copy
 import hashlib
+import io
 import json
 import random
 import shutil
+import tarfile
 from collections.abc import Callable
 from contextlib import closing
 from functools import cache
@@ -65,14 +67,30 @@ def one(rng: random.Random, folder: Path) -> str:
 
 @cache
 def _sound() -> dict[str, bytes]:
-    """The files of a split of two shards."""
+    """The files of a split of two shards, in which each other picture is raw."""
     with TemporaryDirectory() as name:
         folder = Path(name)
-        files = {f"airfield/{i}.jpg": jpeg(i, 400) for i in range(NUM_PICTURES)}
+        files = {f"airfield/{i}.jpg": jpeg(i, 320) for i in range(NUM_PICTURES)}
         source = write_tar(folder / "a.tar", files)
         words = ["--root", folder / "root", "--split", "val", "--shard_size_mb", 1]
+        words += ["--pixels", "mixed:0.5"]
         assert run("pack", source, *words)[0] == 0
         return {path.name: path.read_bytes() for path in (folder / "root").iterdir()}
+
+
+@cache
+def _samples() -> list[tuple[str, bytes, int]]:
+    """What tarfile reads of them: key, picture and label."""
+    found = []
+    for name in ("val-000000.tar", "val-000001.tar"):
+        with tarfile.open(fileobj=io.BytesIO(_sound()[name])) as tar:
+            for member in tar:
+                if not member.name.endswith(".cls"):
+                    file = tar.extractfile(member)
+                    assert file is not None
+                    found.append((member.name[:-4], file.read(), 0))
+    assert {picture[:2] for _, picture, _ in found} == {b"P6", b"\xff\xd8"}
+    return found
 
 
 def _check(root: Path) -> None:
@@ -84,7 +102,7 @@ def _check(root: Path) -> None:
         assert len(found.splitlines()) <= 4
         assert all(line.isprintable() for line in found.splitlines()), found
     elif status == 0:
-        assert found == [(f"airfield/{i}", jpeg(i, 400), 0) for i in range(NUM_PICTURES)]
+        assert found == _samples()
 
 
 def _read(root: Path) -> list[tuple[str, bytes, int]] | str:

@@ -2,13 +2,18 @@
 
 import csv
 import multiprocessing
+import os
+import socket
 import sys
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
+from lightning.pytorch.utilities import rank_zero_only
 
 from places.cli.main import main
 
@@ -30,6 +35,10 @@ MACHINE = [
     *("--trust", "tests"),  # checkpoints name networks of these tests
 ]
 FIT = [*TINY_RECIPE, *MACHINE]
+
+# What a command in a process of its own has to be told to find this code, and nothing else.
+_ROOT = Path(__file__).parents[2]
+CHILD = {"PYTHONPATH": f"{_ROOT / 'src'}{os.pathsep}{_ROOT}", "OMP_NUM_THREADS": "1"}
 
 # Processes that tests kill are forked from one that has imported everything.
 FORKS = multiprocessing.get_context("forkserver")
@@ -61,10 +70,7 @@ def run_apart(
     Returns:
         The exit status, negative for the signal that ended the process.
     """
-    if "wandb" in sys.modules:  # or the process shares W&B's service, which outlives it
-        sys.modules["wandb"].teardown()
-    process = FORKS.Process(target=_run_and_exit, args=(stage, list(map(str, words))))
-    process.start()
+    process = _forked(stage, words)
     while process.is_alive() and not is_time_to_die():
         process.join(0.002)
     process.kill()
@@ -72,7 +78,69 @@ def run_apart(
     return process.exitcode
 
 
-def _run_and_exit(stage: str, words: Sequence[str]) -> None:
+def run_together(
+    num_processes: int, stage: str, *words: object, said_in: Path | None = None
+) -> list[int | None]:
+    """Run a stage in some processes at once, told of each other as torchrun tells them.
+
+    They are forked, so nothing is imported anew: seconds less for each than a launcher takes.
+
+    Args:
+        num_processes: Number of processes.
+        stage: The stage.
+        words: Its options.
+        said_in: A file for what all of them write to standard error.
+
+    Returns:
+        The exit status of each, by its rank. When one ends with another one than 0 and 1, the
+        others are killed.
+    """
+    if num_processes == 1:
+        return [run_apart(stage, words)]
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    told: dict[str, object] = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    told |= {"TORCHELASTIC_RUN_ID": "none", "GROUP_RANK": 0}
+    told |= {"WORLD_SIZE": num_processes, "LOCAL_WORLD_SIZE": num_processes}
+    shape: list[object] = ["--trainer.devices", num_processes]
+    shape += ["--trainer.strategy", "ddp_find_unused_parameters_false"]
+    processes = [
+        _forked(stage, [*words, *shape], told | {"RANK": rank, "LOCAL_RANK": rank}, said_in)
+        for rank in range(num_processes)
+    ]
+    while None in {process.exitcode for process in processes} <= {None, 0, 1}:
+        time.sleep(0.01)
+    for process in processes:
+        process.kill()
+        process.join()
+    return [process.exitcode for process in processes]
+
+
+def _forked(
+    stage: str,
+    words: Sequence[object],
+    environment: Mapping[str, object] | None = None,
+    said_in: Path | None = None,
+) -> BaseProcess:
+    """Start a stage in a process of its own."""
+    if "wandb" in sys.modules:  # or the process shares W&B's service, which outlives it
+        sys.modules["wandb"].teardown()
+    told = {name: str(value) for name, value in (environment or {}).items()}
+    given = (stage, list(map(str, words)), told, said_in)
+    process = FORKS.Process(target=_run_and_exit, args=given)
+    process.start()
+    return process
+
+
+def _run_and_exit(
+    stage: str, words: Sequence[str], environment: Mapping[str, str], said_in: Path | None
+) -> None:
+    os.environ |= environment
+    if said_in is not None:
+        os.dup2(os.open(said_in, os.O_WRONLY | os.O_CREAT | os.O_APPEND), sys.stderr.fileno())
+    # Lightning reads it when it is imported.
+    rank_zero_only.rank = int(environment.get("RANK", 0))  # type: ignore[attr-defined]  # not told
     torch.set_num_threads(1)
     raise SystemExit(run(stage, *words))
 

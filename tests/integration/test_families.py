@@ -9,11 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.integration.stages import FIT
+from tests.integration.stages import CHILD, FIT
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[2]
 MARK = "PLACES_TEST_FAMILY"
 TIME_LIMIT_S = 120
 TOGETHER_S = 15
@@ -21,10 +20,9 @@ TWO = ["--trainer.devices", "2", "--trainer.strategy", "ddp_find_unused_paramete
 
 
 def _start(mark: Path, *words: object, launcher: tuple[str, ...] = ()) -> "subprocess.Popen[str]":
-    environment = {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "OMP_NUM_THREADS": "1", MARK: str(mark)}
     return subprocess.Popen(
         [sys.executable, "-m", *launcher, "places", *map(str, words), *TWO],
-        env={**os.environ, **environment},
+        env={**os.environ, **CHILD, MARK: str(mark)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -70,8 +68,11 @@ def _fit(sample: Path) -> list[object]:
     return ["fit", "--data.root", sample, "--trainer.max_epochs", 500, *FIT]
 
 
-@pytest.mark.parametrize("rank", [0, 1])
-@pytest.mark.parametrize("moment", ["start", "import", "training"])
+# While it imports, the second one ends with the first by the same call as later.
+@pytest.mark.parametrize(
+    ("rank", "moment"),
+    [(0, "start"), (0, "training"), (1, "start"), (1, "import"), (1, "training")],
+)
 def test_a_process_that_is_killed_takes_the_others_along(
     rank: int, moment: str, sample: Path, tmp_path: Path
 ) -> None:

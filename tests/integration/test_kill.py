@@ -13,14 +13,12 @@ from typing import Any
 import pytest
 import torch
 from tests.integration.recording import read_record
-from tests.integration.stages import FIT, read_metrics, run_apart
+from tests.integration.stages import CHILD, FIT, read_metrics, run_apart
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[2]
-
-# 96 pictures: 6 batches or 3 steps in each of 9 epochs. Every other step is logged, so that half of
-# the resume points have sums that are not logged yet.
+# 96 pictures, raw ones and JPEGs: 6 batches or 3 steps in each of 9 epochs. Every other step is
+# logged, so that half of the resume points have sums that are not logged yet.
 WORDS = [
     *("--model.net", "tests.networks.Dropping"),
     *("--model.schedule", "cosine", "--model.warmup_epochs", "2"),
@@ -80,10 +78,10 @@ def assert_same(first: object, second: object, name: str = "") -> None:
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def uninterrupted(mixed_sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The root of a run that nobody disturbed."""
     root = tmp_path_factory.mktemp("uninterrupted")
-    words = ["--data.root", str(sample), *WORDS, "--trainer.default_root_dir", str(root)]
+    words = ["--data.root", str(mixed_sample), *WORDS, "--trainer.default_root_dir", str(root)]
     assert run_apart("fit", words) == 0
     return root
 
@@ -117,9 +115,9 @@ def _check_logs(uninterrupted: Path, killed: Path) -> None:
 
 
 def test_kills_at_chosen_moments_change_nothing(
-    uninterrupted: Path, sample: Path, tmp_path: Path
+    uninterrupted: Path, mixed_sample: Path, tmp_path: Path
 ) -> None:
-    words = ["--data.root", str(sample), *WORDS, "--ckpt_path", "last"]
+    words = ["--data.root", str(mixed_sample), *WORDS, "--ckpt_path", "last"]
     for moment, batch in DEATHS:
         death = ["--trainer.callbacks+=tests.deaths.Death"]
         death += ["--trainer.callbacks.moment", moment, "--trainer.callbacks.batch", str(batch)]
@@ -146,11 +144,11 @@ def _num_trained(root: Path) -> int:
 
 
 def test_kills_at_random_moments_of_the_training_change_nothing(
-    uninterrupted: Path, sample: Path, tmp_path: Path
+    uninterrupted: Path, mixed_sample: Path, tmp_path: Path
 ) -> None:
-    words = ["--data.root", str(sample), *WORDS, "--ckpt_path", "last"]
+    words = ["--data.root", str(mixed_sample), *WORDS, "--ckpt_path", "last"]
     command = [sys.executable, "-m", "places", "fit", *FIT, *words]
-    first = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    first = subprocess.Popen(command, env={**os.environ, **CHILD})
     is_time_to_die = _after(1, 0, tmp_path)
     while first.poll() is None and not is_time_to_die():
         time.sleep(0.001)

@@ -21,9 +21,9 @@ NUM_RANDOM_KILLS = 6
 
 
 @pytest.fixture(scope="module")
-def trained(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(mixed_sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run of one epoch."""
-    words = ["--data.root", sample, "--trainer.max_epochs", 1]
+    words = ["--data.root", mixed_sample, "--trainer.max_epochs", 1]
     return fit_in(tmp_path_factory.mktemp("trained"), *words)
 
 

@@ -1,12 +1,10 @@
 """Which pictures Lightning really trains on, wherever it was interrupted.
 
+Half of the pictures are raw, half JPEGs, so both ways of reading are tried in each batch.
 Checkpoints are written here at moments that `places` itself avoids too, by Lightning's own
 callback: users may add it.
 """
 
-import os
-import subprocess
-import sys
 import tarfile
 import threading
 from collections.abc import Iterator
@@ -17,7 +15,7 @@ from typing import Any
 import pytest
 import torch
 from tests.integration.recording import Record, Row, read_record
-from tests.integration.stages import FIT, load_weights, read_metrics, run
+from tests.integration.stages import load_weights, read_metrics, run, run_together
 
 from places.cli.trainer_parts import run_callbacks
 from places.data import places365
@@ -52,8 +50,8 @@ def _model_checkpoint(folder: Path, **settings: object) -> list[str]:
     return [f"{callback}+=lightning.pytorch.callbacks.ModelCheckpoint", *words]
 
 
-def _fit(sample: Path, root: Path, *words: object) -> list[Row]:
-    words = ("--data.root", sample, RECORD, *words, "--trainer.default_root_dir", root)
+def _fit(mixed_sample: Path, root: Path, *words: object) -> list[Row]:
+    words = ("--data.root", mixed_sample, RECORD, *words, "--trainer.default_root_dir", root)
     assert run("fit", *words) == 0
     return read_record(root / "fit" / "0")
 
@@ -68,7 +66,7 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def roots(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def roots(mixed_sample: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Where runs took their courses undisturbed, writing checkpoints at every moment."""
     roots = {name: tmp_path_factory.mktemp(name) for name in COURSES}
     for name, root in roots.items():
@@ -79,7 +77,7 @@ def roots(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, P
         words += _model_checkpoint(root / "epoch end", save_on_train_epoch_end="true")
         words += ["--checkpoint.save_top_k", "-1", "--checkpoint.filename", "best-{step}"]
         words += ["--resume.every_n_steps", "4", "--resume.keep_all", "true"]
-        _fit(sample, root, *COURSES[name], *words)
+        _fit(mixed_sample, root, *COURSES[name], *words)
     return roots
 
 
@@ -108,27 +106,27 @@ def _checkpoint(root: Path, moment: str, step: int) -> Path:
     ],
 )
 def test_a_resumed_run_trains_on_what_was_left(
-    roots: dict[str, Path], sample: Path, tmp_path: Path, course: str, moment: str, step: int
+    roots: dict[str, Path], mixed_sample: Path, tmp_path: Path, course: str, moment: str, step: int
 ) -> None:
     expected = read_record(roots[course] / "fit" / "0")[step:]
     checkpoint = _checkpoint(roots[course], moment, step)
-    assert _fit(sample, tmp_path, *COURSES[course], "--ckpt_path", checkpoint) == expected
+    assert _fit(mixed_sample, tmp_path, *COURSES[course], "--ckpt_path", checkpoint) == expected
 
 
 @pytest.mark.parametrize("step", [4, 6])
 def test_counting_the_steps_beforehand_does_not_lose_the_position(
-    roots: dict[str, Path], sample: Path, tmp_path: Path, step: int
+    roots: dict[str, Path], mixed_sample: Path, tmp_path: Path, step: int
 ) -> None:
     checkpoint = _checkpoint(roots["epochs"], "batch end", step)
-    rows = _fit(sample, tmp_path, *EPOCHS, ESTIMATE, "--ckpt_path", checkpoint)
+    rows = _fit(mixed_sample, tmp_path, *EPOCHS, ESTIMATE, "--ckpt_path", checkpoint)
     assert rows == read_record(roots["epochs"] / "fit" / "0")[step:]
 
 
 def test_each_epoch_covers_each_picture_once_in_another_order(
-    roots: dict[str, Path], sample: Path
+    roots: dict[str, Path], mixed_sample: Path
 ) -> None:
     names = set()
-    for path in sample.glob("train-*.tar"):
+    for path in mixed_sample.glob("train-*.tar"):
         with tarfile.open(path) as shard:
             names |= {name.partition(".")[0] for name in shard.getnames()}
     rows = read_record(roots["epochs"] / "fit" / "0")
@@ -160,11 +158,11 @@ def test_limits_take_the_first_batches_of_each_epoch(roots: dict[str, Path]) -> 
 
 @pytest.mark.parametrize("num_threads", [1, 2, 5])
 def test_pixels_do_not_depend_on_the_number_of_threads(
-    roots: dict[str, Path], sample: Path, tmp_path: Path, num_threads: int
+    roots: dict[str, Path], mixed_sample: Path, tmp_path: Path, num_threads: int
 ) -> None:
     # In batches of 48, which several threads share; those of 16 belong to one thread each.
     words = ["--data.batch_size", 48, "--data.num_threads", num_threads, "--trainer.max_epochs", 1]
-    rows = _fit(sample, tmp_path, *words)
+    rows = _fit(mixed_sample, tmp_path, *words)
     expected = read_record(roots["epochs"] / "fit" / "0")[:6]
     for name in ("keys", "digests"):
         got, wanted = ([getattr(row, name) for row in each] for each in (rows, expected))
@@ -172,13 +170,13 @@ def test_pixels_do_not_depend_on_the_number_of_threads(
 
 
 def test_our_callbacks_stay_when_others_are_added(
-    sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    mixed_sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found: list[object] = []
     monkeypatch.setattr(
         Record, "on_train_start", lambda _, trainer, module: found.extend(trainer.callbacks)
     )
-    _fit(sample, tmp_path, "--trainer.max_steps", 1)
+    _fit(mixed_sample, tmp_path, "--trainer.max_steps", 1)
     expected = {*map(type, run_callbacks()), RunRecord, ResumePoints, BestCheckpoint, Record}
     assert expected <= set(map(type, found))
 
@@ -191,7 +189,7 @@ def _decoding_threads() -> list[str]:
 def test_nothing_starts_before_the_first_batch_is_asked_for(
     step: int,
     roots: dict[str, Path],
-    sample: Path,
+    mixed_sample: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -216,7 +214,7 @@ def test_nothing_starts_before_the_first_batch_is_asked_for(
         Record, "on_train_batch_start", lambda *_: events.append(len(_decoding_threads()) > 0)
     )
     resume = ["--ckpt_path", _checkpoint(roots["epochs"], "batch end", step)] if step else []
-    _fit(sample, tmp_path, *EPOCHS, *resume)
+    _fit(mixed_sample, tmp_path, *EPOCHS, *resume)
     before = events[: events.index(["train"])]
     # Lightning asks whether the loader can be iterated over, and then for an iterator.
     assert before.count("iterator") >= 2
@@ -231,7 +229,7 @@ def test_nothing_starts_before_the_first_batch_is_asked_for(
 def test_a_resumed_run_reads_no_picture_that_is_behind_it(
     step: int,
     roots: dict[str, Path],
-    sample: Path,
+    mixed_sample: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -246,22 +244,15 @@ def test_a_resumed_run_reads_no_picture_that_is_behind_it(
 
     monkeypatch.setattr(SplitSamples, "find", note)
     checkpoint = _checkpoint(roots["epochs"], "batch end", step)
-    _fit(sample, tmp_path, *EPOCHS, "--ckpt_path", checkpoint)
+    _fit(mixed_sample, tmp_path, *EPOCHS, "--ckpt_path", checkpoint)
     training = set(rows[0].keys).union(*(row.keys for row in rows))
     expected = [key for row in rows[step:] for key in row.keys]
     assert sorted(key for key in keys if key in training) == sorted(expected)
 
 
-def _fit_on(num_processes: int, sample: Path, root: Path, *words: object) -> list[Row]:
-    # In processes of their own: Lightning starts the others by running the same command again.
-    command = [sys.executable, "-m", "places", "fit", *FIT, "--data.root", str(sample), RECORD]
-    command += ["--trainer.devices", str(num_processes), "--trainer.default_root_dir", str(root)]
-    command += ["--trainer.strategy", "ddp_find_unused_parameters_false", *map(str, words)]
-    environment = {"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        command, env={**os.environ, **environment}, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
+def _fit_on(num_processes: int, mixed_sample: Path, root: Path, *words: object) -> list[Row]:
+    given = ["--data.root", mixed_sample, RECORD, *words, "--trainer.default_root_dir", root]
+    assert run_together(num_processes, "fit", *given) == [0] * num_processes
     assert len(list(root.rglob("trained-*"))) == num_processes
     return read_record(root / "fit" / "0")
 
@@ -281,7 +272,7 @@ def _check_same_end(first: Path, second: Path, step: int) -> None:
 
 @pytest.mark.slow
 def test_other_numbers_of_processes_go_on_with_the_same_batches_to_the_same_end(
-    sample: Path, tmp_path: Path
+    mixed_sample: Path, tmp_path: Path
 ) -> None:
     # 12 pictures per step, which 1, 2 and 3 processes can share: 8 batches in an epoch.
     words = ["--data.batch_size", 12, "--trainer.max_epochs", 2]
@@ -289,15 +280,15 @@ def test_other_numbers_of_processes_go_on_with_the_same_batches_to_the_same_end(
     # Without batch norm, whose statistics are those of one process.
     words += ["--model.net", "tests.test_classifier.Plain", "--trainer.precision", "64-true"]
     one, two = tmp_path / "one", tmp_path / "two"
-    expected = _fit(sample, one, *words)
+    expected = _fit(mixed_sample, one, *words)
     assert len(expected) == 16
     # Every other step is logged: after an odd step a part of the next log is in the checkpoint.
     resume = ["--ckpt_path", _checkpoint(one, "resume point", 5)]
-    assert _fit_on(2, sample, two, *words, *resume) == expected[5:]
+    assert _fit_on(2, mixed_sample, two, *words, *resume) == expected[5:]
     _check_same_end(one, two, step=5)
     resume = ["--ckpt_path", _checkpoint(two, "resume point", 8)]  # the end of an epoch
-    assert _fit_on(3, sample, tmp_path / "three", *words, *resume) == expected[8:]
+    assert _fit_on(3, mixed_sample, tmp_path / "three", *words, *resume) == expected[8:]
     _check_same_end(one, tmp_path / "three", step=8)
     resume = ["--ckpt_path", _checkpoint(two, "resume point", 11)]
-    assert _fit(sample, tmp_path / "again", *words, *resume) == expected[11:]
+    assert _fit(mixed_sample, tmp_path / "again", *words, *resume) == expected[11:]
     _check_same_end(one, tmp_path / "again", step=11)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.integration.stages import load_weights, options_of, run_apart
+from tests.integration.stages import CHILD, load_weights, options_of, run_apart
 
 pytestmark = pytest.mark.slow
 
@@ -58,7 +58,7 @@ def _lay_cable(names: list[str]) -> None:
 def _run_on(nodes: list[str], stage: str, *words: object) -> None:
     strategy = ["--trainer.strategy", "ddp_find_unused_parameters_false"]
     shape = ["--trainer.num_nodes", "2", "--trainer.devices", "1", *strategy]
-    environment = {"PYTHONPATH": str(Path(__file__).parents[2]), "GLOO_SOCKET_IFNAME": "cable"}
+    environment = {**CHILD, "GLOO_SOCKET_IFNAME": "cable"}
     processes = []
     for rank, node in enumerate(nodes):
         # Not torchrun's rendezvous: it hands out the host name, which is no address of the cable.
@@ -93,9 +93,9 @@ def _run_on(nodes: list[str], stage: str, *words: object) -> None:
 
 
 def test_two_nodes_train_and_score_as_one_process(
-    nodes: list[str], sample: Path, tmp_path: Path
+    nodes: list[str], mixed_sample: Path, tmp_path: Path
 ) -> None:
-    words = ["--data.root", sample, "--trainer.max_epochs", 1]
+    words = ["--data.root", mixed_sample, "--trainer.max_epochs", 1]
     words += ["--model.net", "tests.networks.Frozen", "--trainer.precision", "64-true"]
     _run_on(nodes, "fit", *words, "--trainer.default_root_dir", tmp_path / "two")
     assert run_apart("fit", [*words, "--trainer.default_root_dir", tmp_path / "one"]) == 0

@@ -89,11 +89,12 @@ def test_options_of_the_pictures_may_stand_anywhere(names: list[str], form: str)
         assert (status, _paths(rows)) == (0, names[:2])
 
 
-def test_shards_of_ours_are_named_as_webdataset_does(sample: Path) -> None:
-    (shard,) = sample.glob("val-*.tar")
+def test_shards_of_ours_are_named_as_webdataset_does(mixed_sample: Path) -> None:
+    (shard,) = mixed_sample.glob("val-*.tar")
     with tarfile.open(shard) as tar:
-        members = [name for name in tar.getnames() if name.endswith(".jpg")]
-    status, rows = _predict(f"{sample}/val-{{000000..000000}}.tar")
+        members = [name for name in tar.getnames() if not name.endswith(".cls")]
+    assert {name[-4:] for name in members} == {".jpg", ".ppm"}
+    status, rows = _predict(f"{mixed_sample}/val-{{000000..000000}}.tar")
     assert (status, _paths(rows)) == (0, [f"{shard}::{name}" for name in members])
 
 

@@ -1,6 +1,8 @@
 """The tables of `places predict`: as others read them, whenever it ends, and going on."""
 
+import contextlib
 import csv
+import functools
 import json
 import os
 import random
@@ -10,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,7 +20,7 @@ import polars as pl
 import pytest
 import torch
 from PIL import Image
-from tests.integration.stages import fit_in, options_of, run, run_apart
+from tests.integration.stages import CHILD, fit_in, options_of, run, run_apart, run_together
 from tests.networks import Tiny
 
 from places.categories import load_categories, load_settings
@@ -34,7 +36,6 @@ TINY = [
     *("--data.resize_size=36", "--predictions.gallery=false"),
 ]
 FORMATS = ["csv", "jsonl", "parquet"]
-ROOTS = [Path(__file__).parents[2], Path(__file__).parents[2] / "src"]
 HOW = "the same command goes on"
 
 
@@ -51,9 +52,45 @@ def draw_pictures(folder: Path, num: int) -> Path:
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
     """21 pictures, of which one cannot be read."""
-    folder = draw_pictures(tmp_path / "photos", 20)
+    return _photos(tmp_path / "photos")
+
+
+def _photos(folder: Path) -> Path:
+    draw_pictures(folder, 20)
     (folder / "5b.png").write_bytes(b"no picture")
     return folder
+
+
+class Made(NamedTuple):
+    """A table that a run made, with all its files by the ends of their names."""
+
+    files: dict[str, bytes]
+
+    def put(self, table: str | Path) -> Path:
+        """Write them under another name into the working folder."""
+        for end, content in self.files.items():
+            Path(f"{table}{end}").write_bytes(content)
+        return Path(table)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Made]:
+    """Tables of `photos`, each made once: whole ones, or with the rows of some batches."""
+
+    @functools.cache
+    def make(ending: str, num_batches: int | None = None) -> Made:
+        with contextlib.chdir(tmp_path_factory.mktemp("made")), pytest.MonkeyPatch.context() as m:
+            _photos(Path("photos"))
+            if num_batches is not None:
+                interrupt(m, num_batches - 1)
+            status = run("predict", *_words(f"out.{ending}"))
+            assert status == (1 if num_batches is None else 130)
+            paths = Path().glob("out.*")
+            return Made(
+                {path.name.removeprefix(f"out.{ending}"): path.read_bytes() for path in paths}
+            )
+
+    return make
 
 
 def _words(table: str | Path, *more: object) -> list[object]:
@@ -268,12 +305,13 @@ def test_the_same_command_goes_on(
     ending: str,
     batch: int,
     photos: Path,
+    made: Callable[..., Made],
     decoded: list[str],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert run("predict", *_words(f"whole.{ending}")) == 1
-    expected = Path(f"whole.{ending}").read_bytes()
+    expected = made(ending).files[""]
     table = Path(f"out.{ending}")
+    decoded.clear()
     capsys.readouterr()
     with pytest.MonkeyPatch.context() as patch:
         interrupt(patch, batch)
@@ -314,10 +352,13 @@ def test_a_signal_before_a_batch_is_written_loses_only_that(
 
 @pytest.mark.parametrize("ending", FORMATS)
 def test_a_complete_table_is_left_alone_and_its_status_told(
-    ending: str, photos: Path, decoded: list[str], capsys: pytest.CaptureFixture[str]
+    ending: str,
+    photos: Path,
+    made: Callable[..., Made],
+    decoded: list[str],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    table = Path(f"out.{ending}")
-    assert run("predict", *_words(table)) == 1
+    table = made(ending).put(f"out.{ending}")
     expected = table.read_bytes()
     decoded.clear()
     capsys.readouterr()
@@ -336,15 +377,9 @@ def test_a_complete_table_is_left_alone_and_its_status_told(
     [("csv", True), ("csv", False), ("jsonl", False), ("parquet", True)],
 )
 def test_new_pictures_at_the_end_are_added(
-    ending: str, is_complete: bool, photos: Path, decoded: list[str]
+    ending: str, is_complete: bool, photos: Path, made: Callable[..., Made]
 ) -> None:
-    table = Path(f"out.{ending}")
-    if is_complete:
-        assert run("predict", *_words(table)) == 1
-    else:
-        with pytest.MonkeyPatch.context() as patch:
-            interrupt(patch, 2)
-            run("predict", *_words(table))
+    table = made(ending, None if is_complete else 3).put(f"out.{ending}")
     for name in ("97.png", "98.png", "99.png"):
         Image.new("RGB", (40, 40), "green").save(photos / name)
     assert run("predict", *_words(table)) == 1
@@ -353,9 +388,9 @@ def test_new_pictures_at_the_end_are_added(
 
 
 def test_other_pictures_are_refused_by_name(
-    photos: Path, capsys: pytest.CaptureFixture[str]
+    photos: Path, made: Callable[..., Made], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run("predict", *_words("out.csv")) == 1
+    made("csv").put("out.csv")
     expected = Path("out.csv").read_bytes()
     Image.new("RGB", (40, 40)).save(photos / "2b.png")
     changes: list[tuple[Callable[[], object], str]] = [
@@ -389,12 +424,13 @@ def test_other_pictures_are_refused_by_name(
     ],
 )
 def test_other_settings_are_refused_by_name(
-    words: str, said: str, photos: Path, capsys: pytest.CaptureFixture[str]
+    words: str,
+    said: str,
+    photos: Path,
+    made: Callable[..., Made],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    table = Path("out.csv")
-    with pytest.MonkeyPatch.context() as patch:
-        interrupt(patch, 1)
-        run("predict", *_words(table))
+    table = made("csv", 2).put("out.csv")
     before = {path: path.read_bytes() for path in Path().glob("out.*")}
     capsys.readouterr()
     assert run("predict", *_words(table, words)) == 2
@@ -402,6 +438,13 @@ def test_other_settings_are_refused_by_name(
     assert f"{table} was made with {said}" in error
     assert "--predictions.overwrite true" in error
     assert {path: path.read_bytes() for path in Path().glob("out.*")} == before
+
+
+@pytest.mark.parametrize("words", ["--data.exact=true", "--trainer.limit_predict_batches=3"])
+def test_other_settings_hold_when_they_overwrite(
+    words: str, photos: Path, made: Callable[..., Made]
+) -> None:
+    table = made("csv", 2).put("out.csv")
     assert run("predict", *_words(table, words, "--predictions.overwrite=true")) == 1
     rows = table.read_bytes()
     assert rows
@@ -409,11 +452,9 @@ def test_other_settings_are_refused_by_name(
     assert table.read_bytes() == rows
 
 
-def test_what_changes_no_answer_may_change(photos: Path) -> None:
-    assert run("predict", *_words("whole.csv")) == 1
-    with pytest.MonkeyPatch.context() as patch:
-        interrupt(patch, 2)
-        run("predict", *_words("out.csv"))
+def test_what_changes_no_answer_may_change(photos: Path, made: Callable[..., Made]) -> None:
+    made("csv").put("whole.csv")
+    made("csv", 3).put("out.csv")
     others = ["--data.batch_size=5", "--data.num_threads=3", "--model.channels_last=false"]
     assert run("predict", *_words("out.csv", *others)) == 1
     rows = [(row["path"], row["category_1"]) for row in read_table(Path("out.csv"))]
@@ -502,8 +543,10 @@ def test_overwrite_without_a_name_takes_a_new_number(photos: Path) -> None:
     assert len(read_table(Path("runs/predict/1/predictions.csv"))) == 21
 
 
-def test_predictions_of_shards_go_on_too(sample: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["--data.root", sample, *TINY, "--data.batch_size", 4, "--predictions.file"]
+def test_predictions_of_shards_go_on_too(
+    mixed_sample: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--data.root", mixed_sample, *TINY, "--data.batch_size", 4, "--predictions.file"]
     assert run("predict", *words, "whole.csv") == 0
     with pytest.MonkeyPatch.context() as patch:
         interrupt(patch, 2)
@@ -589,7 +632,9 @@ def test_killed_at_any_moment_it_ends_as_if_nothing_had_been(
     draw_pictures(tmp_path / "photos", 150)
     Path("photos/77b.png").write_bytes(b"no picture")
     start = run_apart if num_processes == 1 else _run_on_two
-    assert start("predict", _words(f"whole.{ending}")) == 1
+    # A rank that met no unreadable picture ends with 0.
+    statuses = run_together(num_processes, "predict", *_words(f"whole.{ending}"))
+    assert statuses[0] == 1
     table = Path(f"out.{ending}")
     growing = Path(f"{table}.jsonl") if ending == "parquet" else table
 
@@ -600,7 +645,7 @@ def test_killed_at_any_moment_it_ends_as_if_nothing_had_been(
     for num_bytes in sorted(chance.randrange(size_bytes) for _ in range(num_deaths)):
         status = start("predict", _words(table), is_time(num_bytes))
         assert status in (-signal.SIGKILL, 1)
-    assert start("predict", _words(table)) == 1
+    assert run_together(num_processes, "predict", *_words(table))[0] == 1
     assert table.read_bytes() == Path(f"whole.{ending}").read_bytes()
 
 
@@ -610,8 +655,7 @@ def _run_on_two(
     """Run a stage on two processes, of which the first starts the other; see `run_apart`."""
     ddp = ["--trainer.devices", "2", "--trainer.strategy", "ddp_find_unused_parameters_false"]
     command = [sys.executable, "-m", "places", stage, *options_of(stage), *map(str, words), *ddp]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    environment["PYTHONPATH"] = os.pathsep.join(map(str, ROOTS))
+    environment = {**os.environ, **CHILD}
     process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
     while process.poll() is None and not is_time_to_die():
         time.sleep(0.002)

@@ -31,9 +31,9 @@ def sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 @pytest.mark.slow
 def test_crops_grow_and_a_resumed_run_goes_on_with_their_size(
-    sample: Path, tmp_path: Path, sizes: list[int]
+    mixed_sample: Path, tmp_path: Path, sizes: list[int]
 ) -> None:
-    words = ["--data.root", sample, *GROWING]
+    words = ["--data.root", mixed_sample, *GROWING]
     assert run("fit", *words, "--resume.every_n_steps", 1, "--resume.keep_all", "true") == 0
     assert sizes == [32, 64, 96]
     sizes.clear()
@@ -46,7 +46,7 @@ def test_crops_grow_and_a_resumed_run_goes_on_with_their_size(
 
 
 def test_training_crops_may_be_smaller_than_what_is_evaluated(
-    sample: Path, tmp_path: Path, sizes: list[int], monkeypatch: pytest.MonkeyPatch
+    raw_sample: Path, tmp_path: Path, sizes: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shapes: list[tuple[bool, int]] = []
     forward = Tiny.forward
@@ -60,12 +60,14 @@ def test_training_crops_may_be_smaller_than_what_is_evaluated(
     words = ["--data.start_image_size", "32", "--data.train_image_size", "64"]
     words += ["--data.image_size", "96", "--data.resize_size", "100"]
     words += ["--data.grow_epochs", "[0,1]", "--trainer.max_epochs", "2"]
-    assert run("fit", "--data.root", sample, *words) == 0
+    assert run("fit", "--data.root", raw_sample, *words) == 0
     assert sizes == [32, 64]
     assert set(shapes) == {(True, 32), (True, 64), (False, 96)}
     # Later stages prepare pictures as the evaluation did.
     shapes.clear()
-    assert run("test", "--data.root", sample, "--ckpt_path", tmp_path / "runs" / "fit" / "0") == 0
+    assert (
+        run("test", "--data.root", raw_sample, "--ckpt_path", tmp_path / "runs" / "fit" / "0") == 0
+    )
     assert set(shapes) == {(False, 96)}
 
 

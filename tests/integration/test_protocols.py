@@ -44,7 +44,7 @@ class Packed(NamedTuple):
 
 @pytest.fixture(scope="module")
 def packed(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Packed:
-    """Pictures of odd sizes, and a network that was trained on the sample."""
+    """Pictures of odd sizes, half of them raw, and a network that was trained on the sample."""
     folder = tmp_path_factory.mktemp("protocols")
     seed, pictures = 0, {}
     for number, category in enumerate(CATEGORIES):
@@ -64,6 +64,7 @@ def packed(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Packed:
     root = folder / "root"
     for split in ("val", "test"):
         words = ["pack", str(folder / split), "--root", str(root), "--split", split]
+        words += ["--pixels", "mixed:0.5"]
         assert main(words) == 0
     trained = fit_in(folder / "runs", "--data.root", sample, "--trainer.max_epochs", 1)
     return Packed(root, trained / "checkpoints" / "last.ckpt", pictures, unlabelled)
@@ -404,7 +405,7 @@ def test_predictions_of_labelled_pictures_have_their_labels(
     rows = _read(file)
     assert len(rows) == len(packed.pictures)
     for row in rows:
-        key = row["path"].rpartition("::")[2].removesuffix(".jpg")
+        key = row["path"].rpartition("::")[2].removesuffix(".jpg").removesuffix(".ppm")
         label = packed.pictures[key][0]
         assert int(row["true_index"]) == label
         assert row["true_category"] == load_categories()[label]

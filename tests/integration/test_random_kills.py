@@ -53,14 +53,17 @@ SETTINGS = [
 
 
 @pytest.mark.parametrize("draw", range(NUM_DRAWS))
-def test_any_run_may_be_killed_at_any_moment(draw: int, sample: Path, tmp_path: Path) -> None:
+def test_any_run_may_be_killed_at_any_moment(
+    draw: int, sample: Path, raw_sample: Path, mixed_sample: Path
+) -> None:
     seed = random.SystemRandom().randrange(10**6) if SEED is None else int(SEED)
     chance = random.Random(seed)
     words = [word for choices in SETTINGS for word in chance.choice(choices).split()]
     if "steps" in words:
         words += ["--model.milestones", "[1,2]"]
+    words += ["--data.root", str(chance.choice([sample, raw_sample, mixed_sample]))]
+    words += ["--trainer.max_epochs", str(NUM_EPOCHS)]
     print(f"PLACES_SEED={seed}:", *words)
-    words += ["--data.root", str(sample), "--trainer.max_epochs", str(NUM_EPOCHS)]
     words += ["--trainer.callbacks+=tests.integration.recording.Record"]
     alone = [*words, "--trainer.default_root_dir", "alone"]
     assert run_apart("fit", alone) == 0

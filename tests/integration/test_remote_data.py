@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.data.packing.official import jpeg, write_tar
+from tests.data.packing.official import jpeg_or_ppm, write_tar
 from tests.data.remote.servers import CuttingProxy, Nginx, run_hanging_server, run_nginx, run_s3
 from tests.integration.stages import load_weights, run
 
@@ -30,14 +30,15 @@ NUM_SHARDS = 12
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Twelve shards of 8 to 13 pictures, for training and for validation."""
+    """Twelve mixed shards of 8 to 13 pictures, for training and for validation."""
     folder = tmp_path / "served"
     for split in ("train", "val"):
         number = 0
         for shard in range(NUM_SHARDS):
             files = {}
             for _ in range(8 + shard % 6):
-                files[f"{number:04d}.jpg"] = jpeg(number, 40)
+                ending, picture = jpeg_or_ppm(number, 40)
+                files[f"{number:04d}.{ending}"] = picture
                 files[f"{number:04d}.cls"] = str(number % 365).encode()
                 number += 1
             write_tar(folder / f"{split}-{shard:06d}.tar", files)
@@ -270,20 +271,21 @@ def over_http(sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.fixture
-def over_s3(sample: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def over_s3(mixed_sample: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     with run_s3(monkeypatch) as client:
         client.create_bucket(Bucket="data")
-        for path in sample.glob("*.*"):
+        for path in mixed_sample.glob("*.*"):
             client.upload_file(str(path), "data", f"places/{path.name}")
         yield "s3://data/places"
 
 
-@pytest.mark.parametrize("server", ["over_http", "over_s3"])
+@pytest.mark.parametrize(
+    ("server", "shards"), [("over_http", "sample"), ("over_s3", "mixed_sample")]
+)
 def test_training_from_a_server_equals_training_from_a_folder(
-    server: str, sample: Path, tmp_path: Path, request: pytest.FixtureRequest
+    server: str, shards: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    url: str = request.getfixturevalue(server)
-    for root in (sample, url):
+    for root in map(request.getfixturevalue, (shards, server)):
         assert run("fit", "--data.root", root, "--trainer.max_epochs", 2) == 0
     runs = tmp_path / "runs" / "fit"
     local, remote = (load_weights(runs / n / "checkpoints" / "last.ckpt") for n in ("0", "1"))

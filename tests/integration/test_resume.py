@@ -21,13 +21,22 @@ COURSES = {
     "validations": [*EPOCHS, "--trainer.val_check_interval", "2"],
     "accumulation": [*EPOCHS, "--trainer.accumulate_grad_batches", "4"],
     "dropout": [*EPOCHS, "--model.net", "tests.networks.Dropping"],
-    "raw": ["--trainer.max_epochs", "2"],  # on raw shards
+    "raw": ["--trainer.max_epochs", "2"],
 }
+# Other shards than of JPEGs alone.
+SHARDS = {"raw": "raw_sample", "validations": "mixed_sample", "accumulation": "mixed_sample"}
+
+
+@pytest.fixture(scope="module")
+def shards_of(sample: Path, raw_sample: Path, mixed_sample: Path) -> Callable[[str], Path]:
+    """The shards that a course is about."""
+    roots = {"raw_sample": raw_sample, "mixed_sample": mixed_sample}
+    return lambda course: roots.get(SHARDS.get(course, ""), sample)
 
 
 @pytest.fixture(scope="module")
 def uninterrupted(
-    sample: Path, raw_sample: Path, tmp_path_factory: pytest.TempPathFactory
+    shards_of: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[str], Path]:
     """Runs that take their courses, with a resume point after every step: their folders."""
 
@@ -35,7 +44,7 @@ def uninterrupted(
     @functools.cache
     def folder_of(course: str) -> Path:
         root = tmp_path_factory.mktemp(course)
-        words = ["--data.root", raw_sample if course == "raw" else sample, *EVERY_STEP]
+        words = ["--data.root", shards_of(course), *EVERY_STEP]
         assert run("fit", *words, *COURSES[course], "--trainer.default_root_dir", root) == 0
         return root / "fit" / "0"
 
@@ -56,16 +65,14 @@ def uninterrupted(
 )
 def test_resume_from_any_step_gives_the_same_weights_and_metrics(
     uninterrupted: Callable[[str], Path],
-    sample: Path,
-    raw_sample: Path,
+    shards_of: Callable[[str], Path],
     tmp_path: Path,
     course: str,
     step: int,
 ) -> None:
     expected = uninterrupted(course)
     checkpoints = expected / "checkpoints"
-    root = raw_sample if course == "raw" else sample
-    words = ["--data.root", root, *EVERY_STEP, *COURSES[course]]
+    words = ["--data.root", shards_of(course), *EVERY_STEP, *COURSES[course]]
     words += ["--ckpt_path", checkpoints / f"step-{step}.ckpt", "--data.num_threads", step % 3 + 1]
     assert run("fit", *words) == 0
     got = tmp_path / "runs" / "fit" / "0"
@@ -92,13 +99,13 @@ def test_resume_from_any_step_gives_the_same_weights_and_metrics(
 )
 def test_a_run_that_ended_goes_on_when_it_is_given_more(
     uninterrupted: Callable[[str], Path],
-    sample: Path,
+    shards_of: Callable[[str], Path],
     tmp_path: Path,
     course: str,
     end: list[object],
     step: int,
 ) -> None:
-    words = ["--data.root", sample, *COURSES[course]]
+    words = ["--data.root", shards_of(course), *COURSES[course]]
     stop = [f"{STOP}+=tests.deaths.Stop"] if f"{STOP}.batch" in end else []
     assert run("fit", *words, *stop, *end) == 0
     assert run("fit", *words, "--ckpt_path", "last") == 0

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.integration.stages import FIT, TINY_RECIPE, load_weights, run, run_apart
+from tests.integration.stages import CHILD, FIT, TINY_RECIPE, load_weights, run, run_apart
 
 ROOT = Path(__file__).parents[2]
 TIME_LIMIT_S = 150
@@ -31,16 +31,24 @@ def _signal(number: int, moment: str, batch: int, rank: int = 0) -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("number", "moment", "batch", "step"),
+    ("number", "moment", "batch", "step", "shards"),
     [
-        (signal.SIGTERM, "batch end", 3, 2),  # waits until the gradients of a step are together
-        (signal.SIGUSR1, "validation", 6, 3),  # and until the validation is over
+        # It waits until the gradients of a step are together,
+        (signal.SIGTERM, "batch end", 3, 2, "mixed_sample"),
+        # and until the validation is over.
+        (signal.SIGUSR1, "validation", 6, 3, "sample"),
     ],
 )
 def test_a_signal_ends_the_run_where_it_can_go_on(
-    number: int, moment: str, batch: int, step: int, sample: Path, tmp_path: Path
+    number: int,
+    moment: str,
+    batch: int,
+    step: int,
+    shards: str,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
 ) -> None:
-    words = ["--data.root", str(sample), *WORDS]
+    words = ["--data.root", str(request.getfixturevalue(shards)), *WORDS]
     assert run_apart("fit", [*words, *_signal(number, moment, batch)]) == 128 + number
     (last,) = tmp_path.rglob("last.ckpt")
     assert torch.load(last, weights_only=True)["global_step"] == step
@@ -62,8 +70,8 @@ def test_a_signal_before_training_ends_the_run_at_once(
 
 
 @pytest.mark.slow
-def test_a_signal_is_heeded_where_an_epoch_has_one_step(sample: Path, tmp_path: Path) -> None:
-    words = ["--data.root", str(sample), "--data.batch_size", "96", "--trainer.max_steps", "4"]
+def test_a_signal_is_heeded_where_an_epoch_has_one_step(raw_sample: Path, tmp_path: Path) -> None:
+    words = ["--data.root", str(raw_sample), "--data.batch_size", "96", "--trainer.max_steps", "4"]
     words += ["--trainer.log_every_n_steps", "1"]
     death = _signal(signal.SIGTERM, "batch start", 2)
     assert run_apart("fit", [*words, *death]) == 128 + signal.SIGTERM
@@ -81,10 +89,9 @@ def test_a_signal_ends_other_stages_at_once(sample: Path, tmp_path: Path) -> Non
 
 def _run_on_two(command: list[str], words: list[str]) -> subprocess.CompletedProcess[str]:
     words = ["fit", *FIT, *words, "--trainer.strategy", "ddp_find_unused_parameters_false"]
-    environment = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     return subprocess.run(
         [*command, *words],
-        env={**os.environ, **environment},
+        env={**os.environ, **CHILD},
         capture_output=True,
         text=True,
         check=False,
@@ -92,8 +99,11 @@ def _run_on_two(command: list[str], words: list[str]) -> subprocess.CompletedPro
 
 
 @pytest.mark.slow
-def test_a_signal_to_one_process_ends_both_and_both_go_on(sample: Path, tmp_path: Path) -> None:
-    words = ["--data.root", str(sample), *WORDS, *_signal(signal.SIGUSR1, "batch end", 2, rank=1)]
+def test_a_signal_to_one_process_ends_both_and_both_go_on(
+    mixed_sample: Path, tmp_path: Path
+) -> None:
+    root = ["--data.root", str(mixed_sample)]
+    words = [*root, *WORDS, *_signal(signal.SIGUSR1, "batch end", 2, rank=1)]
     command = [sys.executable, "-m", "places"]
     done = _run_on_two(command, [*words, "--trainer.devices", "2"])
     assert done.returncode == 128 + signal.SIGUSR1, done.stderr
@@ -101,7 +111,7 @@ def test_a_signal_to_one_process_ends_both_and_both_go_on(sample: Path, tmp_path
     (last,) = tmp_path.rglob("last.ckpt")
     # Agreed on after the third batch, saved after the step that the fourth completes.
     assert torch.load(last, weights_only=True)["global_step"] == 2
-    words = ["--data.root", str(sample), *WORDS, "--trainer.devices", "2", "--ckpt_path", "last"]
+    words = [*root, *WORDS, "--trainer.devices", "2", "--ckpt_path", "last"]
     done = _run_on_two(command, words)
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("places: resuming from runs/fit/0/checkpoints/last.ckpt, step 2") == 1
@@ -119,8 +129,7 @@ def test_torchrun_passes_a_signal_and_its_exit_status_on(sample: Path, tmp_path:
         ],
         env={
             **os.environ,
-            "PYTHONPATH": str(ROOT),
-            "OMP_NUM_THREADS": "1",
+            **CHILD,
             "BIN": str(Path(sys.executable).parent),
             "PROCESSES": "2",
         },
@@ -166,7 +175,7 @@ def test_no_process_of_a_job_takes_old_files(sample: Path, tmp_path: Path) -> No
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(found.getsockname()[1])}
-    common = {**os.environ, **address, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    common = {**os.environ, **address, **CHILD}
     words = [*FIT, "--data.root", str(sample), "--trainer.max_steps", "1"]
     words += ["--trainer.devices", "2", "--trainer.strategy", "ddp_find_unused_parameters_false"]
     processes = [

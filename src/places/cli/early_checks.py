@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from places.cli.main import STAGES
-from places.cli.option_table import load_options
+from places.cli.option_table import OTHER_DATA, load_options
 from places.cli.suggestions import locate, nearest_option, other_stage
 from places.config.recipes import as_typed, find_recipes, read_keys
 from places.config.secrets import refuse_secrets_in, refuse_typed_secrets
@@ -88,7 +88,7 @@ def _known_beside(name: str, words: Sequence[str], recipes: Sequence[Path]) -> s
         return None
     if "." in rest or _is_chosen(first, words, recipes):
         return None
-    if any(f"{first}.{second}" in load_options(stage) for stage in STAGES):
+    if any(f"{first}.{second}" in load_options(name) for name in (*STAGES, OTHER_DATA)):
         return None  # of this class, or of another one, which the parser says
     return {option[len(first) + 1 :] for option in options if option.startswith(f"{first}.")}
 

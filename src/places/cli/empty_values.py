@@ -20,9 +20,15 @@ def refuse_empty(config: Mapping[str, Any], kinds: Mapping[str, type]) -> None:
     Raises:
         Refused: The message says what the key takes.
     """
+    if config.get("seed_everything", 0) is None:  # of Lightning's own options, in no class
+        raise _refused("seed_everything", int)
     for key, annotation in _empty(config, "", kinds):
-        takes = f"takes:        {_in_words(annotation)}"
-        raise Refused("no value for {}: it is empty (null)", key, hints=[takes])
+        raise _refused(key, annotation)
+
+
+def _refused(key: str, annotation: Any) -> Refused:  # noqa: ANN401  # an annotation may be anything
+    takes = f"takes:        {_in_words(annotation)}"
+    return Refused("no value for {}: it is empty (null)", key, hints=[takes])
 
 
 def _empty(

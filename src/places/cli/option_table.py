@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 FILE = Path(__file__).with_name("options.json")
 _HIDDEN = "==SUPPRESS=="
+OTHER_DATA = "--data WebDataset"  # a class that no command has by default, in place of a command
 Row = tuple[str, str, str, tuple[str, ...]]  # of an `Option`, without its commands
 
 
@@ -36,7 +37,7 @@ class Option:
         help: What it does, from the docstring, in one line.
         default: As one would type it; an empty string if there is none to show.
         takes: The values that may be given where they are few, such as "true".
-        commands: The commands that have it: "fit", "config diff".
+        commands: The commands that have it: "fit", "config diff"; or `OTHER_DATA`.
     """
 
     name: str
@@ -60,7 +61,7 @@ def load_options(command: str) -> Mapping[str, Option]:
 def make_table() -> str:
     """Return the content of `options.json`, from parsers and signatures; imports everything."""
     commands: dict[Row, list[str]] = {}
-    for command, row in (*_of_stages(), *_of_tools()):
+    for command, row in (*_of_stages(), *_of_tools(), *_of_other_data()):
         commands.setdefault(row, []).append(command)
     options = [Option(*row, tuple(names)) for row, names in commands.items()]
     options.sort(key=lambda option: (option.name, option.commands))
@@ -85,10 +86,23 @@ def _of_tools() -> Iterator[tuple[str, Row]]:
             hint = hints[parameter.name]
             is_word = parameter.default in (parameter.empty, ())
             if not is_word and hint is not StageFlags:
-                takes = [take for part in (hint, *get_args(hint)) for take in get_args(part)]
-                choices = tuple(take for take in takes if isinstance(take, str))
-                text, default = texts.get(parameter.name, ""), _as_typed(parameter.default)
-                yield command, (parameter.name, _one_line(text), default, choices)
+                yield command, _row(parameter.name, parameter.default, hint, texts)
+
+
+def _of_other_data() -> Iterator[tuple[str, Row]]:
+    from places.cli.tool_parser import texts_of
+    from places.data import WebDataset
+
+    texts, hints = texts_of(inspect.getdoc(WebDataset) or ""), get_type_hints(WebDataset.__init__)
+    for parameter in inspect.signature(WebDataset).parameters.values():
+        row = _row(parameter.name, parameter.default, hints[parameter.name], texts)
+        yield OTHER_DATA, (f"data.{row[0]}", *row[1:])
+
+
+def _row(name: str, default: object, hint: object, texts: Mapping[str, str]) -> Row:
+    takes = [take for part in (hint, *get_args(hint)) for take in get_args(part)]
+    choices = tuple(take for take in takes if isinstance(take, str))
+    return name, _one_line(texts.get(name, "")), _as_typed(default), choices
 
 
 def _options(parser: "PlacesParser") -> Iterator[Row]:

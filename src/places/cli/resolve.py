@@ -10,7 +10,6 @@ from typing import Any
 import yaml
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser
 
-from places.cli.main import STAGES
 from places.cli.stage_parser import PlacesParser
 from places.cli.stages import PlacesCLI, quieten
 
@@ -31,16 +30,6 @@ class _Resolved(Exception):  # noqa: N818  # no error
 
 
 class _ResolvingCLI(PlacesCLI):
-    def __init__(self, words: Sequence[str]) -> None:
-        self._asked_stage = words[0] if words else ""
-        super().__init__(words)
-
-    def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]  # Lightning's is static
-        """Return the stage that is asked for: to make the parsers of all takes a while."""
-        known = super().subcommands()
-        stage = self._asked_stage
-        return {stage: known[stage]} if stage in STAGES else known
-
     def before_instantiate_classes(self) -> None:
         config = yaml.safe_load(self.parser.dump(self.config, skip_unset=False))
         raise _Resolved(config[str(self.subcommand)])
@@ -55,6 +44,9 @@ class _Built(BaseException):
 
 
 class _ParsersOnly(PlacesCLI):
+    def __init__(self) -> None:
+        super().__init__([])
+
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         raise _Built(self._stage_parsers)
 
@@ -62,7 +54,7 @@ class _ParsersOnly(PlacesCLI):
 def stage_parsers() -> dict[str, PlacesParser]:
     """Return the parser of each stage, as `places STAGE` uses it."""
     try:
-        _ParsersOnly(["fit"])
+        _ParsersOnly()
     except _Built as built:
         parsers = built.parsers
     return {stage: parser for stage, parser in parsers.items() if isinstance(parser, PlacesParser)}

@@ -32,7 +32,7 @@ Options of other classes, by the name of the class:
   --model.net.help places.models.VGG
   --model.optimizer.help AdamW
 """
-_MORE_DATA_HELP = "  --data.help ImageFiles\n"
+_MORE_DATA_HELP = "  --data.help ImageFiles\n  --data.help WebDataset\n"
 _PICTURES_HELP = """\
 PICTURES:
   Files, folders, patterns in quotes such as "photos/*.jpg", tars such as

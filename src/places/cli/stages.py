@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from inspect import signature
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import torch
@@ -63,6 +64,7 @@ from places.config.secrets import (
     without_credentials,
 )
 from places.config.trust import (
+    as_packages,
     check_classes,
     check_stored,
     check_trusted,
@@ -70,7 +72,8 @@ from places.config.trust import (
     named_packages,
 )
 from places.config.written import written_flags, written_keys
-from places.console import is_first_process, say
+from places.console import is_first_process, printable, say
+from places.data import WebDataset
 from places.data.image_files import ImageFiles
 from places.data.places365 import Places365
 from places.data.remote.urls import is_url
@@ -139,6 +142,7 @@ class PlacesCLI(LightningCLI):
     """
 
     def __init__(self, words: Sequence[str]) -> None:
+        self._asked_stage = words[0] if words else ""
         deny_standard_library()
         prefer_ours()
         leave_out_num_classes()
@@ -193,6 +197,12 @@ class PlacesCLI(LightningCLI):
                 f"{type(error).__name__}: {error}".partition("\n")[0],
                 f"start anew from its weights:  --model.weights {self._start.checkpoint}",
             ) from error
+
+    def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]  # Lightning's is static
+        """Return the stage that is asked for: to make the parsers of all takes a while."""
+        known = super().subcommands()
+        stage = self._asked_stage
+        return {stage: known[stage]} if stage in known else known
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add our defaults, our checkpoints and our flags."""
@@ -303,6 +313,14 @@ class PlacesCLI(LightningCLI):
             say("an older version wrote this checkpoint: dropout draws other numbers from here")
         defaults = masked(defaults_from(record["config"], asked.data.class_path, stage))
         check_stored(defaults, {*asked.trust, *named_packages(words, self._recipes)}, checkpoint)
+        data_class = record["config"]["data"]["class_path"]
+        if stage == "fit" and data_class != asked.data.class_path:
+            raise CheckpointError(
+                f"the run of {checkpoint} reads its data by {printable(data_class)}, "
+                f"this one would by {asked.data.class_path}",
+                f"go on with it:   --data {quote(printable(data_class))}",
+                f"or start anew from its weights:  --config RECIPE --model.weights {checkpoint}",
+            )
         parser = self._stage_parsers[stage]
         known = Namespace()  # type: ignore[no-untyped-call]  # jsonargparse leaves it untyped
         for key, value in defaults.items():
@@ -345,7 +363,7 @@ class PlacesCLI(LightningCLI):
             if not isinstance(found, Namespace):
                 raise ConfigError(f"{key} takes settings by their names, not {found!r:.60}")
         asked = config[config.subcommand]
-        asked.trust = asked.trust or []  # null trusts nobody
+        asked.trust = as_packages(asked.trust)  # null trusts nobody
         folder = asked.trainer.default_root_dir
         asked.trainer.default_root_dir = folder or str(RUNS)  # likewise
         return config
@@ -537,7 +555,8 @@ def run_stage(words: Sequence[str]) -> int:
     except Exception as error:
         mistake = mistake_behind(error) or error
         if isinstance(mistake, PlacesError):
-            names = {*signature(Places365).parameters, *signature(ImageFiles).parameters}
+            kinds = (Places365, ImageFiles, WebDataset)
+            names = {name for kind in kinds for name in signature(kind).parameters}
             mistake = with_prefix(without_pictures(words, mistake), "--data.", names)
             raise with_place(mistake, words, find_recipes(words)[0]) from error
         raise

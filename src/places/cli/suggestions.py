@@ -62,12 +62,13 @@ def other_owner(name: str, kind: type | None) -> str | None:
     from torch import nn
     from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 
+    from places.data import WebDataset
     from places.data.image_files import ImageFiles
     from places.data.places365 import Places365
     from places.models import VGG, ResNet
 
     alternatives: list[tuple[str, type, tuple[type, ...]]] = [
-        ("--data", LightningDataModule, (Places365, ImageFiles)),
+        ("--data", LightningDataModule, (Places365, ImageFiles, WebDataset)),
         ("--model.net", nn.Module, (ResNet, VGG)),
         ("--model.optimizer", Optimizer, (SGD, AdamW, Adam, RMSprop)),
     ]

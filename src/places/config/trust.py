@@ -49,6 +49,24 @@ def deny_standard_library() -> None:
     )
 
 
+def as_packages(value: object) -> list[str]:
+    """Return the packages that a recipe or flags name as `trust`, be they one, several or none.
+
+    Raises:
+        ConfigError: The value is no list of names.
+    """
+    if value is None:
+        return []
+    if isinstance(value, str):
+        return [value]
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        shown = printable(f"{value!r:.60}")
+        raise ConfigError(
+            f"trust takes the names of packages, not {shown}", "such as  --trust mynetworks"
+        )
+    return value
+
+
 def check_trusted(names: Collection[str]) -> None:
     """Refuse what `--trust` may not name.
 
@@ -56,7 +74,7 @@ def check_trusted(names: Collection[str]) -> None:
         ConfigError: It is no package or belongs to those that are never trusted.
     """
     for name in names:
-        if not _is_path(name):
+        if not isinstance(name, str) or not _is_path(name):  # from Python it may be anything
             raise ConfigError(f"trust takes the name of a package, not {name!r}")
         if name.partition(".")[0] in _NEVER:
             raise ConfigError(

@@ -4,13 +4,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from places.data.standalone import open as open  # used as places.data.open
+    from places.data.web_dataset import WebDataset as WebDataset
 
-__all__ = ["open"]
+__all__ = ["WebDataset", "open"]
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401  # whatever the module holds
-    if name != "open":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from places.data.standalone import open  # imports torch, so only when asked for
+    # Both import torch, so only when asked for.
+    if name == "open":
+        from places.data.standalone import open
 
-    return open
+        return open
+    if name == "WebDataset":
+        from places.data.web_dataset import WebDataset
+
+        globals()[name] = WebDataset  # for who looks what there is, and imports nothing
+        return WebDataset
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

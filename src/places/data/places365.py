@@ -123,6 +123,7 @@ class Places365(TensorsToDevice, LightningDataModule):
         self.cache = Cache(cache_folder, cache_size_gb, timeout_s, checks)
         self.manifests: dict[str, Manifest] = {}
         self.sources: dict[str, SplitSamples] = {}
+        self.skipped: dict[str, BadSamples] = {}  # of each split
         self.num_test_crops = 1
         self._first_prediction = 0
 
@@ -141,22 +142,29 @@ class Places365(TensorsToDevice, LightningDataModule):
             "predict": (self.predict_split,),
         }
         for split in splits[stage]:
-            bad_samples = BadSamples(self.bad_samples, self.max_bad_samples)
-            self.sources[split] = open_samples(self.root, split, bad_samples, self.cache)
-            self.manifests[split] = self.sources[split].manifest
+            self.skipped[split] = BadSamples(self.bad_samples, self.max_bad_samples)
+            self._open(split)
         if stage == "fit":
             manifest = self.manifests["train"]
-            if not manifest.labelled and (self.sources["train"].index["label"] == NO_LABEL).all():
-                raise DataError(
-                    f"no picture of split 'train' in {without_credentials(self.root)} has a label",
-                    "of folders with the names of categories:  places pack FOLDER --root ROOT",
-                    "of WebDataset shards with a .json:  places index SHARDS --root ROOT "
-                    "--label_key KEY",
-                )
+            if not manifest.labelled:
+                self._check_labels("train")
             plan.check_train_order(
                 manifest.num_samples, self.batch_size, self.shuffle_window, self.augment_repeats
             )
             self._position = Position(self.seed, manifest.digest)
+
+    def _open(self, split: str) -> None:
+        self.sources[split] = open_samples(self.root, split, self.skipped[split], self.cache)
+        self.manifests[split] = self.sources[split].manifest
+
+    def _check_labels(self, split: str) -> None:
+        if (self.sources[split].index["label"] == NO_LABEL).all():
+            raise DataError(
+                f"no picture of split {split!r} in {without_credentials(self.root)} has a label",
+                "of folders with the names of categories:  places pack FOLDER --root ROOT",
+                "of WebDataset shards with a .json:  places index SHARDS --root ROOT "
+                "--label_key KEY",
+            )
 
     def teardown(self, stage: str) -> None:
         """Close the shards."""
@@ -205,7 +213,7 @@ class Places365(TensorsToDevice, LightningDataModule):
         Raises:
             CheckpointError: See `Position.restore`.
         """
-        if "train" in self.sources:
+        if "train" in self.manifests:
             self._position.restore(state_dict, self.batch_size)
 
     def _train_batches(self, num_batches: int) -> Iterator[Batch]:

@@ -221,7 +221,9 @@ def _forget() -> None:
         if signal.getsignal(number) is _on_signal:
             default = number == signal.SIGINT
             signal.signal(number, signal.default_int_handler if default else signal.SIG_DFL)
-            signal.set_wakeup_fd(-1)
+            told = signal.set_wakeup_fd(-1)
+            if told >= 0:
+                os.close(told)  # `_watch` of the parent waits until nobody has it
 
 
 os.register_at_fork(after_in_child=_forget)

@@ -92,7 +92,7 @@ def _count(trainer: Trainer, pl_module: LightningModule, split: str) -> _Counts 
     if is_trial(trainer):
         pl_module.on_validation_epoch_start()  # resets the scores
         return None
-    own = [pl_module.evaluation.count, data.sources[split].bad_samples.count]
+    own = [pl_module.evaluation.count, data.skipped[split].count]
     total = trainer.strategy.reduce(torch.tensor(own, device=pl_module.device), reduce_op="sum")
     num_scored, num_unreadable = total.tolist()
     num_expected = data.manifests[split].num_samples

@@ -29,6 +29,9 @@ _SETTINGS = {
         *("image_size", "resize_size", "resize_mode", "max_pixels", "exact"),
     ),
     "places.data.places365.Places365": (*("image_size", "resize_size", "resize_mode"),),
+    "places.data.WebDataset": (
+        *("image_size", "resize_size", "resize_mode", "train_shards", "val_shards", "test_shards"),
+    ),
 }
 # Of the options of what is written.
 _FREE = ("file", "overwrite", "gallery")

@@ -30,7 +30,7 @@ class SkippedSamples(Callback):
         data = data_module(trainer)
         if isinstance(data, Places365) and data.bad_samples == "skip":
             # Another process may have met the same picture in an earlier epoch.
-            bad_samples = data.sources[split].bad_samples
+            bad_samples = data.skipped[split]
             skipped: set[int] = set().union(*self._agreement.all_of(bad_samples.numbers))
             bad_samples.are_told(skipped)
             pl_module.log(f"{split}/bad_samples", float(len(skipped)))

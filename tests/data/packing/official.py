@@ -31,6 +31,17 @@ def jpeg(number: int, side: int = 16) -> bytes:
     return b"\xff\xd8\xff\xfe" + (len(text) + 2).to_bytes(2, "big") + text + _noise(side)[2:]
 
 
+def ppm(number: int, side: int = 16) -> bytes:
+    """A raw picture of its own, as `places pack --pixels raw` writes it."""
+    pixels = np.random.default_rng([side, number]).bytes(3 * side * side)
+    return b"P6\n%d %d\n255\n" % (side, side) + pixels
+
+
+def jpeg_or_ppm(number: int, side: int = 16) -> tuple[str, bytes]:
+    """The ending and the bytes of one picture of a mixed shard: each other one is raw."""
+    return ("ppm", ppm(number, side)) if number % 2 else ("jpg", jpeg(number, side))
+
+
 def write_tar(path: Path, files: Mapping[str, bytes], tar_format: int = tarfile.GNU_FORMAT) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(path, "w", format=tar_format) as tar:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.data.packing.official import jpeg, write_tar
+from tests.data.packing.official import jpeg, jpeg_or_ppm, write_tar
 from tests.integration.stages import MACHINE, TINY_RECIPE
 
 import places.data
@@ -28,11 +28,13 @@ NUM_SHARDS = 6
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
+    """Mixed shards."""
     for split in ("train", "val"):
         for shard in range(NUM_SHARDS):
             files = {}
             for number in range(shard * 4, shard * 4 + 4):
-                files[f"{number:04d}.jpg"] = jpeg(number, 40)
+                ending, picture = jpeg_or_ppm(number, 40)
+                files[f"{number:04d}.{ending}"] = picture
                 files[f"{number:04d}.cls"] = b"1"
             write_tar(tmp_path / "served" / f"{split}-{shard:06d}.tar", files)
         index_shards(tmp_path / "served", split)

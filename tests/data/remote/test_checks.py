@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.data.packing.official import jpeg, write_tar
+from tests.data.packing.official import jpeg, ppm, write_tar
 from tests.data.remote.servers import WaywardServer, run_wayward_server, wait_until
 from tests.integration.stages import MACHINE, TINY_RECIPE
 
@@ -25,8 +25,8 @@ from places.data.remote.prefetch import RemoteShards
 from places.data.remote.shard_uses import shard_uses
 from places.data.shards.index import load_index
 from places.data.shards.manifest import load_manifest
+from places.data.streaming.any_format import decode_picture
 from places.data.streaming.bad_samples import BadSamplePolicy
-from places.data.streaming.jpeg import decode_jpeg
 from places.data.streaming.raw import Stored
 from places.data.streaming.samples import SplitSamples
 from places.errors import DataError, StorageError
@@ -34,13 +34,14 @@ from places.errors import DataError, StorageError
 NUM_SHARDS, PLENTY = 3, 10**9
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
+@pytest.fixture(params=[jpeg, ppm], ids=["jpeg", "raw"])
+def root(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     """What is served: shards of 6 pictures."""
+    ending = {jpeg: "jpg", ppm: "ppm"}[request.param]
     for shard in range(NUM_SHARDS):
         files = {}
         for number in range(shard * 6, shard * 6 + 6):
-            files[f"{number:04d}.jpg"] = jpeg(number, 40)
+            files[f"{number:04d}.{ending}"] = request.param(number, 40)
             files[f"{number:04d}.cls"] = b"1"
         write_tar(tmp_path / "served" / f"val-{shard:06d}.tar", files)
     index_shards(tmp_path / "served", "val")
@@ -108,7 +109,7 @@ def _rows(root: Path, shard: int) -> np.ndarray:
     return rows
 
 
-def _jpeg_header(root: Path, path: Path) -> None:
+def _picture_header(root: Path, path: Path) -> None:
     _flip(path, int(_rows(root, 1)["offset"][2]), 4)
 
 
@@ -128,7 +129,7 @@ def _cut(root: Path, path: Path) -> None:
     os.truncate(path, 700)
 
 
-DAMAGES = [_jpeg_header, _tar_header, _tar_size, _everything, _cut]
+DAMAGES = [_picture_header, _tar_header, _tar_size, _everything, _cut]
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -163,7 +164,7 @@ def test_a_command_goes_on_and_tells(
 def test_damage_on_the_server_is_told_from_damage_in_the_cache(
     root: Path, cache: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    _jpeg_header(root, root / "val-000001.tar")
+    _picture_header(root, root / "val-000001.tar")
     for path in root.glob("val.*"):
         path.unlink()
     index_shards(root, "val")
@@ -171,7 +172,7 @@ def test_damage_on_the_server_is_told_from_damage_in_the_cache(
         with pytest.raises(DataError) as caught:
             list(_open(root.as_uri(), cache))
         lines = str(caught.value).splitlines()
-        assert lines[0].startswith("damaged JPEG: ")
+        assert lines[0].startswith(("damaged JPEG: ", "not a readable picture: "))
         assert lines[1] == "  its shard has the SHA-256 of the manifest: it was packed like this"
         assert "skip" in lines[2]
     keys = [
@@ -218,11 +219,12 @@ def _recolour(root: Path, path: Path, shard: int) -> None:
     """Change a bit, so that a picture has other pixels and still decodes."""
     offset, size_bytes = _rows(root, shard)[["offset", "size_bytes"]][2].tolist()
     data = path.read_bytes()[offset : offset + size_bytes]
-    before = decode_jpeg(data).copy()
+    before = decode_picture(data).copy()
+    bit = 128 if data.startswith(b"P6") else 1
     for position in range(size_bytes // 2, size_bytes):
-        other = data[:position] + bytes([data[position] ^ 1]) + data[position + 1 :]
+        other = data[:position] + bytes([data[position] ^ bit]) + data[position + 1 :]
         with suppress(DataError):
-            if np.abs(decode_jpeg(other).astype(int) - before)[8:32, 8:32].max() > 9:
+            if np.abs(decode_picture(other).astype(int) - before)[8:32, 8:32].max() > 9:
                 _write(path, offset + position, other[position : position + 1])
                 return
     raise AssertionError("no bit of it changes pixels")
@@ -309,9 +311,8 @@ def test_many_threads_that_meet_the_damage_fetch_once(
         entry = source.entries(np.array([number]))[0]
         seen.append(source.load(number, entry, pixels, decode).key)
 
-    def decode(data: Stored) -> None:
-        assert isinstance(data, bytes)
-        decode_jpeg(data)
+    def decode(picture: Stored) -> None:
+        decode_picture(picture)
 
     threads = [threading.Thread(target=load, args=(int(i),)) for i in ids for _ in range(3)]
     for thread in threads:

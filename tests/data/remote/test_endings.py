@@ -180,10 +180,10 @@ def test_a_manifest_without_an_end_is_refused(
 
 
 def test_shards_that_trickle_end_a_command(
-    sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    mixed_sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def answer(connection: socket.socket, request: str) -> None:
-        path = sample / request.split()[1].lstrip("/")
+        path = mixed_sample / request.split()[1].lstrip("/")
         if path.suffix == ".tar":
             _trickles(server, connection)
         connection.sendall(_head(path.stat().st_size) + path.read_bytes())

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.data.packing.official import jpeg, write_tar
+from tests.data.packing.official import jpeg, ppm, write_tar
 from tests.integration.stages import read_metrics, run
 
 import places.data
@@ -39,19 +39,14 @@ def _encoded(mode: str, file_format: str = "JPEG") -> bytes:
     return file.getvalue()
 
 
-def _raw(number: int, side: int = 160) -> bytes:
-    """A raw picture, of which the loader reads the head first unless it is small."""
-    rng = np.random.default_rng(number)
-    return b"P6\n%d %d\n255\n" % (side, side) + rng.bytes(3 * side * side)
-
-
 def _root(
     folder: Path, pictures: Mapping[int, bytes], split: str = "val", suffix: str = "jpg"
 ) -> Path:
     """Pack good pictures, but for some, and index them."""
     files = {}
     for number in range(NUM):
-        good = jpeg(number, 40) if suffix == "jpg" else _raw(number)
+        # Of a raw picture of this size the loader reads the head first.
+        good = jpeg(number, 40) if suffix == "jpg" else ppm(number, 160)
         files[f"{number:03d}.{suffix}"] = pictures.get(number, good)
         files[f"{number:03d}.cls"] = str(number).encode()
     write_tar(folder / f"{split}-000000.tar", files)
@@ -97,22 +92,26 @@ SUFFIXES = pytest.mark.parametrize("suffix", ["jpg", "ppm"])
 
 
 @SPLITS
+@SUFFIXES
 @pytest.mark.parametrize("mode", ["L", "CMYK"])
-def test_grayscale_and_cmyk_are_no_damage(tmp_path: Path, split: str, mode: str) -> None:
+def test_grayscale_and_cmyk_are_no_damage(
+    tmp_path: Path, split: str, suffix: str, mode: str
+) -> None:
     data = _encoded(mode)
-    rows = _rows(_open(_root(tmp_path, {3: data}, split), split, image_size=40))
+    rows = _rows(_open(_root(tmp_path, {3: data}, split, suffix), split, image_size=40))
     expected = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
     assert np.array_equal(rows["003"][0], expected)
     assert [weight for _, weight, _ in rows.values()] == [1.0] * NUM
 
 
 @SPLITS
+@SUFFIXES
 @pytest.mark.parametrize("mode", ["I;16", "RGB"])
-def test_a_png_under_the_name_of_a_jpeg_is_read_as_in_a_folder(
-    tmp_path: Path, split: str, mode: str
+def test_a_png_under_another_name_is_read_as_in_a_folder(
+    tmp_path: Path, split: str, suffix: str, mode: str
 ) -> None:
     data = _encoded(mode, "PNG")
-    rows = _rows(_open(_root(tmp_path, {3: data}, split), split, image_size=40))
+    rows = _rows(_open(_root(tmp_path, {3: data}, split, suffix), split, image_size=40))
     (tmp_path / "3.png").write_bytes(data)
     assert np.array_equal(rows["003"][0], decode_file(tmp_path / "3.png", 10**6))
     assert [weight for _, weight, _ in rows.values()] == [1.0] * NUM
@@ -124,13 +123,20 @@ DAMAGED = {
     "cut header": jpeg(1, 40)[:9],
     "no picture": b"\xff\xd8\xff" + bytes(500),
     "cut in two": jpeg(1, 40)[: len(jpeg(1, 40)) // 2],
+    "raw, cut in its header": ppm(1, 160)[:9],
+    "raw, cut in two": ppm(1, 160)[:40_000],
+    "raw, one byte less": ppm(1, 160)[:-1],
+    "raw, small, cut in two": ppm(1, 40)[:2000],
 }
 
 
 @SPLITS
+@SUFFIXES
 @pytest.mark.parametrize("kind", DAMAGED)
-def test_a_damaged_picture_stops_the_run_by_its_name(tmp_path: Path, split: str, kind: str) -> None:
-    root = _root(tmp_path, {13: DAMAGED[kind]}, split)
+def test_a_damaged_picture_stops_the_run_by_its_name(
+    tmp_path: Path, split: str, suffix: str, kind: str
+) -> None:
+    root = _root(tmp_path, {13: DAMAGED[kind]}, split, suffix)
     with pytest.raises(DataError) as raised:
         list(_open(root, split))
     text = str(raised.value)
@@ -140,11 +146,12 @@ def test_a_damaged_picture_stops_the_run_by_its_name(tmp_path: Path, split: str,
 
 
 @SPLITS
+@SUFFIXES
 @pytest.mark.parametrize("kind", DAMAGED)
 def test_skipped_pictures_are_named_once_and_weigh_nothing(
-    tmp_path: Path, split: str, kind: str, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, split: str, suffix: str, kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    loader = _open(_root(tmp_path, {13: DAMAGED[kind]}, split), split, bad_samples="skip")
+    loader = _open(_root(tmp_path, {13: DAMAGED[kind]}, split, suffix), split, bad_samples="skip")
     with caplog.at_level(logging.WARNING):
         for _ in range(2):
             rows = _rows(loader)
@@ -192,7 +199,7 @@ DAMAGED_HEADERS = {
 def test_a_damaged_raw_picture_is_named_or_skipped(tmp_path: Path, split: str, kind: str) -> None:
     root = _root(tmp_path, {}, split, "ppm")
     path = root / f"{split}-000000.tar"
-    place = path.read_bytes().index(_raw(13))
+    place = path.read_bytes().index(ppm(13, 160))
     with path.open("r+b") as tar:
         tar.seek(place)
         tar.write(DAMAGED_HEADERS[kind])
@@ -250,7 +257,7 @@ def test_a_shard_that_is_cut_under_a_running_job_is_noticed(
 def test_a_job_goes_on_with_the_shard_it_opened_when_that_is_replaced(
     tmp_path: Path, suffix: str
 ) -> None:
-    changed = {20: jpeg(99, 40) if suffix == "jpg" else _raw(99)}
+    changed = {20: jpeg(99, 40) if suffix == "jpg" else ppm(99, 160)}
     root = _root(tmp_path / "a", {}, suffix=suffix)
     other = _root(tmp_path / "b", changed, suffix=suffix)
     expected = [batch["image"].clone() for batch in _open(root, batch_size=1)]
@@ -275,8 +282,9 @@ def test_other_contents_of_the_same_size_are_noticed(
     assert [weight for _, weight, _ in rows.values()] == [0.0] * NUM
 
 
-def test_a_shard_that_is_gone_is_damage(tmp_path: Path) -> None:
-    root = _root(tmp_path, {})
+@SUFFIXES
+def test_a_shard_that_is_gone_is_damage(tmp_path: Path, suffix: str) -> None:
+    root = _root(tmp_path, {}, suffix=suffix)
     (root / "val-000000.tar").unlink()
     with pytest.raises(DataError, match=r"no such shard: .*val-000000\.tar"):
         list(_open(root))
@@ -329,19 +337,26 @@ def _sample_with_damage(sample: Path, folder: Path, split: str) -> Path:
     return folder
 
 
+@pytest.mark.parametrize(
+    ("shards", "said"), [("sample", "damaged JPEG"), ("raw_sample", "not a readable picture")]
+)
 def test_fit_stops_at_a_damaged_picture(
-    sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    shards: str,
+    said: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    request: pytest.FixtureRequest,
 ) -> None:
-    root = _sample_with_damage(sample, tmp_path / "data", "train")
+    root = _sample_with_damage(request.getfixturevalue(shards), tmp_path / "data", "train")
     assert run("fit", "--data.root", root, "--trainer.max_epochs", 1) == 2
     error = capsys.readouterr().err
-    assert "places: error: damaged JPEG" in error
+    assert f"places: error: {said}" in error
     assert "train-000000.tar at byte" in error
     assert "Traceback" not in error
 
 
-def test_skipped_pictures_are_counted_in_the_logs(sample: Path, tmp_path: Path) -> None:
-    root = _sample_with_damage(sample, tmp_path / "data", "train")
+def test_skipped_pictures_are_counted_in_the_logs(raw_sample: Path, tmp_path: Path) -> None:
+    root = _sample_with_damage(raw_sample, tmp_path / "data", "train")
     words = ["--data.bad_samples", "skip", "--data.root", root, "--trainer.max_epochs", 2]
     assert run("fit", *words) == 0
     with (tmp_path / "runs" / "fit" / "0" / "metrics.csv").open(newline="") as file:
@@ -372,9 +387,9 @@ def test_no_score_is_published_when_pictures_were_skipped(
 
 
 def test_no_submission_is_written_when_pictures_were_skipped(
-    sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    mixed_sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    root = _sample_with_damage(sample, tmp_path / "data", "test")
+    root = _sample_with_damage(mixed_sample, tmp_path / "data", "test")
     words = ["--data.bad_samples", "skip", "--data.root", root, "--random_weights", "true"]
     assert (
         run("test", *words, "--data.test_split", "test", "--model.net", "tests.networks.Tiny") == 2

@@ -26,6 +26,7 @@ from torch.optim import SGD, Optimizer
 
 from places import models
 from places.classifier import SceneClassifier
+from places.data import WebDataset
 from places.data.image_files import ImageFiles
 from places.data.places365 import Places365
 from places.reports.predictions import Predictions
@@ -35,6 +36,7 @@ from places.resume.points import ResumePoints
 
 Schema = dict[str, Any]
 
+_DATA = (Places365, ImageFiles, WebDataset)
 _MAX_DESCRIPTION = 300  # letters
 # YAML 1.1 takes 1e-3 for a text; the parser reads it all the same.
 _NUMBER: Schema = {
@@ -175,8 +177,8 @@ class Definitions:
 
 def recipe_properties(definitions: Definitions) -> dict[str, Schema]:
     """Return the keys of a recipe, of all stages."""
-    data = definitions.choice([Places365, ImageFiles], None)
-    either = [definitions.of_class(kind) for kind in (Places365, ImageFiles)]
+    data = definitions.choice([*_DATA], None)
+    either = [definitions.of_class(kind) for kind in _DATA]
     data["anyOf"][1]["else"] = {"anyOf": either}
     return {
         "seed_everything": {
@@ -206,7 +208,7 @@ def _known() -> dict[type, tuple[list[type], type | None, int]]:
     networks = [getattr(models, name) for name in models.__all__]
     return {
         LightningModule: ([SceneClassifier], None, 0),
-        LightningDataModule: ([Places365, ImageFiles], None, 0),
+        LightningDataModule: ([*_DATA], None, 0),
         nn.Module: (networks, models.ResNet, 1),
         Optimizer: (list(_classes(torch.optim, Optimizer)), SGD, 1),
         Callback: (list(_classes(callbacks, Callback)), None, 0),
@@ -243,6 +245,8 @@ def _is_list(found: object) -> bool:
 def _short_path(kind: type) -> str:
     if getattr(models, kind.__name__, None) is kind:
         return f"places.models.{kind.__name__}"
+    if kind is WebDataset:
+        return "places.data.WebDataset"
     for module in (torch.optim, callbacks, loggers):
         if getattr(module, kind.__name__, None) is kind:
             return f"{module.__name__}.{kind.__name__}"

@@ -156,7 +156,7 @@ def fetch_manifest(
         StorageError: They cannot be read, or there is no room for them.
     """
     remote = open_url(url, timeout_s=timeout_s)
-    manifest, data = _read_manifest(remote, split)
+    manifest, data = read_manifest(remote, split)
 
     def fetch_index(kept: CacheFolder, manifest: Manifest) -> None:
         _fetch_index(remote, manifest, kept)
@@ -251,7 +251,13 @@ def _fetch(
     )
 
 
-def _read_manifest(folder: RemotePath, split: str) -> tuple[Manifest, bytes]:
+def read_manifest(folder: RemotePath, split: str) -> tuple[Manifest, bytes]:
+    """Return the manifest of a split in a folder behind a URL, and the bytes of its file.
+
+    Raises:
+        DataError: There is none, or it is damaged.
+        StorageError: It cannot be read.
+    """
     name = manifest_path(Path(), split).name
     remote = folder.file(name, most_bytes=MOST_MANIFEST_BYTES)
     try:

@@ -21,7 +21,7 @@ _STORES = {
     *("sftp", "ssh", "ftp", "smb", "webdav", "hdfs", "webhdfs", "oss", "oci", "lakefs"),
     *("box", "dropbox", "gdrive"),
 }
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(://|::)|pipe:")
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(://|::)|[Pp][Ii][Pp][Ee]:")
 
 
 def is_url(root: str) -> bool:

@@ -33,9 +33,9 @@ _WINDOW_BYTES = 256 << 10  # a few pictures
 _MAX_EXTENDED_BYTES = 1 << 20  # of all that is said about one member
 MAX_SHOWN = 200  # characters of a name
 _MAX_DIGITS = 20  # of a size
-_ABOUT_NEXT = b"xXgLK"
+ABOUT_NEXT = b"xXgLK"
 _LONG = {b"L": b"path", b"K": b"linkpath"}
-_WITHOUT_DATA = b"123456"  # whatever their size says
+WITHOUT_DATA = b"123456"  # whatever their size says
 _KINDS = {b"3": "a device", b"4": "a device", b"6": "a named pipe", b"S": "a sparse file"}
 _OTHER_FORMATS = {  # how they begin, their name, and what unpacks them
     b"\x1f\x8b": ("gzip", "gzip -dc {path} > unpacked.tar"),
@@ -113,7 +113,7 @@ class Blocks:
         if position + BLOCK_BYTES > end:
             rest = os.pread(self.file, BLOCK_BYTES, position)  # a small file of another format
             cut = self.cut(position, "the mark of its end is missing")
-            raise self._other_format(position, rest) or cut
+            raise other_format(self.path, position, rest) or cut
         if position + BLOCK_BYTES > self.end:
             self._read(position)
         start = position - self._start
@@ -153,16 +153,7 @@ class Blocks:
         )
 
     def _no_header(self, position: int, block: bytes) -> DataError:
-        return self._other_format(position, block) or self.damaged(position)
-
-    def _other_format(self, position: int, data: bytes) -> DataError | None:
-        for start, (name, command) in _OTHER_FORMATS.items():
-            if data.startswith(start):
-                where = f" at byte {position:,}" if position else ""
-                path = quote(printable(str(self.path)))
-                hint = f"unpack it first:  {command.format(path=path)}"
-                return DataError(f"{self.path} is no tar but {name}{where}", hint)
-        return None
+        return other_format(self.path, position, block) or self.damaged(position)
 
     def _read(self, position: int) -> None:
         length = os.preadv(self.file, [self._window], position)
@@ -170,6 +161,22 @@ class Blocks:
             raise self.cut(position, "it shrank while it was read")
         self._advance(position + length - self.end)
         self._start, self.end = position, position + length
+
+
+def other_format(path: Path | str, position: int, data: bytes) -> DataError | None:
+    """Return the error that what begins like this is no tar but of another format, if it is one.
+
+    Args:
+        path: The file, or what to call it.
+        position: Where in it the bytes are.
+        data: The bytes.
+    """
+    for start, (name, command) in _OTHER_FORMATS.items():
+        if data.startswith(start):
+            where = f" at byte {position:,}" if position else ""
+            hint = f"unpack it first:  {command.format(path=quote(printable(str(path))))}"
+            return DataError(f"{path} is no tar but {name}{where}", hint)
+    return None
 
 
 def entries_of(blocks: Blocks, position: int, end: int, is_shard: bool = False) -> Iterator[Entry]:
@@ -194,7 +201,7 @@ def entries_of(blocks: Blocks, position: int, end: int, is_shard: bool = False) 
             continue
         kind = header[156:157]
         try:
-            size_bytes = 0 if kind in _WITHOUT_DATA else read_size_bytes(header)
+            size_bytes = 0 if kind in WITHOUT_DATA else read_size_bytes(header)
         except DataError as error:
             raise blocks.damaged(position, error.message) from error
         member, target = Member(read_name(header), position + BLOCK_BYTES, size_bytes), b""
@@ -203,7 +210,7 @@ def entries_of(blocks: Blocks, position: int, end: int, is_shard: bool = False) 
         position = member.offset + padded(member.size_bytes)
         if position > end:
             raise blocks.cut(member.offset, f"{shown(member.name)} goes on after the end")
-        if kind in _ABOUT_NEXT:
+        if kind in ABOUT_NEXT:
             _learn(blocks, kind, member, about)
             continue
         about.clear()
@@ -219,9 +226,9 @@ def _told(
     kind, (name, offset, size_bytes, _) = header[156:157], member
     target = read_target(header) if kind in LINKS else b""
     no_file = "" if kind in FILES else _KINDS.get(kind, f"of the unknown type {kind!r}")
-    if kind not in _ABOUT_NEXT:
+    if kind not in ABOUT_NEXT:
         name, target = about.get(b"path", name), about.get(b"linkpath", target)
-        if kind not in _WITHOUT_DATA:
+        if kind not in WITHOUT_DATA:
             size_bytes = int(about.get(b"size", size_bytes))
         if b"sparse" in about:
             no_file = _KINDS[b"S"]

@@ -112,7 +112,7 @@ def stream(
                 wait(tasks, return_when=FIRST_EXCEPTION)
                 samples = [sample for task in tasks for sample in task.result()]
                 pending.extend(map(start, islice(ids_of_batches, 1)))
-                yield _batch(images, samples)
+                yield batch_of(images, samples)
         finally:
             cancel()
             pool.shutdown(cancel_futures=True)
@@ -146,7 +146,14 @@ def _load(load: LoadRow, rows: range, ids: Ids, pixels: Pixels) -> list[Sample]:
     return samples
 
 
-def _batch(images: torch.Tensor, samples: list[Sample]) -> Batch:
+def padding_batch(num_rows: int, shape: tuple[int, int]) -> Batch:
+    """Return a batch that only fills up, of rows with a height and a width in pixels."""
+    images = torch.zeros((num_rows, *shape, 3), dtype=torch.uint8)
+    return batch_of(images, [Sample(key="")] * num_rows)
+
+
+def batch_of(images: torch.Tensor, samples: list[Sample]) -> Batch:
+    """Return a batch of pixels `(N, height, width, 3)` uint8, and what is known of its rows."""
     counts = [sample.key != "" and sample.error == "" for sample in samples]
     return Batch(
         image=images.permute(0, 3, 1, 2),

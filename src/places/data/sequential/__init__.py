@@ -1,0 +1,1 @@
+"""Shards read from their first byte to their last by webdataset's own reader, in processes."""
