@@ -84,6 +84,18 @@ def check_writable(path: Path) -> None:
         raise storage_error(f"cannot write {path}", error) from error
 
 
+def picture_beside(file: Path) -> Path:
+    """Return the name of the picture that is written beside a JSON file.
+
+    Raises:
+        StorageError: The file has that name itself.
+    """
+    picture = file.parent / f"{file.stem}.png"
+    if picture == file:
+        raise StorageError(f"{file} is to hold JSON, with a picture beside it", "name it .json")
+    return picture
+
+
 def remove_unfinished() -> None:
     """Remove what was begun, in any thread: the process ends at once."""
     for path in list(_unfinished):

@@ -128,6 +128,7 @@ def test_the_smallest_number_of_threads_without_waiting_is_told(
         (["--batch_size", "0"], "batch_size must be 1 or more"),
         (["--file", "loader.json"], "--consume 2500"),
         (["--consume", "9", "--file", "."], "is a folder"),
+        (["--consume", "9", "--file", "loader.png"], "name it .json"),
     ],
 )
 def test_what_cannot_be_measured_is_refused_before(

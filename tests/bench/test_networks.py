@@ -303,6 +303,22 @@ def test_a_file_that_cannot_be_written_is_said(
             assert text in capsys.readouterr().err  # at once, before anything is measured
 
 
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["--file", "n.png"], "name it .json"),
+        (["--file", "."], "is a folder"),
+        (["--file", "n.json", "--figure", "n.json"], "both n.json"),
+    ],
+)
+def test_a_picture_does_not_take_the_place_of_the_numbers(
+    words: list[str], text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["bench", "networks", "resnet152", *words]) == 2
+    assert text in capsys.readouterr().err
+    assert not Path("n.json").exists()
+
+
 def test_nothing_measured_is_a_failure(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--ways", "eager", "--work", "training", "--no-memory", *SMALL]
     assert main(["bench", "networks", "tests.failing_networks.Broken", *words]) == 1

@@ -23,7 +23,7 @@ from places.data.streaming.decode import NUM_CROP_UNIFORMS, resize_crop
 from places.data.streaming.samples import SplitSamples, open_samples
 from places.data.streaming.stream import Batch
 from places.errors import ConfigError
-from places.files import check_writable
+from places.files import check_writable, picture_beside
 from places.hashing import shuffled, uniforms
 
 _NUM_SAMPLES_TIMED = 1000  # alone, in one thread
@@ -81,7 +81,7 @@ def bench_loader(
         if consume is None:
             raise ConfigError("`file` holds how long a GPU waited", "add:  --consume 2500")
         check_writable(file)
-        check_writable(file.with_suffix(".png"))
+        check_writable(picture_beside(file))
     source = open_samples(root, split)
     plan.check_train_order(source.manifest.num_samples, batch_size, shuffle_window)
     num_threads = num_threads or len(os.sched_getaffinity(0))

@@ -19,7 +19,7 @@ from places.bench.study.ways import DEFAULT_WAYS, WORKS, Work, way_of
 from places.config.ranges import check_range
 from places.console import progress, put, say
 from places.errors import ConfigError
-from places.files import check_writable
+from places.files import check_writable, picture_beside
 from places.reports.figures import save_figure
 from places.reports.networks_file import FORMAT, VERSION, write_networks
 from places.reports.networks_section import TextTable, networks_section
@@ -121,10 +121,7 @@ def bench_networks(
     )
     if not plan.candidates():
         raise ConfigError(f"`ways` has none for {work}", "training takes eager, channels_last, ...")
-    drawn = figure or (file.with_suffix(".png") if file is not None else None)
-    for path in (file, drawn):
-        if path is not None:
-            check_writable(path)  # now, not when all is measured
+    drawn = _picture(file, figure)
     threads_before = torch.get_num_threads()
     torch.set_num_threads(num_threads or threads_before)
     try:
@@ -153,6 +150,17 @@ def _device(accelerator: str) -> torch.device:
             "measure the processor:  --accelerator cpu",
         )
     return torch.device("cuda" if has_gpu and accelerator != "cpu" else "cpu")
+
+
+def _picture(file: Path | None, figure: Path | None) -> Path | None:
+    """Return where the picture goes, if there is one; both files are tried now, not at the end."""
+    picture = figure or (picture_beside(file) if file is not None else None)
+    if file is not None and picture == file:
+        raise ConfigError(f"`file` and `figure` are both {file}", "give each a name of its own")
+    for path in (file, picture):
+        if path is not None:
+            check_writable(path)
+    return picture
 
 
 def _measured(plan: Plan) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from places.bench.receipt import receipt
 from places.console import counted, progress, put, say
 from places.data.streaming.stream import Batch
 from places.errors import ConfigError
-from places.files import write_text
+from places.files import picture_beside, write_text
 from places.reports.figures import save_figure
 from places.reports.waiting_figure import waiting_figure
 
@@ -107,7 +107,7 @@ def measure_and_tell(
     }
     write_text(file, json.dumps(content, indent=1, allow_nan=False) + "\n")
     say(f"wrote {file}")
-    picture = file.with_suffix(".png")
+    picture = picture_beside(file)
     shares = {row.num_threads: row.shares for row in found}
     save_figure(waiting_figure(shares, needed, consume, title), picture)
     say(f"wrote {picture}")
