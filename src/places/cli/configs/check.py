@@ -86,7 +86,7 @@ def problems_of(recipe: Path, stage: str) -> Iterator[Problem]:
         line = re.search(r"line (\d+)", error.message)
         place = Place(shown, int(line[1]) if line else None)
         message = error.message.removeprefix(f"{place}").replace(f"{shown}, line", "line")
-        yield Problem(place, (message.removeprefix(f"line {place.line} "), *error.hint))
+        yield Problem(place, (message.strip().removeprefix(f"line {place.line} "), *error.hint))
         return
     yield from _refused(config, written, shown, stage)
 
