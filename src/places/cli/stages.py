@@ -55,7 +55,7 @@ from places.cli.trainer_values import check_trainer_values
 from places.cli.weights_words import with_mean_of_weights
 from places.config.compare import compare, value_text
 from places.config.ranges import check_range
-from places.config.recipes import as_typed, find_recipes
+from places.config.recipes import as_typed, find_recipes, read_keys
 from places.config.secrets import (
     masked,
     refuse_secrets,
@@ -247,7 +247,8 @@ class PlacesCLI(LightningCLI):
         words = list(args) if isinstance(args, list) else []  # what __init__ gave
         words = with_mean_of_weights(words)
         # The options of the model depend on its class, which the checkpoint may have to tell.
-        self.config = self._parse(parser, without_model(words))
+        first_words = self._first_words(words)
+        self.config = self._parse(parser, first_words)
         stage = self.config.subcommand
         asked, root = self.config[stage].ckpt_path, self.config[stage].trainer.default_root_dir
         recipe = self._recipes[0].stem if self._recipes else ""
@@ -260,9 +261,7 @@ class PlacesCLI(LightningCLI):
         if checkpoint is not None:
             stored_recipe, defaults = self._take_over(checkpoint, stage, words)
             recipe = recipe or stored_recipe
-        self.config = self._parse(parser, words)
-        if self._forget_other_classes(stage):
-            self.config = self._parse(parser, words)
+        self._parse_again(parser, words, is_other=checkpoint is not None or words != first_words)
         check_callbacks(classes_of(self.config[stage].trainer.callbacks))
         text = self._stage_parsers[stage].dump(self.config[stage], skip_unset=False)
         resolved = yaml.safe_load(text)
@@ -282,6 +281,21 @@ class PlacesCLI(LightningCLI):
         check_range("seed_everything", int(self.config[stage].seed_everything), 0, 2**32 - 1)
         # Lightning would build what the file names; it is told of it in the next hook.
         self.config[stage].ckpt_path = None
+
+    def _first_words(self, words: list[str]) -> list[str]:
+        """Return the words without those of the model, if a checkpoint may tell its class."""
+        keys = (key for recipe in self._recipes for key, _ in read_keys(recipe))
+        may_be_told = any("ckpt_path" in text for text in (*words, *keys))
+        return without_model(words) if may_be_told else words
+
+    def _parse_again(
+        self, parser: LightningArgumentParser, words: list[str], is_other: bool
+    ) -> None:
+        """Parse again where the words or their defaults are others than the first time."""
+        if is_other:
+            self.config = self._parse(parser, words)
+        if self._forget_other_classes(words[0]):
+            self.config = self._parse(parser, words)
 
     def _flags_in(self, checkpoint: Path | None, words: Sequence[str]) -> list[str] | None:
         """Return the flags that stand for a file with a network that is no checkpoint of ours."""
