@@ -29,6 +29,7 @@ def _signal(number: int, moment: str, batch: int, rank: int = 0) -> list[str]:
     ]
 
 
+@pytest.mark.first_covers
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "moment", "batch", "step", "shards"),
@@ -119,6 +120,7 @@ def test_a_signal_to_one_process_ends_both_and_both_go_on(
     assert torch.load(last, weights_only=True)["global_step"] == 6
 
 
+@pytest.mark.no_cover
 @pytest.mark.slow
 def test_torchrun_passes_a_signal_and_its_exit_status_on(sample: Path, tmp_path: Path) -> None:
     words = ["--data.root", str(sample), *WORDS, "--trainer.max_epochs", "1000"]
