@@ -68,16 +68,23 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def roots(mixed_sample: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Where runs took their courses undisturbed, writing checkpoints at every moment."""
-    roots = {name: tmp_path_factory.mktemp(name) for name in COURSES}
-    for name, root in roots.items():
-        every = 1 if name == "epochs" else 2
-        words = _model_checkpoint(
-            root / "batch end", every_n_train_steps=every, save_on_train_epoch_end="false"
-        )
-        words += _model_checkpoint(root / "epoch end", save_on_train_epoch_end="true")
-        words += ["--checkpoint.save_top_k", "-1", "--checkpoint.filename", "best-{step}"]
-        words += ["--resume.every_n_steps", "4", "--resume.keep_all", "true"]
-        _fit(mixed_sample, root, *COURSES[name], *words)
+
+    class Roots(dict[str, Path]):
+        # Each when it is asked for, since the tests of this file are shared by several processes.
+        def __missing__(self, name: str) -> Path:
+            root = self[name] = tmp_path_factory.mktemp(name)
+            every = 1 if name == "epochs" else 2
+            words = _model_checkpoint(
+                root / "batch end", every_n_train_steps=every, save_on_train_epoch_end="false"
+            )
+            words += _model_checkpoint(root / "epoch end", save_on_train_epoch_end="true")
+            words += ["--checkpoint.save_top_k", "-1", "--checkpoint.filename", "best-{step}"]
+            words += ["--resume.every_n_steps", "4", "--resume.keep_all", "true"]
+            _fit(mixed_sample, root, *COURSES[name], *words)
+            return root
+
+    roots = Roots()
+    assert roots["epochs"]  # before a test changes what a run does
     return roots
 
 
