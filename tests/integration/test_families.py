@@ -72,7 +72,7 @@ def _fit(sample: Path) -> list[object]:
 @pytest.mark.first_covers
 @pytest.mark.parametrize(
     ("rank", "moment"),
-    [(0, "start"), (0, "training"), (1, "start"), (1, "import"), (1, "training")],
+    [(1, "training"), (1, "start"), (1, "import"), (0, "start"), (0, "training")],
 )
 def test_a_process_that_is_killed_takes_the_others_along(
     rank: int, moment: str, sample: Path, tmp_path: Path
