@@ -43,6 +43,7 @@ from places.cli.logger_parts import LoggedRun, check_packages
 from places.cli.net_arguments import leave_out_num_classes
 from places.cli.part_classes import classes_of
 from places.cli.predict_words import with_pictures, without_pictures
+from places.cli.quick_lookup import look_up_by_name
 from places.cli.stage_parser import PlacesParser, option_names, own_defaults, without_model
 from places.cli.trainer_parts import (
     logger_mistake,
@@ -146,6 +147,7 @@ class PlacesCLI(LightningCLI):
         deny_standard_library()
         prefer_ours()
         leave_out_num_classes()
+        look_up_by_name()
         refuse_typed_secrets(words)
         self._recipes, args = find_recipes(words)
         for recipe in self._recipes:
