@@ -1,12 +1,13 @@
 """Models and data of others, which know nothing of `places`: all stages run with them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
 from lightning.pytorch import LightningDataModule, LightningModule
+from lightning.pytorch.loggers import Logger
 from tests.integration.stages import MACHINE, load_weights, read_metrics
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
@@ -21,10 +22,10 @@ FIT = ["--trainer.max_epochs=2", "--checkpoint.monitor=val/error", "--checkpoint
 class Line(LightningModule):
     """A line through points, with steps of its own: Lightning's manual optimization."""
 
-    def __init__(self, slope: float = 0.0) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.automatic_optimization = False
-        self.slope = nn.Parameter(torch.tensor(slope))
+        self.slope = nn.Parameter(torch.tensor(0.0))
 
     def training_step(self, batch: Any, batch_idx: int) -> None:  # noqa: ANN401  # Lightning's
         """Go a step."""
@@ -49,6 +50,22 @@ class Line(LightningModule):
         points, values = batch
         error: Tensor = (self.slope * points - values).square().mean()
         return error
+
+
+class Kept(Logger):
+    """A logger of somebody's own."""
+
+    name = version = "kept"
+    settings: ClassVar[dict[str, Any]] = {}
+    numbers: ClassVar[dict[str, float]] = {}
+
+    def log_hyperparams(self, params: dict[str, Any]) -> None:  # type: ignore[override]  # Lightning's takes more
+        """Keep them."""
+        self.settings.update(params)
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Keep the last ones."""
+        self.numbers.update(metrics)
 
 
 class Points(LightningDataModule):
@@ -83,16 +100,29 @@ def words() -> Iterator[list[str]]:
 def test_all_stages_run_with_a_model_and_data_of_others(
     words: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    assert main(["fit", *words, *FIT]) == 0
+    logger = ["--trainer.logger", f"{HERE}.Kept"]
+    Kept.settings.clear()
+    Kept.numbers.clear()
+    assert main(["fit", *words, *FIT, *logger]) == 0
     (run,) = (path.parent for path in tmp_path.rglob("config.yaml"))
     slope = _slope_after(2)
     error = float(((slope - 3) * torch.linspace(-1, 1, NUM)).square().mean())
     metrics = read_metrics(run)
     assert float(metrics[11, "val/error"]) == pytest.approx(error, rel=1e-5)
+    # A logger of theirs is told what the run is, and how good it got.
+    assert Kept.settings["trainer.max_epochs"] == 2
+    assert Kept.settings["places.stage"] == "fit"
+    assert Kept.numbers["best/val/error"] == Kept.numbers["val/error"]
+    assert Kept.numbers["val/error"] == pytest.approx(error, rel=1e-5)
+    assert Kept.numbers["best/epoch"] == 1
+    assert "cost/hours" in Kept.numbers
+    assert "cost/images_seen" not in Kept.numbers  # nobody knows what their batches hold
     (checkpoint,) = run.rglob("last.ckpt")
     capsys.readouterr()
     for stage, name in (("validate", "val/error"), ("test", "test/error")):
-        assert main([stage, *words, "--ckpt_path", str(checkpoint)]) == 0
+        Kept.settings.clear()
+        assert main([stage, *words, *logger, "--ckpt_path", str(checkpoint)]) == 0
+        assert Kept.settings["places.stage"] == stage
         rows = capsys.readouterr().out.splitlines()
         (row,) = (line for line in rows if name in line)
         assert f"{error:.4f}" in row
