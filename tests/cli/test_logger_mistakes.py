@@ -39,7 +39,10 @@ class Strict(CSVLogger):
         ),
         (
             ["MLFlowLogger", "--trainer.logger.tracking_uri", "http://127.0.0.1:9"],
-            ["MLflow: API request to http://127.0.0.1:9/", "where it logs to:  --trainer.logger.tracking_uri URL"],
+            [
+                "MLflow: API request to http://127.0.0.1:9/",
+                "where it logs to:  --trainer.logger.tracking_uri URL",
+            ],
         ),
     ],
 )

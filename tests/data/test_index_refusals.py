@@ -1,8 +1,9 @@
 """What `places index` says of labels that are none, of shards behind URLs, and of other data."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 from tests.data.foreign import expected_of, picture
@@ -29,7 +30,7 @@ def index(capsys: pytest.CaptureFixture[str]) -> Index:
     return index_
 
 
-def _shard(path: Path, first: int = 0, **others: bytes) -> Path:
+def _shard(path: Path, first: int = 0, others: Mapping[str, bytes] = MappingProxyType({})) -> Path:
     """Two labelled pictures; further members by their endings belong to the second."""
     files = {f"{first}.jpg": picture(first), f"{first}.cls": b"3"}
     second = {"jpg": picture(first + 1), "cls": b"4", **others}
@@ -67,18 +68,18 @@ def _shard(path: Path, first: int = 0, **others: bytes) -> Path:
 def test_a_label_that_is_none_is_named_with_its_sample(
     tmp_path: Path, index: Index, members: dict[str, bytes], message: str, hint: str
 ) -> None:
-    path = _shard(tmp_path / "train-0.tar", **members)
+    path = _shard(tmp_path / "train-0.tar", others=members)
     status, lines = index(path, "--label_key", "scene")
     assert (status, sorted(tmp_path.iterdir())) == (2, [path])
     start, _, end = message.partition("sample '1'")
-    assert start in lines[0] and end in lines[0], lines
+    assert all(part in lines[0] for part in (start, end)), lines
     assert any(hint in line for line in lines[1:]) or not hint, lines
 
 
 def test_a_sample_whose_json_is_missing_keeps_the_label_of_its_cls(
     tmp_path: Path, index: Index
 ) -> None:
-    path = _shard(tmp_path / "train-0.tar", json=b'{"scene": 4}')
+    path = _shard(tmp_path / "train-0.tar", others={"json": b'{"scene": 4}'})
     status, lines = index(path, "--label_key", "scene")
     assert (status, lines) == (
         0, [f"train: indexed, 2 pictures in 1 shard, labelled, in {tmp_path}"],
@@ -108,9 +109,7 @@ def test_a_bad_shard_behind_a_url_is_named_by_it(
     ]
 
 
-def test_a_manifest_that_is_damaged_is_replaced_only_by_force(
-    tmp_path: Path, index: Index
-) -> None:
+def test_a_manifest_that_is_damaged_is_replaced_only_by_force(tmp_path: Path, index: Index) -> None:
     path = _shard(tmp_path / "train-0.tar")
     assert index(path)[0] == 0
     whole = (tmp_path / "train.json").read_bytes()

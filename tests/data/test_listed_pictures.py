@@ -70,12 +70,15 @@ def test_pictures_behind_urls_are_found_by_each_of_their_names(url: str, tmp_pat
         *("http://[broken/e.jpg", "file:///etc/f.jpg"),
     ]
     first, second = pictures.source(1), pictures.source(3)
-    assert callable(first) and first() == TAR["a.jpg"]
-    assert callable(second) and second() == TAR["in/b.jpg"]
+    assert callable(first)
+    assert first() == TAR["a.jpg"]
+    assert callable(second)
+    assert second() == TAR["in/b.jpg"]
     for number, reason in ((4, "is no URL: "), (5, "leads to no file of this machine")):
         refuse = pictures.source(number)
+        assert callable(refuse)
         with pytest.raises(DataError, match=reason):
-            assert callable(refuse) and refuse()
+            refuse()
 
 
 @pytest.mark.parametrize(
@@ -128,7 +131,8 @@ def test_what_is_no_list_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_tar_that_cannot_be_read_again_is_told_as_such(photos: Path) -> None:
     pictures, _ = find_pictures(["photos.tar::a.jpg"], null=False)
     read = pictures.source(0)
-    assert callable(read) and read() == TAR["a.jpg"]
+    assert callable(read)
+    assert read() == TAR["a.jpg"]
     photos.rename(photos.with_name("moved.tar"))
     with pytest.raises(StorageError, match=r"cannot read photos\.tar"):
         read()

@@ -1,6 +1,6 @@
 """Models and data of others, which know nothing of `places`: all stages run with them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -85,7 +85,7 @@ class Points(LightningDataModule):
 
 def _slope_after(num_epochs: int) -> float:
     """Return the slope that the steps lead to, worked out one after the other."""
-    points = torch.linspace(-1, 1, NUM).split(SIZE)
+    points = torch.linspace(-1, 1, NUM).reshape(-1, SIZE).unbind()
     slope = 0.0
     for part in points * num_epochs:
         slope -= 0.05 * float((2 * (slope * part - 3 * part) * part).mean())
@@ -93,8 +93,8 @@ def _slope_after(num_epochs: int) -> float:
 
 
 @pytest.fixture
-def words() -> Iterator[list[str]]:
-    yield ["--model", f"{HERE}.Line", "--data", f"{HERE}.Points", *MACHINE]
+def words() -> list[str]:
+    return ["--model", f"{HERE}.Line", "--data", f"{HERE}.Points", *MACHINE]
 
 
 def test_all_stages_run_with_a_model_and_data_of_others(

@@ -55,7 +55,7 @@ def test_a_file_system_without_locks_is_no_obstacle(
     monkeypatch.setattr(fcntl, "flock", refuse)
     file = LineFile(tmp_path / "lines")
     if number == errno.EIO:
-        with pytest.raises(StorageError, match="cannot write .*lines"):
+        with pytest.raises(StorageError, match=r"cannot write .*lines"):
             file.open()
         return
     file.open()
@@ -153,7 +153,7 @@ def test_records_are_kept_up_to_the_first_that_is_damaged(tmp_path: Path) -> Non
     assert list(file) == records[:2]
     path.unlink()
     path.mkdir()
-    with pytest.raises(StorageError, match="cannot read .*records"):
+    with pytest.raises(StorageError, match=r"cannot read .*records"):
         list(file)
 
 
@@ -183,19 +183,24 @@ def test_rows_of_parquet_with_labels_are_those_that_were_written(tmp_path: Path)
     path = tmp_path / "out.parquet"
     table = ParquetTable(path, 2, labelled=True)
     table.open()
-    assert table.is_empty() and not table.has_rows()
+    assert table.is_empty()
+    assert not table.has_rows()
     table.start(0)
     table.add(ROWS)
-    assert table.has_rows() and list(table.rows()) == ROWS
+    assert table.has_rows()
+    assert list(table.rows()) == ROWS
     table.finish()
     again = ParquetTable(path, 2, labelled=True)
     again.open()
-    assert again.has_rows() and list(again.rows()) == ROWS
+    assert again.has_rows()
+    assert list(again.rows()) == ROWS
     # What is damaged is no empty table: it is not written over.
     path.write_bytes(path.read_bytes()[:-8])
-    assert again.has_rows() and not again.is_empty()
+    assert again.has_rows()
+    assert not again.is_empty()
     again.clear()
-    assert again.is_empty() and not path.exists()
+    assert again.is_empty()
+    assert not path.exists()
     again.close()
 
 
@@ -206,7 +211,11 @@ def test_what_made_a_table_is_not_believed_of_another_version(tmp_path: Path) ->
     state.write(table)
     assert read_state(table) == state
     text = state_path(table).read_text()
-    for old, new in (('"version": 1', '"version": 2'), ('"about": "how', '"abou": "how'), ("{", "[")):
+    for old, new in (
+        ('"version": 1', '"version": 2'),
+        ('"about": "how', '"abou": "how'),
+        ("{", "["),
+    ):
         state_path(table).write_text(text.replace(old, new, 1))
         assert read_state(table) is None
     state_path(table).unlink()

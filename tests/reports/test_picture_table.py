@@ -35,7 +35,8 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
     assert found.labels.tolist() == LABELS
     assert found.guesses.tolist() == [[1, 2, 3, 4, 5], [7] * 5, [-1] * 5]
     assert found.by_key() == {"a": False, "b": True, "c/d": False}
-    assert found.loss is not None and found.confidence is not None
+    assert found.loss is not None
+    assert found.confidence is not None
     assert found.loss.tolist() == columns["loss"]
     assert found.confidence.tolist() == columns["confidence"]
     # Files of earlier versions lack two columns.

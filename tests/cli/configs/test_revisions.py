@@ -126,7 +126,8 @@ def test_what_a_killed_command_left_behind_is_removed_by_the_next(
     for folder in (left, at_work):
         git(repository, "worktree", "add", "--quiet", "--detach", str(folder))
     assert main(["config", "diff", "--base", "HEAD"]) == 0
-    assert not left.exists() and at_work.is_dir()
+    assert not left.exists()
+    assert at_work.is_dir()
     git(repository, "worktree", "remove", str(at_work))
     assert state(repository) == before
 
@@ -144,7 +145,10 @@ def test_without_git_the_reason_is_told(
 @pytest.mark.parametrize(
     ("code", "lines"),
     [
-        ("raise RuntimeError(f'no such thing in {__file__}')", ["RuntimeError: no such thing in src"]),
+        (
+            "raise RuntimeError(f'no such thing in {__file__}')",
+            ["RuntimeError: no such thing in src"],
+        ),
         (
             "import os\nos.write(2, b'no such library\\n')\nos._exit(3)",
             ["the code of that revision cannot be run here", "no such library"],
@@ -190,7 +194,7 @@ def test_the_worker_answers_each_line_with_one(
     ]
     reading, writing = os.pipe()
     stderr = os.dup(2)
-    with tempfile.TemporaryFile() as log, open(reading, encoding="utf-8") as answers:
+    with tempfile.TemporaryFile() as log, os.fdopen(reading, encoding="utf-8") as answers:
         try:
             monkeypatch.setattr(sys, "stdin", io.StringIO("\n".join(map(json.dumps, requests))))
             monkeypatch.setattr(sys, "argv", ["worker.py", str(writing), str(log.fileno())])
