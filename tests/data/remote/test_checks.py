@@ -260,7 +260,7 @@ def test_what_another_thread_renewed_meanwhile_is_whole(
     _recolour(root, _cached(cache, 1), 1)
     manifest = fetch_manifest(root.as_uri(), "val", cache)
     shards = RemoteShards(root.as_uri(), manifest, PLENTY, checks=CacheChecks(before_use=True))
-    is_due, overtaken = CacheChecks.is_due, []
+    is_due, overtaken = CacheChecks.is_due, list[Path]()
 
     def slowly(self: CacheChecks, path: Path) -> bool:
         found = is_due(self, path)
@@ -269,7 +269,7 @@ def test_what_another_thread_renewed_meanwhile_is_whole(
             os.close(shards.open(1))
         return found
 
-    with open(_cached(cache, 1), "rb") as damaged:
+    with _cached(cache, 1).open("rb") as damaged:
         monkeypatch.setattr(CacheChecks, "is_due", slowly)
         os.close(shards.open(1))
         assert overtaken
