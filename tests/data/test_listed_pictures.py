@@ -136,3 +136,27 @@ def test_a_tar_that_cannot_be_read_again_is_told_as_such(photos: Path) -> None:
     photos.rename(photos.with_name("moved.tar"))
     with pytest.raises(StorageError, match=r"cannot read photos\.tar"):
         read()
+
+
+def test_a_tar_behind_a_url_is_kept_until_what_tells_of_it_is_damaged(
+    url: str, tmp_path: Path
+) -> None:
+    cache = Cache(tmp_path / "cache")
+    member = f"{url}/album.tar::a.jpg"
+    assert _found(member, cache=cache) == [member]
+    (kept,) = cache.folder.glob("*.tar")
+    (record,) = cache.folder.glob("*.tar.json")
+    kept.write_bytes(write_tar(tmp_path / "other.tar", {"a.jpg": jpeg(9)}).read_bytes())
+    assert _read(member, cache) == jpeg(9)  # nothing was fetched
+    record.write_text("{")
+    assert _read(member, cache) == TAR["a.jpg"]
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match=f"cannot keep {url}/album.tar in .*file"):
+        _found(member, cache=Cache(tmp_path / "file"))
+
+
+def _read(source: str, cache: Cache) -> bytes:
+    pictures, _ = find_pictures([source], null=False, cache=cache)
+    read = pictures.source(0)
+    assert callable(read)
+    return read()
