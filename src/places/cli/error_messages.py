@@ -56,6 +56,9 @@ _EARLY = re.compile(
     r"Early stopping conditioned on metric `(?P<metric>.*?)` which is not available\. .*"
     r"any of the following: (?P<known>.*)"
 )
+_BEST = re.compile(
+    r"`ModelCheckpoint\(monitor=(?P<metric>'.*?')\)` could not find .* metrics: \[(?P<known>.*?)\]"
+)
 _OPTION_FIRST = re.compile(r"`(\w+)`(.*)")
 # What gloo and NCCL say when another process has ended.
 _LOST = re.compile("gloo/.*(closed by peer|reset by peer|Broken pipe)|ncclRemoteError")
@@ -188,6 +191,13 @@ def mistake_behind(error: Exception) -> PlacesError | None:
     from lightning.fabric.utilities.exceptions import MisconfigurationException
 
     if isinstance(error, MisconfigurationException):
+        if best := _BEST.match(str(error)):  # of a metric that only a user's class logs
+            known = best["known"].replace("'", "")
+            return ConfigError(
+                f"the best checkpoint is chosen by {best['metric']}, which nobody logs",
+                f"there are:  {known}",
+                "name one:   --checkpoint.monitor val/loss --checkpoint.mode min",
+            )
         return _of_trainer(error) or ConfigError(first_line(error))
     if isinstance(error, PlacesError | ValueError):
         return _wrapped(error) or _of_trainer(error)

@@ -260,7 +260,7 @@ class PlacesCLI(LightningCLI):
         """Refuse to score random weights, and give the run its folder."""
         stage, config = str(self.subcommand), self.config[str(self.subcommand)]
         config.ckpt_path = self._start.checkpoint and str(self._start.checkpoint)
-        weights = config.ckpt_path or config.model.init_args.get("weights")
+        weights = config.ckpt_path or config.get("model.init_args.weights")
         if stage != "fit" and not (weights or config.random_weights):
             raise ConfigError(
                 f"{stage} needs a trained network: no --ckpt_path and no --model.weights",
@@ -296,7 +296,7 @@ class PlacesCLI(LightningCLI):
         if stage != "predict":
             return claim_run_folder(root, recipe)
         resolved = self._configs.resolved(stage, config)
-        weights = config.ckpt_path or config.model.init_args.get("weights")
+        weights = config.ckpt_path or config.get("model.init_args.weights")
         self._made_by = predictions_of(resolved, Path(weights) if weights else None)
         if config.predictions.file or config.predictions.overwrite:
             return claim_run_folder(root, recipe)
