@@ -15,6 +15,9 @@ os.environ.setdefault("WANDB_SILENT", "true")
 settings.register_profile("places", deadline=None)
 settings.load_profile("places")
 
+# Where coverage tells child processes that they are measured.
+COVERAGE_OF_CHILDREN = "COVERAGE_PROCESS_CONFIG"
+
 SAMPLE_SIZES = {"--num_train": "96", "--num_val": "36", "--num_test": "26"}
 
 
@@ -23,6 +26,24 @@ def working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Run every test in a folder of its own, so that `runs/` and the like land there."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Measure the first case only of a test with the mark `first_covers`."""
+    seen = set()
+    for item in items:
+        if item.get_closest_marker("first_covers"):
+            name = item.nodeid.partition("[")[0]
+            if name in seen:
+                item.add_marker("no_cover")
+            seen.add(name)
+
+
+@pytest.fixture(autouse=True)
+def unmeasured_children(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the child processes of a test with the mark `no_cover` without coverage too."""
+    if request.node.get_closest_marker("no_cover"):
+        monkeypatch.delenv(COVERAGE_OF_CHILDREN, raising=False)
 
 
 @pytest.fixture(scope="session")

@@ -24,6 +24,7 @@ def _compare(sample: Path, budget_s: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
 
 
+@pytest.mark.no_cover
 @pytest.mark.slow
 def test_a_comparison_trains_for_the_budget_and_is_not_repeated(
     sample: Path, tmp_path: Path

@@ -64,6 +64,7 @@ def test_the_cost_is_that_of_the_differences_within_a_turn() -> None:
     assert "+2.00 (+9.1%)" in cells
 
 
+@pytest.mark.first_covers
 @pytest.mark.slow
 @pytest.mark.parametrize("network", ["resnet", "linear"])
 def test_all_loops_train_on_the_same_batches(

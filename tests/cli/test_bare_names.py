@@ -26,6 +26,7 @@ def test_torchvision_has_classes_of_these_names() -> None:
     assert ResNet.__name__ == torchvision.models.ResNet.__name__
 
 
+@pytest.mark.first_covers
 @pytest.mark.parametrize("name", ["VGG", "ResNet"])
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_bare_name_in_a_flag_is_ours_in_all_stages(stage: str, name: str) -> None:

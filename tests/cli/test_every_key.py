@@ -52,6 +52,7 @@ def _check_flag(stage: str, key: str, value: str) -> None:
     _check([stage, f"--{key}={value}", *words], f"{stage} --{key}={value}")
 
 
+@pytest.mark.no_cover
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # what Lightning says of the values
 @pytest.mark.parametrize("stage", RUN)

@@ -116,6 +116,7 @@ OF_THE_NETWORK = {
 }
 
 
+@pytest.mark.first_covers
 @pytest.mark.slow
 @pytest.mark.parametrize("name", OF_THE_NETWORK)
 def test_a_recipe_is_its_network_under_its_schedule(name: str) -> None:
@@ -129,6 +130,7 @@ def test_a_recipe_is_its_network_under_its_schedule(name: str) -> None:
     assert {key.rpartition(".")[2] for key in differing} == OF_THE_NETWORK[name]
 
 
+@pytest.mark.first_covers
 @pytest.mark.slow
 @pytest.mark.parametrize("overlay", ["ffcv16", "torchvision_v2", "rsb_a2", "rsb_a3"])
 def test_a_schedule_leaves_nothing_of_another_but_the_network(overlay: str) -> None:

@@ -72,6 +72,7 @@ def _names() -> Iterator[str]:
             yield from (f"{way}.{name}" for name in list(vars(module)) if name.isidentifier())
 
 
+@pytest.mark.no_cover
 def test_no_other_name_is_imported_or_called_and_none_but_networks_is_accepted() -> None:
     from places.classifier import SceneClassifier  # noqa: F401  # as the stages do
     from places.data.places365 import Places365  # noqa: F401

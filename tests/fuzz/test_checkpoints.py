@@ -69,6 +69,7 @@ def _is_same(left: object, right: object) -> bool:
     return type(left) is type(right) and left == right
 
 
+@pytest.mark.no_cover
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(12))
 def test_damaged_checkpoints(seed: int, tmp_path: Path) -> None:

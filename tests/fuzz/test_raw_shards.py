@@ -165,6 +165,7 @@ def _check_loader(folder: Path, split: str, num_samples: int) -> None:
             list(places.data.open(folder, split, 1, image_size=16, resize_size=16))
 
 
+@pytest.mark.no_cover
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("seed", range(4))
 def test_damaged_raw_shards(tmp_path: Path, seed: int) -> None:

@@ -5,15 +5,18 @@ import multiprocessing
 import os
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 import yaml
 from lightning.pytorch.utilities import rank_zero_only
+from tests.conftest import COVERAGE_OF_CHILDREN
 
 from places.cli.main import main
 
@@ -43,6 +46,8 @@ CHILD = {"PYTHONPATH": f"{_ROOT / 'src'}{os.pathsep}{_ROOT}", "OMP_NUM_THREADS":
 # Processes that tests kill are forked from one that has imported everything.
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["tests.integration.stages", "places.cli.stages"])
+# What tells them that they are measured; a test without coverage may be the first that forks.
+_MEASURED = {name: os.environ[name] for name in {COVERAGE_OF_CHILDREN} & os.environ.keys()}
 
 
 def run(stage: str, *words: object) -> int:
@@ -127,16 +132,24 @@ def _forked(
     if "wandb" in sys.modules:  # or the process shares W&B's service, which outlives it
         sys.modules["wandb"].teardown()
     told = {name: str(value) for name, value in (environment or {}).items()}
-    given = (stage, list(map(str, words)), told, said_in)
+    given = (stage, list(map(str, words)), told, said_in, sys.gettrace() is not None)
     process = FORKS.Process(target=_run_and_exit, args=given)
-    process.start()
+    with mock.patch.dict(os.environ, _MEASURED):  # the first one starts their server
+        process.start()
     return process
 
 
 def _run_and_exit(
-    stage: str, words: Sequence[str], environment: Mapping[str, str], said_in: Path | None
+    stage: str,
+    words: Sequence[str],
+    environment: Mapping[str, str],
+    said_in: Path | None,
+    is_measured: bool,
 ) -> None:
     os.environ |= environment
+    if not is_measured:
+        sys.settrace(None)
+        threading.settrace(None)
     if said_in is not None:
         os.dup2(os.open(said_in, os.O_WRONLY | os.O_CREAT | os.O_APPEND), sys.stderr.fileno())
     # Lightning reads it when it is imported.

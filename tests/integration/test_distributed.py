@@ -106,6 +106,7 @@ def _trained(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return fit_in(tmp_path_factory.mktemp("trained"), *words)
 
 
+@pytest.mark.first_covers
 @pytest.mark.parametrize(
     ("run", "numbers"),
     [
@@ -140,6 +141,7 @@ def test_scores_do_not_depend_on_the_number_of_processes(
     assert "val/top1" in {name for _, name in metrics[0]}
 
 
+@pytest.mark.no_cover
 def test_the_submission_does_not_depend_on_the_number_of_processes(
     trained: Path, trained_mixed: Path, tmp_path: Path
 ) -> None:
@@ -158,6 +160,7 @@ def test_the_submission_does_not_depend_on_the_number_of_processes(
     assert len(texts[0].splitlines()) == 26
 
 
+@pytest.mark.no_cover
 def test_predictions_do_not_depend_on_the_number_of_processes(
     trained_mixed: Path, tmp_path: Path
 ) -> None:
@@ -192,6 +195,7 @@ def test_two_processes_leave_the_files_and_the_count_of_skipped_pictures_of_one(
     assert counts == ["1.0", "1.0"]
 
 
+@pytest.mark.first_covers
 @pytest.mark.parametrize("pixels", ["sample", "mixed_sample"])
 def test_two_processes_train_as_one_with_the_same_global_batch(
     pixels: str, tmp_path: Path, request: pytest.FixtureRequest

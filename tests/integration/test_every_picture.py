@@ -50,6 +50,7 @@ def test_pictures_of_every_shape_get_a_guess_in_little_memory() -> None:
         assert rows[name]["category_1"] == first["category_1"]
 
 
+@pytest.mark.first_covers
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("environment", "redirection", "status"),

@@ -61,6 +61,7 @@ def _train(sample: Path, *words: str) -> int:
     return main([*words, *smoke, *CPU])
 
 
+@pytest.mark.first_covers
 @pytest.mark.parametrize("recipe", [_marked(path) for path in RECIPES])
 def test_the_command_of_a_recipe_trains(recipe: Path, sample: Path, losses: list[float]) -> None:
     words = _command(recipe)
@@ -70,6 +71,7 @@ def test_the_command_of_a_recipe_trains(recipe: Path, sample: Path, losses: list
     assert torch.tensor(losses).isfinite().all()
 
 
+@pytest.mark.first_covers
 @pytest.mark.parametrize("overlay", [_marked(path) for path in SCHEDULES])
 def test_a_schedule_trains_a_network(overlay: Path, sample: Path, losses: list[float]) -> None:
     assert f"--config overlays/{overlay.name}" in overlay.read_text()

@@ -54,6 +54,7 @@ def _words(mixed: bool, twice: bool, averaged: bool, growing: bool) -> list[obje
 
 
 # Half of all combinations, so chosen that any three of the four meet in every way.
+@pytest.mark.first_covers
 @pytest.mark.slow
 @pytest.mark.parametrize("mixed", [False, True], ids=["unmixed", "mixed"])
 @pytest.mark.parametrize("twice", [False, True], ids=["each", "accumulated"])
@@ -66,6 +67,7 @@ def test_resume_is_exact(
 
 
 # Any two of these, and with them what changes the shapes that are compiled.
+@pytest.mark.no_cover
 @pytest.mark.slow
 @pytest.mark.parametrize("twice", [False, True], ids=["each", "accumulated"])
 @pytest.mark.parametrize("averaged", [False, True], ids=["single", "averaged"])
@@ -109,6 +111,7 @@ def test_an_impossible_value_is_refused_by_name(
     assert "augment.erase is a probability, not 1.5" in capsys.readouterr().err
 
 
+@pytest.mark.no_cover
 @pytest.mark.slow
 def test_two_processes_train_like_one(sample: Path, tmp_path: Path) -> None:
     # Without batch norm, whose statistics are those of one process. The draws are the same.

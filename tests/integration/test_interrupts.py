@@ -16,7 +16,7 @@ from places.console import Counter
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "OMP_NUM_THREADS": "1"}
-TIME_LIMIT_S = 60
+TIME_LIMIT_S = 120
 PIXELS = ["--pixels", "mixed:0.5"]
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1]
 WORDS = {

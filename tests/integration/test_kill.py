@@ -114,6 +114,7 @@ def _check_logs(uninterrupted: Path, killed: Path) -> None:
     assert trained == batches.keys()
 
 
+@pytest.mark.no_cover
 def test_kills_at_chosen_moments_change_nothing(
     uninterrupted: Path, mixed_sample: Path, tmp_path: Path
 ) -> None:
@@ -143,6 +144,7 @@ def _num_trained(root: Path) -> int:
     return sum(path.read_bytes().count(b"\n") for path in root.rglob("trained-0.jsonl"))
 
 
+@pytest.mark.no_cover
 def test_kills_at_random_moments_of_the_training_change_nothing(
     uninterrupted: Path, mixed_sample: Path, tmp_path: Path
 ) -> None:

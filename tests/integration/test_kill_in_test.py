@@ -46,6 +46,7 @@ def _check_whole(root: Path) -> set[str]:
     return found
 
 
+@pytest.mark.first_covers
 @pytest.mark.parametrize(
     ("name", "moment", "whole"),
     [
@@ -69,6 +70,7 @@ def test_no_file_is_left_half_written(
     assert _check_whole(Path("runs")) == whole
 
 
+@pytest.mark.no_cover
 def test_kills_at_random_moments_leave_whole_files(trained: Path) -> None:
     chance = random.Random(0)
     words = ["--ckpt_path", trained, "--data.batch_size", 4, "--test.crops", 10]

@@ -137,6 +137,7 @@ def _content(path: Path, run_folder: Path) -> dict[str, Any]:
     }
 
 
+@pytest.mark.first_covers
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TRIED)
 def test_a_run_that_is_killed_and_resumed_is_as_one_that_was_not(
@@ -217,6 +218,7 @@ def _check_refusal(capsys: pytest.CaptureFixture[str], start: str) -> None:
     assert not [path for path in Path().rglob("*") if path.is_file()]
 
 
+@pytest.mark.first_covers
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_what_cannot_be_resumed_is_refused_with_the_reason(
     sample: Path, capsys: pytest.CaptureFixture[str], name: str

@@ -187,6 +187,7 @@ def test_folders_of_ones_own_are_packed_trained_on_and_told_apart(tmp_path: Path
     assert found == {category.replace("/", "-"): category for category in COLOURS}
 
 
+@pytest.mark.no_cover
 @pytest.mark.slow
 def test_two_processes_train_the_same_last_layer(
     probe: Path, sample: Path, weights: Path, tmp_path: Path

@@ -68,16 +68,23 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def roots(mixed_sample: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Where runs took their courses undisturbed, writing checkpoints at every moment."""
-    roots = {name: tmp_path_factory.mktemp(name) for name in COURSES}
-    for name, root in roots.items():
-        every = 1 if name == "epochs" else 2
-        words = _model_checkpoint(
-            root / "batch end", every_n_train_steps=every, save_on_train_epoch_end="false"
-        )
-        words += _model_checkpoint(root / "epoch end", save_on_train_epoch_end="true")
-        words += ["--checkpoint.save_top_k", "-1", "--checkpoint.filename", "best-{step}"]
-        words += ["--resume.every_n_steps", "4", "--resume.keep_all", "true"]
-        _fit(mixed_sample, root, *COURSES[name], *words)
+
+    class Roots(dict[str, Path]):
+        # Each when it is asked for, since the tests of this file are shared by several processes.
+        def __missing__(self, name: str) -> Path:
+            root = self[name] = tmp_path_factory.mktemp(name)
+            every = 1 if name == "epochs" else 2
+            words = _model_checkpoint(
+                root / "batch end", every_n_train_steps=every, save_on_train_epoch_end="false"
+            )
+            words += _model_checkpoint(root / "epoch end", save_on_train_epoch_end="true")
+            words += ["--checkpoint.save_top_k", "-1", "--checkpoint.filename", "best-{step}"]
+            words += ["--resume.every_n_steps", "4", "--resume.keep_all", "true"]
+            _fit(mixed_sample, root, *COURSES[name], *words)
+            return root
+
+    roots = Roots()
+    assert roots["epochs"]  # before a test changes what a run does
     return roots
 
 
@@ -91,6 +98,7 @@ def _checkpoint(root: Path, moment: str, step: int) -> Path:
     }[moment]
 
 
+@pytest.mark.first_covers
 @pytest.mark.parametrize(
     ("course", "moment", "step"),
     [
@@ -113,6 +121,7 @@ def test_a_resumed_run_trains_on_what_was_left(
     assert _fit(mixed_sample, tmp_path, *COURSES[course], "--ckpt_path", checkpoint) == expected
 
 
+@pytest.mark.first_covers
 @pytest.mark.parametrize("step", [4, 6])
 def test_counting_the_steps_beforehand_does_not_lose_the_position(
     roots: dict[str, Path], mixed_sample: Path, tmp_path: Path, step: int
@@ -156,6 +165,7 @@ def test_limits_take_the_first_batches_of_each_epoch(roots: dict[str, Path]) -> 
     assert [(row.keys, row.digests) for row in limited] == first
 
 
+@pytest.mark.first_covers
 @pytest.mark.parametrize("num_threads", [1, 2, 5])
 def test_pixels_do_not_depend_on_the_number_of_threads(
     roots: dict[str, Path], mixed_sample: Path, tmp_path: Path, num_threads: int
@@ -185,6 +195,7 @@ def _decoding_threads() -> list[str]:
     return [thread.name for thread in threading.enumerate() if "places-decode" in thread.name]
 
 
+@pytest.mark.first_covers
 @pytest.mark.parametrize("step", [0, 8])
 def test_nothing_starts_before_the_first_batch_is_asked_for(
     step: int,
@@ -225,6 +236,7 @@ def test_nothing_starts_before_the_first_batch_is_asked_for(
     assert not _decoding_threads()
 
 
+@pytest.mark.first_covers
 @pytest.mark.parametrize("step", [10, 17])
 def test_a_resumed_run_reads_no_picture_that_is_behind_it(
     step: int,
@@ -270,6 +282,7 @@ def _check_same_end(first: Path, second: Path, step: int) -> None:
         assert float(value) == pytest.approx(float(metrics[key]), rel=1e-5), key
 
 
+@pytest.mark.no_cover
 @pytest.mark.slow
 def test_other_numbers_of_processes_go_on_with_the_same_batches_to_the_same_end(
     mixed_sample: Path, tmp_path: Path

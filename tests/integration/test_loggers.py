@@ -50,6 +50,7 @@ PACKAGES = {
 }
 
 
+@pytest.mark.first_covers
 @pytest.mark.parametrize(
     ("name", "form"),
     [

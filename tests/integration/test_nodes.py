@@ -92,6 +92,7 @@ def _run_on(nodes: list[str], stage: str, *words: object) -> None:
     assert [process.returncode for process in processes] == [0, 0], "\n".join(errors)
 
 
+@pytest.mark.no_cover
 def test_two_nodes_train_and_score_as_one_process(
     nodes: list[str], mixed_sample: Path, tmp_path: Path
 ) -> None:

@@ -61,6 +61,7 @@ def test_answers_are_those_of_the_network_with_its_batch_norms(tmp_path: Path) -
         assert shown == pytest.approx(values.tolist(), abs=1e-5)
 
 
+@pytest.mark.first_covers
 @pytest.mark.parametrize("stored", ["true", "false", "null"])
 def test_whether_to_compile_is_not_taken_over_from_the_training(
     sample: Path, tmp_path: Path, stored: str, monkeypatch: pytest.MonkeyPatch

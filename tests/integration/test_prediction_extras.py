@@ -165,6 +165,7 @@ def test_without_hard_links_there_are_symbolic_ones(
     assert all(path.is_symlink() and path.resolve().parent == photos for path in links)
 
 
+@pytest.mark.first_covers
 @pytest.mark.parametrize(("by", "is_linked"), [("link", False), ("copy", True)])
 def test_sorting_goes_on_as_if_it_had_not_been_interrupted(
     by: str, is_linked: bool, photos: Path, monkeypatch: pytest.MonkeyPatch

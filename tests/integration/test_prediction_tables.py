@@ -298,6 +298,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
+@pytest.mark.first_covers
 @pytest.mark.parametrize(
     ("ending", "batch"), [("csv", 0), ("csv", 2), ("csv", 5), ("jsonl", 2), ("parquet", 2)]
 )
@@ -372,6 +373,7 @@ def test_a_complete_table_is_left_alone_and_its_status_told(
     assert not Path(f"{table}.jsonl").exists()
 
 
+@pytest.mark.first_covers
 @pytest.mark.parametrize(
     ("ending", "is_complete"),
     [("csv", True), ("csv", False), ("jsonl", False), ("parquet", True)],
@@ -410,6 +412,7 @@ def test_other_pictures_are_refused_by_name(
     assert len(read_table(Path("out.csv"))) == 20
 
 
+@pytest.mark.first_covers
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -440,6 +443,7 @@ def test_other_settings_are_refused_by_name(
     assert {path: path.read_bytes() for path in Path().glob("out.*")} == before
 
 
+@pytest.mark.first_covers
 @pytest.mark.parametrize("words", ["--data.exact=true", "--trainer.limit_predict_batches=3"])
 def test_other_settings_hold_when_they_overwrite(
     words: str, photos: Path, made: Callable[..., Made]
@@ -618,6 +622,7 @@ def test_the_first_rows_come_before_a_whole_batch(photos: Path) -> None:
     assert sizes == [8, 13, 21]
 
 
+@pytest.mark.no_cover
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("ending", "num_processes", "num_deaths"),

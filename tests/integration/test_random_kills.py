@@ -52,6 +52,7 @@ SETTINGS = [
 ]
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("draw", range(NUM_DRAWS))
 def test_any_run_may_be_killed_at_any_moment(
     draw: int, sample: Path, raw_sample: Path, mixed_sample: Path

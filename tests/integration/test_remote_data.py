@@ -279,6 +279,7 @@ def over_s3(mixed_sample: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str
         yield "s3://data/places"
 
 
+@pytest.mark.first_covers
 @pytest.mark.parametrize(
     ("server", "shards"), [("over_http", "sample"), ("over_s3", "mixed_sample")]
 )

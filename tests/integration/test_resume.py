@@ -51,6 +51,7 @@ def uninterrupted(
     return folder_of
 
 
+@pytest.mark.first_covers
 @pytest.mark.parametrize(
     ("course", "step"),
     [
@@ -86,15 +87,16 @@ def test_resume_from_any_step_gives_the_same_weights_and_metrics(
     assert read_metrics(got) == {key: metrics[key] for key in metrics if key[0] >= step}
 
 
+@pytest.mark.first_covers
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("course", "end", "step"),
     [
+        ("accumulation", [f"{STOP}.batch", 11], 2),  # half accumulated after step 3
         ("epochs", ["--trainer.max_epochs", 2], 12),
         ("epochs", [f"{STOP}.batch", 9], 9),
         ("steps", ["--trainer.max_steps", 4], 4),
         ("steps", ["--trainer.max_steps", 6], 6),  # the end of an epoch
-        ("accumulation", [f"{STOP}.batch", 11], 2),  # half accumulated after step 3
     ],
 )
 def test_a_run_that_ended_goes_on_when_it_is_given_more(

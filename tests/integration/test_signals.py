@@ -8,7 +8,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.integration.stages import CHILD, FIT, TINY_RECIPE, load_weights, run, run_apart
+from tests.integration.stages import (
+    CHILD,
+    FIT,
+    TINY_RECIPE,
+    load_weights,
+    run,
+    run_apart,
+    run_together,
+)
 
 ROOT = Path(__file__).parents[2]
 TIME_LIMIT_S = 150
@@ -29,6 +37,7 @@ def _signal(number: int, moment: str, batch: int, rank: int = 0) -> list[str]:
     ]
 
 
+@pytest.mark.first_covers
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "moment", "batch", "step", "shards"),
@@ -111,14 +120,15 @@ def test_a_signal_to_one_process_ends_both_and_both_go_on(
     (last,) = tmp_path.rglob("last.ckpt")
     # Agreed on after the third batch, saved after the step that the fourth completes.
     assert torch.load(last, weights_only=True)["global_step"] == 2
-    words = [*root, *WORDS, "--trainer.devices", "2", "--ckpt_path", "last"]
-    done = _run_on_two(command, words)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr.count("places: resuming from runs/fit/0/checkpoints/last.ckpt, step 2") == 1
+    said = tmp_path / "said"
+    assert run_together(2, "fit", *root, *WORDS, "--ckpt_path", "last", said_in=said) == [0, 0]
+    resumed = "places: resuming from runs/fit/0/checkpoints/last.ckpt, step 2"
+    assert said.read_text().count(resumed) == 1
     last = tmp_path / "runs" / "fit" / "1" / "checkpoints" / "last.ckpt"
     assert torch.load(last, weights_only=True)["global_step"] == 6
 
 
+@pytest.mark.no_cover
 @pytest.mark.slow
 def test_torchrun_passes_a_signal_and_its_exit_status_on(sample: Path, tmp_path: Path) -> None:
     words = ["--data.root", str(sample), *WORDS, "--trainer.max_epochs", "1000"]

@@ -259,6 +259,7 @@ def test_a_drawing_that_fails_ends_no_run(
     assert len(list(tmp_path.rglob("*.png"))) == num_others
 
 
+@pytest.mark.first_covers
 @pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
 def test_rows_that_were_written_remain_when_a_disk_is_full_and_go_on(
     ending: str,

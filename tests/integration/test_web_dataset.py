@@ -90,6 +90,7 @@ def test_scores_and_guesses_equal_those_of_places365(
     pd.testing.assert_frame_equal(*tables, rtol=1e-5)
 
 
+@pytest.mark.no_cover
 @pytest.mark.slow
 def test_two_processes_with_two_workers_each_score_each_picture_once(
     trained: Path, shards: Path, tmp_path: Path

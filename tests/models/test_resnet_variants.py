@@ -91,6 +91,7 @@ def _seeded() -> None:
 FAST = ("18d", "blur18", "se18", "everything")  # the others combine what is in these
 
 
+@pytest.mark.first_covers
 @pytest.mark.parametrize(
     "name", [pytest.param(x, marks=() if x in FAST else pytest.mark.slow) for x in CASES]
 )

@@ -28,7 +28,7 @@ from places.cli.logger_parts import LoggedRun, check_packages
 from places.cli.net_arguments import leave_out_num_classes
 from places.cli.part_classes import classes_of
 from places.cli.stage_config import StageConfig
-from places.cli.stage_parser import PlacesParser, without_model
+from places.cli.stage_parser import PlacesParser
 from places.cli.stored_config import flags_of_network, take_over
 from places.cli.trainer_parts import (
     logger_mistake,
@@ -215,8 +215,8 @@ class PlacesCLI(LightningCLI):
         words = list(args) if isinstance(args, list) else []  # what __init__ gave
         words = with_mean_of_weights(words)
         self._configs = StageConfig(parser, self._stage_parsers, self._recipes)
-        # The options of the model depend on its class, which the checkpoint may have to tell.
-        self.config = self._configs.parse(without_model(words))
+        first_words = self._configs.first_words(words)
+        self.config = self._configs.parse(first_words)
         stage = self.config.subcommand
         first = self.config[stage]
         recipe = self._recipes[0].stem if self._recipes else ""
@@ -233,7 +233,9 @@ class PlacesCLI(LightningCLI):
                 parser_of_stage = self._stage_parsers[stage]
                 stored_recipe, defaults = take_over(checkpoint, parser_of_stage, first, trusted)
                 recipe = recipe or stored_recipe
-        self.config = self._configs.parse_classes(words)
+        if checkpoint is not None or words != first_words:
+            self.config = self._configs.parse(words)
+        self.config = self._configs.with_own_arguments(self.config, words)
         check_callbacks(classes_of(self.config[stage].trainer.callbacks))
         resolved = self._configs.resolved(stage, self.config[stage])
         refuse_secrets(resolved, f"the config in {checkpoint}" if checkpoint else "the config")

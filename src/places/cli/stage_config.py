@@ -11,7 +11,13 @@ from lightning.pytorch.cli import LightningArgumentParser
 from places.checkpoints.runs import RUNS
 from places.cli.empty_values import refuse_empty
 from places.cli.error_messages import Refused
-from places.cli.stage_parser import PlacesParser, option_names, own_defaults
+from places.cli.stage_parser import (
+    PlacesParser,
+    option_names,
+    own_defaults,
+    without_model,
+)
+from places.config.recipes import read_keys
 from places.config.trust import as_packages
 from places.errors import ConfigError, PlacesError
 
@@ -64,15 +70,24 @@ class StageConfig:
         asked.trainer.default_root_dir = folder or str(RUNS)  # likewise
         return config
 
-    def parse_classes(self, words: Sequence[str]) -> Namespace:
-        """Parse, so that no class gets an argument that was meant for the one before it."""
-        config = self.parse(words)
-        return self.parse(words) if self._forget_other_classes(config) else config
+    def first_words(self, words: list[str]) -> list[str]:
+        """Return the words that are parsed first, to find the checkpoint.
 
-    def _forget_other_classes(self, config: Namespace) -> bool:
-        """Make the classes that were chosen the defaults, without the arguments of those before.
+        The options of the model depend on its class, which the checkpoint may have to tell.
+        """
+        keys = (key for recipe in self._recipes for key, _ in read_keys(recipe))
+        may_be_told = any("ckpt_path" in text for text in (*words, *keys))
+        return without_model(words) if may_be_told else words
 
-        jsonargparse hands on what has the same name: AdamW would get the rate of SGD.
+    def with_own_arguments(self, config: Namespace, words: Sequence[str]) -> Namespace:
+        """Parse again where a class got arguments that were meant for the one before it.
+
+        jsonargparse hands on what has the same name: AdamW would get the rate of SGD. So the
+        classes that were chosen become the defaults, without the arguments of those before.
+
+        Args:
+            config: What the words led to.
+            words: The stage and its options.
         """
         stage = config.subcommand
         parser = self._stage_parsers[stage]
@@ -81,7 +96,7 @@ class StageConfig:
         self._first_defaults = self._first_defaults or before
         after = {key: own_defaults(before[key], config[stage][key]) for key in before}
         parser.set_defaults(after)
-        return before != after
+        return config if before == after else self.parse(words)
 
     def resolved(self, stage: str, config: Namespace) -> dict[str, Any]:
         """Return the config of a stage with all its defaults, as it is written to files."""
@@ -105,7 +120,8 @@ class StageConfig:
         self._stage_parsers[stage].set_defaults(self._first_defaults)
         words = [stage, *(word for path in self._recipes for word in ("--config", str(path)))]
         try:
-            return self.resolved(stage, self.parse_classes(words)[stage])
+            config = self.with_own_arguments(self.parse(words), words)
+            return self.resolved(stage, config[stage])
         except (Refused, PlacesError):
             return None
 

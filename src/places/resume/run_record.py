@@ -1,5 +1,7 @@
 """The record of a run: its resolved config, in its folder and in its checkpoints."""
 
+import copy
+import functools
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -56,7 +58,7 @@ class RunRecord(SaveConfigCallback):
         """Write the file, and say where the run is."""
         digest = config_hash(self.resolved_config())
         header = f"# places {TrainerFn(stage).value}\n# config_hash: {digest}\n"
-        text = header + self.parser.dump(self.config, skip_unset=False)
+        text = header + self._text
         write_text(Path(trainer.default_root_dir) / self.config_filename, text)
         if stage == "fit":
             say(f"this run is {trainer.default_root_dir}, config {digest[:NUM_SHOWN]}")
@@ -118,7 +120,17 @@ class RunRecord(SaveConfigCallback):
         return asdict(self._cost)
 
     def resolved_config(self) -> dict[str, Any]:
-        """Return the resolved config as plain values."""
-        text = self.parser.dump(self.config, skip_unset=False)
-        config: dict[str, Any] = yaml.safe_load(text)
+        """Return the resolved config as plain values, a copy of its own for each caller."""
+        return copy.deepcopy(self._resolved)
+
+    # They stay as they are, and making them takes longer than most steps of a training.
+
+    @functools.cached_property
+    def _text(self) -> str:
+        text: str = self.parser.dump(self.config, skip_unset=False)
+        return text
+
+    @functools.cached_property
+    def _resolved(self) -> dict[str, Any]:
+        config: dict[str, Any] = yaml.safe_load(self._text)
         return config
