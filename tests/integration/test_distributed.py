@@ -185,8 +185,10 @@ def test_two_processes_leave_the_files_and_the_count_of_skipped_pictures_of_one(
     assert ranks == {0, 1}, "each process meets the picture in one of the epochs"
     words = ["--data.root", tmp_path / "data", "--trainer.max_epochs", 2, *TINY_RECIPE]
     words += ["--data.batch_size", 16, "--data.bad_samples", "skip"]
-    status, errors = _launch(2, "fit", *words, "--trainer.default_root_dir", runs)
-    assert status == 0, errors
+    said = tmp_path / "said"
+    words += ["--trainer.default_root_dir", runs]
+    assert run_together(2, "fit", *words, said_in=said) == [0, 0]
+    errors = said.read_text()
     assert errors.count("places: skipped sample") == 1, errors
     assert len(list(runs.rglob("best.ckpt"))) == 1
     assert [path.name for path in (runs / "fit").iterdir()] == ["0"]

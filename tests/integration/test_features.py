@@ -67,7 +67,7 @@ def test_resume_is_exact(
 
 
 # Any two of these, and with them what changes the shapes that are compiled.
-@pytest.mark.no_cover
+@pytest.mark.first_covers
 @pytest.mark.slow
 @pytest.mark.parametrize("twice", [False, True], ids=["each", "accumulated"])
 @pytest.mark.parametrize("averaged", [False, True], ids=["single", "averaged"])

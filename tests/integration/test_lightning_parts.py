@@ -195,6 +195,7 @@ def test_a_training_that_stopped_early_stays_so_unless_it_is_given_more_patience
     assert last["global_step"] == 18
 
 
+@pytest.mark.no_cover
 def test_stopping_early_goes_on_from_the_best_checkpoint(sample: Path, tmp_path: Path) -> None:
     # It is written while the epoch ends, with the validation behind it.
     words = ["--data.root", sample, "--trainer.max_epochs", 3]
@@ -296,6 +297,7 @@ def test_why_a_training_ended_or_had_nothing_to_do_is_said(
     assert "places: nothing was left to do after 1 epoch; more:  --trainer.max_epochs N" in error
 
 
+@pytest.mark.no_cover
 def test_steps_that_are_done_and_a_callback_that_stops_are_said(
     sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

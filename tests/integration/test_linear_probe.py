@@ -166,6 +166,7 @@ def _draw(folder: Path, name: str, seed: int) -> None:
         Image.fromarray(pixels).save(path)
 
 
+@pytest.mark.no_cover
 @pytest.mark.slow
 def test_folders_of_ones_own_are_packed_trained_on_and_told_apart(tmp_path: Path) -> None:
     for number in range(9):

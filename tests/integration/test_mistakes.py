@@ -181,6 +181,7 @@ def test_weights_and_biases_without_an_account_says_how_to_go_on(
     ]
 
 
+@pytest.mark.no_cover
 def test_a_start_that_failed_leaves_nothing_behind(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -204,6 +205,7 @@ def test_nothing_of_the_standard_library_is_named_in_a_recipe(
     assert not Path("ran").exists()
 
 
+@pytest.mark.first_covers
 @pytest.mark.parametrize("flag", ["callbacks", "logger", "plugins", "profiler", "strategy"])
 def test_nor_for_the_trainer(capsys: pytest.CaptureFixture[str], flag: str) -> None:
     _error(capsys, f"--trainer.{flag}={_COMMAND % 'os.system'}")

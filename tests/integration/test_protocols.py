@@ -104,6 +104,7 @@ VIEWS: dict[str, list[object]] = {
 }
 
 
+@pytest.mark.first_covers
 @pytest.mark.parametrize("views", VIEWS)
 def test_probabilities_of_all_views_are_averaged(packed: Packed, views: str) -> None:
     folder = _test(packed, *VIEWS[views])

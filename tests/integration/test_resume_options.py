@@ -40,6 +40,7 @@ def test_what_makes_the_result_comes_from_the_checkpoint(trained: Path, tmp_path
     assert last["global_step"] == 6
 
 
+@pytest.mark.no_cover
 @pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`")  # the best by another
 def test_changes_are_listed(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--trainer.max_epochs", 2, "--data.batch_size", 32, "--resume.every_n_steps", 1]
@@ -54,6 +55,7 @@ def test_changes_are_listed(trained: Path, capsys: pytest.CaptureFixture[str]) -
     ) in capsys.readouterr().err
 
 
+@pytest.mark.no_cover
 def test_a_seed_that_is_given_changes_what_is_drawn(trained: Path, tmp_path: Path) -> None:
     losses = []
     for number, seed in enumerate(([], ["--seed_everything", 3], ["--seed_everything", 5])):
@@ -188,6 +190,7 @@ def test_the_best_is_brought_along(trained: Path, tmp_path: Path) -> None:
     assert _best(folder / "last.ckpt")["best_model_path"] == "runs/fit/0/checkpoints/best.ckpt"
 
 
+@pytest.mark.no_cover
 def test_resume_points_are_written_by_the_clock(sample: Path, tmp_path: Path) -> None:
     words = ["--data.root", sample, "--trainer.max_epochs", 1, "--resume.keep_all", "true"]
     words += ["--trainer.accumulate_grad_batches", 2, "--resume.every_minutes", 1e-9]
@@ -242,6 +245,7 @@ def test_sums_of_an_older_version_go_on_in_the_middle_of_a_log(
     assert read_metrics(resumed) == {key: metrics[key] for key in metrics if key[0] >= 3}
 
 
+@pytest.mark.no_cover
 def test_a_checkpoint_of_an_older_version_resumes_and_says_what_differs(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

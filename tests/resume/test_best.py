@@ -83,6 +83,7 @@ class Counting(ModelCheckpoint):
         super().load_state_dict(state_dict)
 
 
+@pytest.mark.no_cover
 def test_a_class_of_the_users_keeps_what_it_adds(sample: Path) -> None:
     words = ["--data.root", sample, "--trainer.max_epochs", 1, "--resume.every_minutes", 0]
     words += [f"--trainer.callbacks+={__name__}.Counting"]

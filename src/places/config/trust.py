@@ -7,7 +7,6 @@ among the networks, optimizers, data modules and options that the user has or tr
 
 import functools
 import importlib
-import inspect
 import sys
 import types
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -291,9 +290,16 @@ def _loaded(name: str) -> Any:  # noqa: ANN401  # anything
 
 def _annotations(kind: Any) -> dict[str, object]:  # noqa: ANN401  # a class or a function
     try:
-        return get_type_hints(kind.__init__ if inspect.isclass(kind) else kind)
+        if isinstance(kind, type):
+            return _hints_of_class(kind)
+        return get_type_hints(kind)
     except Exception:  # annotations are code of their package
         return {}
+
+
+@functools.cache
+def _hints_of_class(kind: type) -> dict[str, object]:
+    return get_type_hints(kind.__init__)  # type: ignore[misc]  # of a class
 
 
 def _is_plain(annotation: object) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import PercentFormatter
@@ -43,8 +44,10 @@ def try_to_draw(draw: Callable[[], Figure | None], path: Path) -> None:
 
 def save_figure(figure: Figure, path: Path) -> None:
     """Write a figure as PNG, complete or not at all."""
+    figure.set_dpi(120)
     with written_whole(path) as partial:
-        figure.savefig(partial, format="png", dpi=120)
+        # `savefig` would lay all out twice.
+        FigureCanvasAgg(figure).print_png(partial)  # type: ignore[no-untyped-call]  # matplotlib's
 
 
 def curves_figure(metrics: Mapping[str, Sequence[tuple[int, float]]]) -> Figure | None:
