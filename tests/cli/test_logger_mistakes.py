@@ -54,6 +54,7 @@ def test_a_logger_that_cannot_be_built_is_named(
     lines: list[str],
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
     options = ["--data.root", sample, "--trainer.max_steps", "1", "--trainer.logger", *words]
     assert run("fit", *options) == 2
     found = capfd.readouterr().err.splitlines()

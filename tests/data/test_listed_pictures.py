@@ -100,7 +100,8 @@ def test_urls_of_no_picture_are_refused_with_what_to_type(
         assert line.strip().startswith(start.format(url))
 
 
-def test_a_server_that_is_not_there_is_no_wrong_list() -> None:
+def test_a_server_that_is_not_there_is_no_wrong_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
     with pytest.raises(StorageError, match=r"http://127\.0\.0\.1:9/list\.txt"):
         _found("@http://127.0.0.1:9/list.txt", cache=Cache(timeout_s=1))
 
