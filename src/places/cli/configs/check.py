@@ -113,6 +113,8 @@ def _refused(
                     return
             else:
                 return
+    more = f"perhaps more: only the first {_MAX_PROBLEMS} values that are refused are told"
+    yield Problem(Place(shown, None), (more, "correct these and check again"))
 
 
 def _key_in(message: str, written: Mapping[str, Written]) -> str | None:
