@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import BinaryIO
 
 from places.console import printable
+from places.data.shards.other_formats import other_format
 from places.data.shards.picture_formats import SUFFIXES
 from places.data.shards.tar_headers import (
     BLOCK_BYTES,
@@ -17,7 +18,7 @@ from places.data.shards.tar_headers import (
     read_pax,
     read_size_bytes,
 )
-from places.data.shards.tar_reader import ABOUT_NEXT, LINKS, WITHOUT_DATA, other_format, shown
+from places.data.shards.tar_reader import ABOUT_NEXT, LINKS, WITHOUT_DATA, shown
 from places.errors import DataError
 
 MAX_MEMBER_BYTES = 1 << 28  # webdataset takes each into the memory
