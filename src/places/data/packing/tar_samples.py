@@ -22,7 +22,7 @@ from places.data.shards.tar_headers import (
     read_key,
     read_size_bytes,
 )
-from places.data.shards.tar_reader import MAX_SHOWN, Member, shown
+from places.data.shards.tar_reader import MAX_SHOWN, WITHOUT_LINKS, Member, shown
 from places.errors import DataError
 from places.files import open_regular
 
@@ -152,8 +152,7 @@ def _is_taken(path: Path, member: Member, found: Found) -> bool:
     if not is_passed_over and base.rpartition(b".")[2].lower() in _OF_PICTURES:
         raise DataError(
             f"{shown(member.name)} in {path} is {member.no_file}, which an index cannot hold",
-            "unpack the tar, and pack the folder, or write it with the bytes in place of links:  "
-            "tar --dereference --hard-dereference --sort=name -cf NEW.tar -C FOLDER .",
+            WITHOUT_LINKS,
         )
     found.left_out.add(shown(member.name) + (f" ({member.no_file})" if member.no_file else ""))
     return False

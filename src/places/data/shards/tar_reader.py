@@ -36,8 +36,13 @@ _MAX_DIGITS = 20  # of a size
 ABOUT_NEXT = b"xXgLK"
 _LONG = {b"L": b"path", b"K": b"linkpath"}
 WITHOUT_DATA = b"123456"  # whatever their size says
-# Where a tar is cut between two members, nothing else tells that some are missing.
-_ADD_MARK = "if all of it is there, add the mark:  head -c 1024 /dev/zero >> FILE"
+ADD_MARK = "if all of it is there, add the mark:  head -c 1024 /dev/zero >> FILE"
+"""What to do where a tar ends between two members: nothing else tells that some are missing."""
+WITHOUT_LINKS = (
+    "unpack the tar, and pack the folder, or write it with the bytes in place of links:  "
+    "tar --dereference --hard-dereference --sort=name -cf NEW.tar -C FOLDER ."
+)
+"""What to do with links and sparse files where the bytes of a picture should be."""
 _KINDS = {b"3": "a device", b"4": "a device", b"6": "a named pipe", b"S": "a sparse file"}
 
 
@@ -102,7 +107,7 @@ class Blocks:
         """Return the block at a position."""
         if position + BLOCK_BYTES > end:
             rest = os.pread(self.file, BLOCK_BYTES, position)  # a small file of another format
-            hints = [_ADD_MARK] if 0 < position == end == self.size_bytes else []
+            hints = [ADD_MARK] if 0 < position == end == self.size_bytes else []
             cut = self.cut(position, "the mark of its end is missing", *hints)
             raise other_format(self.path, position, rest) or cut
         if position + BLOCK_BYTES > self.end:
