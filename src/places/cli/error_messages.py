@@ -164,17 +164,8 @@ def refusal(finding: Finding, annotation: object) -> Refused:
         annotation: The type of the option, if its value is not accepted.
     """
     name = finding.option
-    if not name and finding.word:
-        is_recipe = finding.word.endswith((".yaml", ".yml"))
-        hint = f"--config {finding.word}" if is_recipe else "--OPTION VALUE"
-        return Refused(f"unexpected word {finding.word!r}", hints=[f"type:  {hint}"])
-    if not name and finding.missing == "images":  # of ImageFiles
-        return Refused(NO_PICTURES, hints=PICTURES_HINTS)
-    if not name and (group := _EMPTY_GROUP.fullmatch(finding.missing)):
-        hint = "leave it out for the default, or name a class"
-        return Refused("no value for {}: it is empty (null)", group[1], hints=[hint])
     if not name:
-        return Refused(finding.lines[0], hints=finding.lines[1:3])
+        return _without_option(finding)
     if finding.denied:
         hint = f"it is never imported: {finding.denied.partition('.')[0]} runs what it is given"
         return Refused(f"wrong value for {{}}: {finding.denied}", name, hints=[hint])
@@ -192,6 +183,20 @@ def refusal(finding: Finding, annotation: object) -> Refused:
     takes = f"takes:        {', '.join(finding.takes)}"
     shown = finding.value or "''"  # what is empty could not be seen
     return Refused(f"wrong value for {{}}: {shown}", name, hints=[takes])
+
+
+def _without_option(finding: Finding) -> Refused:
+    """Return the refusal of something that is no value of an option."""
+    if finding.word:
+        is_recipe = finding.word.endswith((".yaml", ".yml"))
+        hint = f"--config {finding.word}" if is_recipe else "--OPTION VALUE"
+        return Refused(f"unexpected word {finding.word!r}", hints=[f"type:  {hint}"])
+    if finding.missing == "images":  # of ImageFiles
+        return Refused(NO_PICTURES, hints=PICTURES_HINTS)
+    if group := _EMPTY_GROUP.fullmatch(finding.missing):
+        hint = "leave it out for the default, or name a class"
+        return Refused("no value for {}: it is empty (null)", group[1], hints=[hint])
+    return Refused(finding.lines[0], hints=finding.lines[1:3])
 
 
 def _meant(finding: Finding, annotation: object) -> list[str]:
