@@ -56,13 +56,13 @@ def _shard(path: Path, first: int = 0, others: Mapping[str, bytes] = MappingProx
             "",
         ),
         ({"json": b'{"scene": true}'}, "the label of sample '1' is True, not 0 to 364", ""),
-        ({"json": b'{"scene": 4.0}'}, "the label of sample '1' is 4.0, not 0 to 364", ""),
+        ({"json": b'{"scene": 4.5}'}, "the label of sample '1' is 4.5, not 0 to 364", ""),
         (
             {"json": b"{}"},
             "the .json of sample '1' has no key 'scene'",
             "its keys:  none",
         ),
-        ({"cls": b"365"}, "the label of sample '1' is b'365', not 0 to 364", ""),
+        ({"cls": b"365"}, "the label of sample '1' is '365', not 0 to 364", ""),
     ],
 )
 def test_a_label_that_is_none_is_named_with_its_sample(

@@ -101,7 +101,7 @@ def _refused(
     from places.cli.resolve import resolve
 
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, "recipe.yaml")
+        file, last_line = Path(folder, "recipe.yaml"), 0
         for _ in range(_MAX_PROBLEMS):
             if not flatten(config):
                 return  # nothing but what was wrong
@@ -112,6 +112,7 @@ def _refused(
                 hints = [line for line in error.hint if str(file) not in line]
                 key = _key_in(error.message, written)
                 place = Place(shown, written[key].place.line if key else None)
+                last_line = max(last_line, place.line or 0)
                 if not _TWICE.search(error.message):  # that is told already
                     yield Problem(place, (error.message.replace(str(file), shown), *hints))
                 if key is None or not _remove(config, key.split(".")):
@@ -119,7 +120,7 @@ def _refused(
             else:
                 return
     more = f"perhaps more: only the first {_MAX_PROBLEMS} values that are refused are told"
-    yield Problem(Place(shown, None), (more, "correct these and check again"))
+    yield Problem(Place(shown, last_line or None), (more, "correct these and check again"))
 
 
 def _key_in(message: str, written: Mapping[str, Written]) -> str | None:
