@@ -77,4 +77,5 @@ def _packed_again(sample: Path, root: Path, pixels: str) -> Path:
 
     archives = [str(path) for path in sorted((sample / "archives").glob("*.tar"))]
     assert main(["pack", *archives, "--root", str(root), "--pixels", pixels]) == 0
+    (root / "archives").symlink_to(sample / "archives")
     return root

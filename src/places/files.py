@@ -26,6 +26,7 @@ _REMEDIES = {
     errno.EROFS: "it is mounted for reading only: name another folder",
     errno.ENOENT: "it is gone, or its folder is",
     errno.ENOTDIR: "a file is in the place of a folder",
+    errno.EEXIST: "a file or a link of that name is in the way: choose another",
     errno.EISDIR: "a folder is in the place of a file",
 }
 

@@ -65,6 +65,7 @@ def test_every_key_may_be_left_empty_or_wrong_or_is_refused(stage: str) -> None:
         _check_flag(stage, key, "null" if key in empty else chance.choice(WRONG))
 
 
+@pytest.mark.no_cover
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("stage", RUN)

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from jsonargparse import ArgumentParser, _actions, _core, _subcommands
 
-from places.cli import stages
 from places.cli.main import main
 from places.cli.quick_lookup import look_up_by_name
+from places.cli.stage_config import StageConfig
 
 
 def _search_of_its_own() -> Any:  # noqa: ANN401  # a function of jsonargparse
@@ -30,13 +30,13 @@ def test_each_name_leads_to_the_same_option(
     stage: str, exclude: type | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parsers: list[Any] = []
-    parse = stages.PlacesCLI._parse
+    parse = StageConfig.parse
 
-    def note(cli: Any, parser: Any, words: list[str]) -> Any:  # noqa: ANN401  # passed on
-        parsers.extend([parser, cli._stage_parsers[stage]])
-        return parse(cli, parser, words)
+    def note(configs: Any, words: list[str]) -> Any:  # noqa: ANN401  # passed on
+        parsers.extend([configs._parser, configs._stage_parsers[stage]])
+        return parse(configs, words)
 
-    monkeypatch.setattr(stages.PlacesCLI, "_parse", note)
+    monkeypatch.setattr(StageConfig, "parse", note)
     assert main([stage, "--trainer.devices", "0"]) == 2
     look_up_by_name()
     for its in (_subcommands, _core):

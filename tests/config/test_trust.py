@@ -14,6 +14,7 @@ import torchvision  # noqa: F401  # as the stages do: its names are tried
 from hypothesis import given
 from hypothesis import strategies as st
 from lightning.pytorch import LightningDataModule
+from tests.audited import audited
 from torch import nn
 
 import places.models  # noqa: F401  # as the stages do
@@ -22,13 +23,9 @@ from places.errors import CheckpointError, ConfigError
 
 FILE = Path("stranger.ckpt")
 KINDS = (nn.Module, torch.optim.Optimizer, LightningDataModule)
-EVENTS: list[str] = []
-_is_watching = False
 
 
-def _watch(event: str, details: tuple[object, ...]) -> None:
-    if not _is_watching:
-        return
+def _does_something(event: str, details: tuple[object, ...]) -> bool:
     is_written = event == "open" and isinstance(details[1], str) and set(details[1]) & set("wax+")
     starts = (
         "import",
@@ -39,11 +36,7 @@ def _watch(event: str, details: tuple[object, ...]) -> None:
         "shutil",
         "urllib",
     )
-    if is_written or event.startswith(starts):
-        EVENTS.append(f"{event} {details!r:.200}")
-
-
-sys.addaudithook(_watch)
+    return bool(is_written) or event.startswith(starts)
 
 
 def _config(**model: object) -> dict[str, Any]:
@@ -81,15 +74,12 @@ def _names() -> Iterator[str]:
 
 @pytest.mark.no_cover
 def test_no_other_name_is_imported_or_called_and_none_but_networks_is_accepted() -> None:
-    global _is_watching
     from places.classifier import SceneClassifier  # noqa: F401  # as the stages do
     from places.data.places365 import Places365  # noqa: F401
 
     names = sorted({*_names(), "os.system", "subprocess.getoutput", "torch.hub.load"})
     accepted, num_lines = [], 0
-    EVENTS.clear()
-    _is_watching = True
-    try:
+    with audited(_does_something) as events:
         for name in names:
             try:
                 check_stored(_config(net=_spec(name)), (), FILE)
@@ -97,9 +87,7 @@ def test_no_other_name_is_imported_or_called_and_none_but_networks_is_accepted()
                 num_lines = max(num_lines, len(str(error).splitlines()))
             else:
                 accepted.append(name)
-    finally:
-        _is_watching = False
-    assert not EVENTS, f"{len(EVENTS)} events, such as {EVENTS[:3]}"
+    assert not events, f"{len(events)} events, such as {events[:3]}"
     assert len(names) > 50_000
     assert num_lines <= 4
     assert "torchvision.models.resnet.ResNet" in accepted
@@ -191,7 +179,7 @@ def test_what_the_user_trusts_is_accepted_and_nothing_beside_it() -> None:
     with pytest.raises(CheckpointError, match=f"by its full name:  --trust {here}.make"):
         check_stored(function, ["tests"], FILE)
     check_stored(function, [f"{here}.make"], FILE)
-    for name in ("sys.exit", "Path", "FILE", "importlib.metadata.version", "EVENTS"):
+    for name in ("sys.exit", "Path", "FILE", "importlib.metadata.version", "KINDS"):
         with pytest.raises(CheckpointError):
             check_stored(_config(net=_spec(f"{here}.{name}")), ["tests"], FILE)
 

@@ -294,7 +294,7 @@ def test_a_name_in_a_command_to_type_stays_one_word(
         (["{0}/a-0.tar"], "the names of the shards do not tell their split: a-0.tar"),
         (["{0}/a-0.tar", "{0}/a-0.tar"], "given more than once: "),
         (["{0}"], "holds shards of train, val by their names"),
-        (["{0}", "--split", "test"], "holds shards of train, val by their names"),
+        (["{0}", "--split", "test"], "holds no shards of test by their names, but of train, val"),
         (["pipe:cat {0}/a-0.tar"], "no single URL"),
         (["gopher://a/b.tar"], "gopher:// is no storage"),
         (["http://127.0.0.1:9/a.tar", "--split", "val"], "behind URLs or in several folders"),

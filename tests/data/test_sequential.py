@@ -228,7 +228,9 @@ def test_tars_that_are_made_to_do_damage_are_refused(tmp_path: Path) -> None:
         _read(write_tar(path, [(f"a.{number}.jpg", b"x") for number in range(100)]))
     with pytest.raises(DataError, match="must have one picture"):
         _read(write_tar(path, [PICTURE, ("a.png", b"x")]))
-    with pytest.raises(DataError, match="duplicate file name"):
+    with pytest.raises(DataError, match=r"which is meant\?"):
+        _read(write_tar(path, [PICTURE, ("a.png", b"x"), ("a.cls", b"1")]))
+    with pytest.raises(DataError, match=r"has a second a\.jpg in one sample.*\n.* rename one"):
         _read(write_tar(path, [PICTURE, PICTURE]))
     whole = write_tar(path, [PICTURE]).read_bytes()
     path.write_bytes(whole + whole)
@@ -242,13 +244,32 @@ def test_tars_that_are_made_to_do_damage_are_refused(tmp_path: Path) -> None:
         _read(path)
 
 
+def test_hidden_files_are_in_no_sample_as_in_an_index(tmp_path: Path) -> None:
+    members = [("x/._a.jpg", b"Mac OS X"), ("x/a.jpg", b"\xff\xd8"), ("x/a.cls", b"1")]
+    members += [("x/.hidden.cls", b"2"), ("x/b.jpg", b"\xff\xd8")]
+    found = _read(write_tar(tmp_path / "a.tar", members))
+    assert [(picture.key, picture.label) for picture in found] == [("x/a", 1), ("x/b", -1)]
+
+
+def test_a_tar_without_the_mark_of_its_end_is_told_how_to_get_one(tmp_path: Path) -> None:
+    path = write_tar(tmp_path / "a.tar", [PICTURE])
+    whole = path.read_bytes()
+    for end, has_hint in [(1024, True), (1023, False), (600, False), (513, False)]:
+        path.write_bytes(whole[:end])
+        with pytest.raises(DataError, match="is cut short") as caught:
+            _read(path)
+        assert ("head -c 1024 /dev/zero >> FILE" in str(caught.value)) is has_hint
+
+
 def test_other_files_than_tars_are_named(shards: Path, tmp_path: Path) -> None:
     whole = (shards / "val-000001.tar").read_bytes()
     path, header = tmp_path / "a.tar", whole.rindex(b"ustar") - 257
     cases = {
         "is no tar but gzip": gzip.compress(whole, 1),
         "is damaged: no tar header at byte": whole[:header] + b"x" * 9 + whole[header + 9 :],
-        "is cut short at byte 0": b"",
+        "is no tar but empty": b"",
+        "is no tar but a pointer of Git LFS, which stands for the file\n": b"version https://git-lfs",
+        "is no tar but a web page": b"<html>" * 99,
     }
     for told, data in cases.items():
         path.write_bytes(data)
@@ -275,7 +296,8 @@ def test_any_cut_of_a_tar_is_noticed(tmp_path: Path) -> None:
     end = len(whole.rstrip(b"\0")) + 1024
     for length in range(0, end - 512, 256):
         path.write_bytes(whole[:length])
-        with pytest.raises(DataError, match=r"cut short|no tar header"):
+        what = r"cut short|no tar header" if length else "no tar but empty"
+        with pytest.raises(DataError, match=what):
             _read(path)
     path.write_bytes(whole)
     assert len(_read(path)) == 3

@@ -91,8 +91,9 @@ def test_tars_that_are_none_say_what_to_do() -> None:
     for name, content, expected in [
         ("packed.tar", gzip.compress(data), "gzip -dc packed.tar"),
         ("cut.tar", data[:2000], "cut.tar is cut short"),
-        ("noise.tar", b"x" * 2000, "noise.tar is damaged"),
-        ("empty.tar", b"", "empty.tar is cut short"),
+        ("noise.tar", b"\xfe" * 2000, "noise.tar is damaged"),
+        ("text.tar", b"x" * 2000, "text.tar is no tar but a text that begins with 'xxx"),
+        ("empty.tar", b"", "empty.tar is no tar but empty"),
         ("packed.tar.gz", gzip.compress(data), "gzip -dc packed.tar.gz > packed.tar"),
         ("a.zip", b"PK", "unzip a.zip -d FOLDER"),
     ]:

@@ -15,6 +15,7 @@ from places.checkpoints.description import Description
 from places.data.streaming.batches import EvalCrop
 from places.errors import CheckpointError
 from places.exports.formats import write_program
+from places.models.programs import read_program
 from places.models.weights import load_weights
 
 
@@ -71,6 +72,7 @@ ODD: dict[str, tuple[Callable[[str, bytes], bytes | None], str]] = {
     "elsewhere": (_with_table(lambda x: x.update(path_name="../../x")), "is not there"),
     "no table": (lambda n, c: None if n.endswith("weights_config.json") else c, "0 tables"),
     "no JSON": (lambda n, c: b"{" if n.endswith("weights_config.json") else c, "damaged program"),
+    "gaps": (_with_table(lambda x: x["tensor_meta"]["strides"][0].update(as_int=100)), "with gaps"),
     "half a tensor": (lambda n, c: c[:-4] if n.endswith("weight_0") else c, "bytes of"),
 }
 
@@ -88,6 +90,22 @@ def test_a_compressed_program_is_refused(program: Path) -> None:
     path = changed(program, lambda name, content: content, zipfile.ZIP_DEFLATED)
     with pytest.raises(CheckpointError, match="compressed"):
         load_weights(Tiny(365), path)
+    with pytest.raises(CheckpointError, match="extra/places is compressed"):
+        places.load(path, trust="tests")
+
+
+def test_what_a_program_says_of_its_network_is_bounded(program: Path) -> None:
+    path = changed(program, lambda n, c: c + b" " * 2**20 if n.endswith("/extra/places") else c)
+    with pytest.raises(CheckpointError, match=r"extra/places has 1,\d\d\d,\d\d\d bytes"):
+        places.load(path, trust="tests")
+
+
+def test_an_empty_tensor_is_one(program: Path) -> None:
+    def empty(told: dict[str, Any]) -> None:
+        _sizes(told, 0)
+
+    path = changed(program, _with_table(empty))
+    assert read_program(path)["0.weight"].shape == (0, 3, 3, 3)
 
 
 def test_code_in_a_program_is_not_run(program: Path) -> None:

@@ -2,29 +2,23 @@
 
 import io
 import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from types import FrameType
+
+from tests.audited import PROGRAMS, audited
 
 import places.cli.stages  # noqa: F401  # some libraries start a program when they are imported
 from places.cli.main import main
 
 LIMIT_S = 10.0  # for one small input, on a busy machine
-_FORBIDDEN = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "socket.connect")
-_started: list[str] = []
 
 
-def _watch(event: str, details: tuple[object, ...]) -> None:
-    if event not in _FORBIDDEN:
-        return
+def _is_forbidden(event: str, details: tuple[object, ...]) -> bool:
     # jsonargparse asks Python itself where annotations of libraries may lie; a result names the
     # commit of its code.
-    if "print(json.dumps(sys.path))" not in str(details) and details[:1] != ("git",):
-        _started.append(f"{event} {details!r:.200}")
-
-
-sys.addaudithook(_watch)
+    is_known = "print(json.dumps(sys.path))" in str(details) or details[:1] == ("git",)
+    return event in PROGRAMS and not is_known
 
 
 class Hang(BaseException):
@@ -36,9 +30,13 @@ def run(*words: object, limit_s: float = LIMIT_S) -> tuple[int, list[str]]:
 
     Asserts that it ends in time, raises nothing, starts nothing, and refuses in at most 4 lines.
     """
-    _started.clear()
     out, err = io.StringIO(), io.StringIO()
-    with in_time(limit_s), redirect_stdout(out), redirect_stderr(err):
+    with (
+        audited(_is_forbidden) as started,
+        in_time(limit_s),
+        redirect_stdout(out),
+        redirect_stderr(err),
+    ):
         status = main([str(word) for word in words])
     said = err.getvalue().splitlines()
     lines = [*out.getvalue().splitlines(), *said]
@@ -49,7 +47,7 @@ def run(*words: object, limit_s: float = LIMIT_S) -> tuple[int, list[str]]:
     if status == 2:
         assert len(errors) == 1, said
         assert len(said) - errors[0] <= 4, said
-    assert not _started, _started
+    assert not started, started
     return status, lines
 
 

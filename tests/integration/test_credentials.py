@@ -133,9 +133,16 @@ OTHERS = [
 
 
 @pytest.fixture
-def served(sample: Path, tmp_path: Path) -> Path:
+def served(mixed_sample: Path, tmp_path: Path) -> Path:
     """A checkpoint of one step, in a folder that a server may show."""
-    words = ["--data.root", sample, "--trainer.max_steps", 1, "--trainer.limit_val_batches", 1]
+    words = [
+        "--data.root",
+        mixed_sample,
+        "--trainer.max_steps",
+        1,
+        "--trainer.limit_val_batches",
+        1,
+    ]
     assert run("fit", *words, "--trainer.default_root_dir", tmp_path / "served") == 0
     return tmp_path / "served" / "fit" / "0" / "checkpoints"
 
@@ -144,7 +151,7 @@ def served(sample: Path, tmp_path: Path) -> Path:
 def test_a_signed_checkpoint_leaves_no_trace(
     form: str,
     served: Path,
-    sample: Path,
+    mixed_sample: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -155,7 +162,7 @@ def test_a_signed_checkpoint_leaves_no_trace(
     with RawServer(_answers(served, LOGIN if "@" in form else f"sig={SECRET}")) as server:
         url = form.format(SECRET, f"127.0.0.1:{server.port}")
         # As from a shell: Lightning starts other processes with it, W&B saves it.
-        words = ["test", "--ckpt_path", url, "--data.root", str(sample), *MACHINE]
+        words = ["test", "--ckpt_path", url, "--data.root", str(mixed_sample), *MACHINE]
         monkeypatch.setattr(sys, "argv", ["places", *words])
         assert main() == 0
         assert SECRET not in str(sys.argv)
@@ -168,9 +175,9 @@ def test_a_signed_checkpoint_leaves_no_trace(
         folders = [path.parent for path in Path("runs").rglob("config.yaml")]
         assert {read_config(folder)["ckpt_path"] for folder in folders} == {shown}
         # Another process of the same run gets the address only, and the environment.
-        assert run("validate", "--ckpt_path", shown, "--data.root", sample) == 0
+        assert run("validate", "--ckpt_path", shown, "--data.root", mixed_sample) == 0
         monkeypatch.setenv(WHOLE_URL, "")
-        assert run("validate", "--ckpt_path", shown, "--data.root", sample) == 2
+        assert run("validate", "--ckpt_path", shown, "--data.root", mixed_sample) == 2
     if "@" in form:
         wandb.finish()
         (log,) = Path("runs").rglob("*.wandb")
@@ -220,7 +227,7 @@ def test_a_signed_checkpoint_on_a_server_that_hangs_leaves_no_trace(
 
 
 def test_secrets_in_an_old_checkpoint_are_neither_shown_nor_used_again(
-    served: Path, sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Path, mixed_sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Older versions saved them with the config."""
     checkpoint = torch.load(served / "last.ckpt", weights_only=True)
@@ -229,7 +236,7 @@ def test_secrets_in_an_old_checkpoint_are_neither_shown_nor_used_again(
     torch.save(checkpoint, tmp_path / "old.ckpt")
     (tmp_path / "here").mkdir()
     words = ["--ckpt_path", tmp_path / "old.ckpt", "--trainer.default_root_dir", tmp_path / "here"]
-    assert run("fit", *words, "--data.root", sample, "--trainer.max_steps", 2) == 0
+    assert run("fit", *words, "--data.root", mixed_sample, "--trainer.max_steps", 2) == 0
     out, error = capsys.readouterr()
     assert "data.root: http://127.0.0.1:9/places in the checkpoint" in error
     _no_secret_in(tmp_path / "here", out, error)
@@ -262,10 +269,10 @@ def netrc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.usefixtures("netrc")
 def test_netrc_opens_the_door_of_its_host(
-    sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    mixed_sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cache = tmp_path / "cache"
-    with RawServer(_answers(sample, LOGIN)) as server:
+    with RawServer(_answers(mixed_sample, LOGIN)) as server:
         batches = places.data.open(server.url, "val", 18, image_size=32, cache_folder=cache)
         assert len([batch["key"] for batch in batches]) == 2
         words = [*TINY_RECIPE, *MACHINE, "--random_weights", "true", "--data.root", server.url]

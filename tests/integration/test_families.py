@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 MARK = "PLACES_TEST_FAMILY"
 TIME_LIMIT_S = 120
-TOGETHER_S = 15
+TOGETHER_S = 40  # on a busy machine; those that wait for each other do so for minutes
 TWO = ["--trainer.devices", "2", "--trainer.strategy", "ddp_find_unused_parameters_false"]
 
 
@@ -94,6 +94,7 @@ def test_a_process_that_is_killed_takes_the_others_along(
     assert said == ["places: error: process 1 of this run was ended by SIGKILL"]
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("rank", [-1, 1])
 def test_torchrun_and_its_processes_end_together(rank: int, sample: Path, tmp_path: Path) -> None:
     launcher = ("torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m")

@@ -17,8 +17,9 @@ import pytest
 
 TOLERANCE = 1e-3
 FILE = Path(__file__).with_name("golden_curve.csv")
-CURVES = {"tiny": 30, "resnet18": 2}  # number of steps
-_NETWORKS = {"tiny": ["--model.net", "tests.networks.Tiny"], "resnet18": []}  # the recipe's own
+CURVES = {"tiny": 30, "tiny_raw": 30, "resnet18": 2}  # number of steps
+_TINY = ["--model.net", "tests.networks.Tiny"]
+_NETWORKS = {"tiny": _TINY, "tiny_raw": _TINY, "resnet18": []}  # the recipe's own
 _SAMPLE = ["--num_train", "96", "--num_val", "36", "--num_test", "26"]  # as in conftest.py
 
 
@@ -60,8 +61,10 @@ def read_golden(curve: str) -> list[float]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("curve", CURVES)
-def test_losses_are_those_of_the_golden_curve(curve: str, sample: Path, tmp_path: Path) -> None:
-    losses = train(curve, sample, tmp_path / "runs")
+def test_losses_are_those_of_the_golden_curve(
+    curve: str, sample: Path, raw_sample: Path, tmp_path: Path
+) -> None:
+    losses = train(curve, raw_sample if "raw" in curve else sample, tmp_path / "runs")
     assert losses == pytest.approx(read_golden(curve), abs=TOLERANCE)
 
 
@@ -73,8 +76,11 @@ def _write_golden() -> None:
         os.chdir(folder)
         if main(["sample", "--root", "sample", *_SAMPLE]):
             sys.exit("no sample was drawn")
+        archives = map(str, sorted(Path("sample/archives").glob("*.tar")))
+        if main(["pack", *archives, "--root", "raw", "--pixels", "raw"]):
+            sys.exit("nothing was packed")
         for curve in CURVES:
-            losses = train(curve, Path("sample"), Path(curve))
+            losses = train(curve, Path("raw" if "raw" in curve else "sample"), Path(curve))
             lines += [f"{curve},{step},{loss:.6f}" for step, loss in enumerate(losses)]
     FILE.write_text("\n".join([*lines, ""]), encoding="utf-8")
 

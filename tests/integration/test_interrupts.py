@@ -16,7 +16,8 @@ from places.console import Counter
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "OMP_NUM_THREADS": "1"}
-TIME_LIMIT_S = 60
+TIME_LIMIT_S = 120
+PIXELS = ["--pixels", "mixed:0.5"]
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1]
 WORDS = {
     signal.SIGINT: "interrupted",
@@ -27,10 +28,10 @@ WORDS = {
 
 
 @pytest.fixture(scope="module")
-def trained(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(mixed_sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run of one epoch."""
     root = tmp_path_factory.mktemp("trained")
-    return fit_in(root, "--data.root", sample, "--trainer.max_epochs", 1)
+    return fit_in(root, "--data.root", mixed_sample, "--trainer.max_epochs", 1)
 
 
 def _death(moment: str, number: int, batch: int = 0) -> list[str]:
@@ -58,11 +59,11 @@ def test_an_interrupted_training_says_how_to_go_on(
     moment: str,
     batch: int,
     said: str,
-    sample: Path,
+    mixed_sample: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    words = ["--data.root", sample, "--trainer.max_epochs", 2]
+    words = ["--data.root", mixed_sample, "--trainer.max_epochs", 2]
     assert run("fit", *words, *_death(moment, signal.SIGINT, batch)) == 130
     lines = capsys.readouterr().err.splitlines()
     last = Path("runs/fit/0/checkpoints/last.ckpt")
@@ -103,16 +104,16 @@ def test_a_signal_ends_a_stage(
 def test_a_signal_ends_a_tool(
     command: str,
     number: signal.Signals,
-    sample: Path,
+    mixed_sample: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     words = {
         "sample": ["--root", "new", "--num_train", "8", "--num_val", "2", "--num_test", "2"],
-        "pack": [str(sample / "archives" / "val_256.tar"), "--root", "new"],
-        "verify": [str(sample)],
-        "bench": ["loader", str(sample), "--batch_size", "16", "--image_size", "32"],
+        "pack": [str(mixed_sample / "archives" / "val_256.tar"), "--root", "new", *PIXELS],
+        "verify": [str(mixed_sample)],
+        "bench": ["loader", str(mixed_sample), "--batch_size", "16", "--image_size", "32"],
     }
     advance = Counter.advance
 
@@ -126,7 +127,7 @@ def test_a_signal_ends_a_tool(
     assert not _hidden(tmp_path)
 
 
-def test_nohup_is_respected(sample: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nohup_is_respected(mixed_sample: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     advance = Counter.advance
 
@@ -136,7 +137,7 @@ def test_nohup_is_respected(sample: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(Counter, "advance", hang_up_and_advance)
     try:
-        assert main(["verify", str(sample)]) == 0
+        assert main(["verify", str(mixed_sample)]) == 0
         assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
     finally:
         signal.signal(signal.SIGHUP, before)
@@ -259,16 +260,18 @@ def test_a_second_signal_while_the_process_leaves_says_nothing_again() -> None:
 
 
 @pytest.mark.slow
-def test_a_signal_at_any_moment_of_any_command(sample: Path, trained: Path, tmp_path: Path) -> None:
+def test_a_signal_at_any_moment_of_any_command(
+    mixed_sample: Path, trained: Path, tmp_path: Path
+) -> None:
     seed = random.SystemRandom().randrange(1 << 32)
     print(f"seed {seed}")
     chance = random.Random(seed)
     tools = [
-        ["verify", str(sample), "--decode"],
+        ["verify", str(mixed_sample), "--decode"],
         ["sample", "--root", "drawn", "--num_train", "250"],
-        ["pack", str(sample / "archives" / "val_256.tar"), "--root", "packed"],
+        ["pack", str(mixed_sample / "archives" / "val_256.tar"), "--root", "packed", *PIXELS],
         ["config", "show", "demo.yaml"],
-        ["fit", "--data.root", str(sample), "--trainer.max_epochs", "20", *FIT],
+        ["fit", "--data.root", str(mixed_sample), "--trainer.max_epochs", "20", *FIT],
         ["test", "--ckpt_path", str(trained), *MACHINE],
         ["predict", "--ckpt_path", str(trained), *MACHINE],
     ]

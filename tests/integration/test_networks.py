@@ -51,6 +51,7 @@ def _logits(net: nn.Module, checkpoint: Path, photo: Path) -> Tensor:
     return logits
 
 
+@pytest.mark.first_covers
 @pytest.mark.parametrize(
     ("words", "make", "trust"),
     [
@@ -114,6 +115,7 @@ def dropping(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     return load_weights(folder / "checkpoints" / "last.ckpt")
 
 
+@pytest.mark.first_covers
 @pytest.mark.parametrize("recompute", ["false", "true"])
 def test_stochastic_depth_goes_on_after_a_kill_to_the_last_bit(
     sample: Path, tmp_path: Path, dropping: dict[str, Tensor], recompute: str

@@ -676,6 +676,7 @@ def _run_on_two(
     return process.wait(120)
 
 
+@pytest.mark.first_covers
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
 def test_a_table_without_rows_holds_nobody_to_its_settings(
     ending: str, photos: Path, capsys: pytest.CaptureFixture[str]

@@ -179,6 +179,7 @@ def test_old_files_of_lightnings_requeue_are_left_alone(
     assert {path.name for path in tmp_path.rglob("hpc_ckpt*")} == {"hpc_ckpt_1.ckpt"}
 
 
+@pytest.mark.no_cover
 @pytest.mark.slow
 def test_no_process_of_a_job_takes_old_files(sample: Path, tmp_path: Path) -> None:
     _leave_old_files(tmp_path)

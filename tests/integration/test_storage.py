@@ -21,16 +21,17 @@ from places.cli.main import main
 from places.errors import StorageError
 from places.reports.metrics_file import keep_whole
 
+PIXELS = ["--pixels", "mixed:0.5"]
 ROOT = Path(__file__).parents[2]
 FULL, READ_ONLY, BROKEN = errno.ENOSPC, errno.EROFS, errno.EIO
 REASONS = {FULL: "No space left on device", READ_ONLY: "Read-only file system", BROKEN: "Input/out"}
 
 
 @pytest.fixture(scope="module")
-def trained(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(mixed_sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run of one epoch."""
     root = tmp_path_factory.mktemp("trained")
-    return fit_in(root, "--data.root", sample, "--trainer.max_epochs", 1)
+    return fit_in(root, "--data.root", mixed_sample, "--trainer.max_epochs", 1)
 
 
 @pytest.fixture(scope="module")
@@ -44,9 +45,9 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def served(sample: Path) -> Iterator[None]:
+def served(mixed_sample: Path) -> Iterator[None]:
     """The sample behind a URL."""
-    handler = partial(_Quiet, directory=str(sample))
+    handler = partial(_Quiet, directory=str(mixed_sample))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         os.environ["TEST_URL"] = f"http://127.0.0.1:{server.server_port}"
@@ -89,7 +90,7 @@ def _predict_into(table: str) -> Words:
 
 
 def _pack(sample: Path, trained: Path, photos: Path) -> list[str]:
-    return ["pack", str(sample / "archives" / "val_256.tar"), "--root", "packed"]
+    return ["pack", str(sample / "archives" / "val_256.tar"), "--root", "packed", *PIXELS]
 
 
 def _sample(sample: Path, trained: Path, photos: Path) -> list[str]:
@@ -167,13 +168,13 @@ def test_what_cannot_be_written_is_told_in_two_lines(
     words: Words,
     name: str,
     number: int,
-    sample: Path,
+    mixed_sample: Path,
     trained: Path,
     photos: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    given = words(sample, trained, photos)
+    given = words(mixed_sample, trained, photos)
     with pytest.MonkeyPatch.context() as patch:
         failing = FailingFiles(patch, name, number)
         status = main(given)
@@ -224,12 +225,12 @@ def test_a_folder_that_vanishes_is_told_in_two_lines(
     words: Words,
     name: str,
     folder: str,
-    sample: Path,
+    mixed_sample: Path,
     trained: Path,
     photos: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    given = words(sample, trained, photos)
+    given = words(mixed_sample, trained, photos)
     with pytest.MonkeyPatch.context() as patch:
         vanishing = VanishingFolder(patch, name, Path(folder))
         status = main(given)
@@ -249,13 +250,13 @@ def test_a_drawing_that_fails_ends_no_run(
     words: Words,
     name: str,
     num_others: int,
-    sample: Path,
+    mixed_sample: Path,
     trained: Path,
     photos: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    given = words(sample, trained, photos)
+    given = words(mixed_sample, trained, photos)
     with pytest.MonkeyPatch.context() as patch:
         FailingFiles(patch, name, FULL)
         assert main(given) == 0
@@ -267,12 +268,12 @@ def test_a_drawing_that_fails_ends_no_run(
 @pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
 def test_rows_that_were_written_remain_when_a_disk_is_full_and_go_on(
     ending: str,
-    sample: Path,
+    mixed_sample: Path,
     trained: Path,
     photos: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    given = _predict_into(f"out.{ending}")(sample, trained, photos)
+    given = _predict_into(f"out.{ending}")(mixed_sample, trained, photos)
     written = f"out.{ending}.jsonl" if ending == "parquet" else f"out.{ending}"
     with pytest.MonkeyPatch.context() as patch:
         FailingFiles(patch, f"/{written}$", FULL, num_bytes=2500)
@@ -284,7 +285,7 @@ def test_rows_that_were_written_remain_when_a_disk_is_full_and_go_on(
     assert f"places: {rows} of 20 rows are in {written}; the same command goes on" in error
     assert f"places: error: cannot write {written}: No space left on device" in error
     assert main(given) == 0
-    whole = _predict_into(f"whole.{ending}")(sample, trained, photos)
+    whole = _predict_into(f"whole.{ending}")(mixed_sample, trained, photos)
     assert main(whole) == 0
     assert Path(f"out.{ending}").read_bytes() == Path(f"whole.{ending}").read_bytes()
 
@@ -310,12 +311,12 @@ def test_a_table_of_metrics_outlives_a_metric_that_cannot_be_added(tmp_path: Pat
 
 
 @pytest.mark.slow
-def test_a_disk_that_is_really_full(sample: Path, tmp_path: Path) -> None:
+def test_a_disk_that_is_really_full(mixed_sample: Path, tmp_path: Path) -> None:
     (tmp_path / "runs").mkdir()
     mounted = ["unshare", "-Urm", "sh", "-c", "mount -t tmpfs -o size=96k none runs && exec $0 $@"]
     if subprocess.run([*mounted, "true"], capture_output=True, check=False).returncode:
         pytest.skip("nothing can be mounted here")
-    words = _fit(sample, sample, sample)
+    words = _fit(mixed_sample, mixed_sample, mixed_sample)
     paths = {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [*mounted, sys.executable, "-m", "places", *words],

@@ -8,20 +8,12 @@ from typing import Any
 
 import pytest
 import torch
+from tests.audited import audited
 from tests.integration.stages import fit_in, run
 
 from places.checkpoints.contents import FORMAT_VERSION
 
 Change = Callable[[dict[str, Any]], object]
-PROCESSES: list[str] = []
-
-
-def _watch(event: str, details: tuple[object, ...]) -> None:
-    if event in ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "socket.connect"):
-        PROCESSES.append(f"{event} {details!r}")
-
-
-sys.addaudithook(_watch)
 
 
 @pytest.fixture(scope="module")
@@ -86,15 +78,15 @@ def test_nothing_that_a_checkpoint_names_runs_or_leads_elsewhere(
 ) -> None:
     Path("recipe.yaml").write_text("class_path: tests.networks.Tiny\n")
     path, before = _changed(trained, change), set(tmp_path.rglob("*"))
-    PROCESSES.clear()
-    assert run(stage, "--data.root", sample, "--ckpt_path", path) == 2
+    with audited() as started:
+        assert run(stage, "--data.root", sample, "--ckpt_path", path) == 2
     error = capsys.readouterr().err
     assert error.startswith("places: error: ")
     assert len(error.splitlines()) <= 4
     assert "x.ckpt" in error
     assert error.isascii()
     assert "\x1b" not in error
-    assert not PROCESSES
+    assert not started
     assert "antigravity" not in sys.modules
     assert {path for path in before ^ set(tmp_path.rglob("*")) if path.name != "x.ckpt"} == set()
 

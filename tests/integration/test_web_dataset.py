@@ -193,6 +193,21 @@ def test_pictures_that_cannot_be_read_are_named_counted_and_skipped(
     assert [*map(float, counts)] == [1]
 
 
+def test_pictures_without_labels_are_not_taken_for_a_limit(
+    shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, *others = members_in(shards / "val-000001.tar")
+    unlabelled = [member for sample in others for member in sample if member[0].endswith("jpg")]
+    tar = write_tar(tmp_path / "val-0.tar", [*first, *unlabelled])
+    words = ["--data.val_shards", tar, "--data.num_val_samples", 1 + len(others)]
+    error = _mistake(capsys, *words)
+    assert f"no scores: 1 of the {1 + len(others)} pictures of split 'val' were scored" in error
+    assert "see which have no label:  places index SHARDS --root ROOT --split val" in error
+    tar = write_tar(tmp_path / "val-0.tar", unlabelled)
+    error = _mistake(capsys, "--data.val_shards", tar, "--data.num_val_samples", len(others))
+    assert "--label_key KEY" in error
+
+
 def test_training_without_labels_is_refused(
     shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -43,7 +43,7 @@ def _refused(path: Path, net: nn.Module | None = None) -> str:
     start_s, start_kb = time.monotonic(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(CheckpointError) as caught:
         load_weights(net, path)
-    assert time.monotonic() - start_s < 20
+    assert time.monotonic() - start_s < 60
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - start_kb < 300_000
     assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
     message = str(caught.value)

@@ -1,6 +1,7 @@
 """`places runs`, over runs of every kind and over whatever else lies there."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -111,3 +112,22 @@ def test_without_runs_it_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert main(["runs", "--root", str(tmp_path)]) == 0
     assert "no run in" in capsys.readouterr().out
     assert main(["runs", "--root", str(tmp_path / "none")]) == 2
+
+
+def test_numbers_that_no_run_has_are_survived(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "fit" / "3"
+    folder.mkdir(parents=True)
+    config = folder / "config.yaml"
+    # More digits than Python writes; and a day of which no calendar knows, where a disk takes it.
+    config.write_text(f"# places fit\ntrainer: {{max_epochs: 0x{'f' * 5000}}}\n")
+    os.utime(config, (0, 2**38))
+    (folder / "metrics.csv").write_text("step,epoch,val/top1\n0,0,0.25\n4,1,0.5\n")
+    (folder / "link").symlink_to(config)
+    (row,) = _listed(capsys, tmp_path).values()
+    assert (row["stage"], row["outcome"], row["score"]) == ("fit", "2 epochs", 0.5)
+    files = (config, folder / "metrics.csv")
+    assert row["size_bytes"] == sum(path.stat().st_size for path in files)
+    assert main(["report", str(folder)]) == 0
+    assert "2 epochs" in (folder / "report.html").read_text()

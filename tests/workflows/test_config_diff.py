@@ -59,6 +59,7 @@ def test_no_workflow_gives_rights_to_the_code_of_a_pull_request() -> None:
     assert not any("ref" in s.get("with", {}) for s in comment["jobs"]["comment"]["steps"])
 
 
+@pytest.mark.no_cover
 @pytest.mark.slow
 def test_the_steps_leave_what_the_comment_needs(tmp_path: Path) -> None:
     folder = tmp_path / "repository"

@@ -38,11 +38,16 @@ _EXPECTED = re.compile(
     r"Expected an? (<class '[^']+'>|typing\.Literal\[[^\]]+\])|Not a valid (subclass of \w+)"
 )
 _WRONG_CLASS = [
+    re.compile(r"Expected '([\w.]+)' to be a subclass of"),
+    re.compile(r"Expected an import path or a subclass spec, but got (.{1,60}?)\. Got value"),
     re.compile(r"Expected a dot import path string: (\S+)"),
     re.compile(r"Multiple subclasses with name (\w+)"),
     re.compile(r"has no attribute '\w+'\. Got value: (?:Namespace\(class_path=')?([\w.]+)"),
     re.compile(r"No module named '[^']+'\. Got value: (?:Namespace\(class_path=')?([\w.]+)"),
 ]
+_NO_MODULE = re.compile(r"No module named '([^']+)'")
+_BESIDE = re.compile(r"must include a class_path and optionally init_args, but got (\{.*?\})\. Got")
+_EMPTY_GROUP = re.compile(r"(?:fit|validate|test|predict)\.(\w+)")
 _DENIED = re.compile(r"Importing '([\w.]+)' is not allowed")
 _PROBLEM = re.compile(r"Problem with given class_path '([^']+)':\s+(.+)")
 # Where jsonargparse tried several types, the reason why the first of them did not fit.
@@ -56,7 +61,11 @@ _EARLY = re.compile(
     r"Early stopping conditioned on metric `(?P<metric>.*?)` which is not available\. .*"
     r"any of the following: (?P<known>.*)"
 )
+_BEST = re.compile(
+    r"`ModelCheckpoint\(monitor=(?P<metric>'.*?')\)` could not find .* metrics: \[(?P<known>.*?)\]"
+)
 _OPTION_FIRST = re.compile(r"`(\w+)`(.*)")
+_SHOWN = 60  # characters of a value
 # What gloo and NCCL say when another process has ended.
 _LOST = re.compile("gloo/.*(closed by peer|reset by peer|Broken pipe)|ncclRemoteError")
 
@@ -72,6 +81,8 @@ class Finding:
     value: str | None  # that value
     takes: list[str]  # the types or values that it takes
     wrong_class: str  # a name or path that is no class
+    no_module: str  # what of that path there is not
+    beside: str  # what was given beside the name of a class, with it
     denied: str  # a name that may not be given anywhere
     problem: tuple[str, ...]  # a class that cannot be built as asked, and why
     lines: list[str]  # the message itself
@@ -89,9 +100,11 @@ def read_message(message: str) -> Finding:
         word=_first_group([_UNKNOWN_WORD], message) or "",
         missing=_first_group([_MISSING], message) or "",
         option=option["name"] if option else "",
-        value=value if value is None or len(value) <= 60 else f"{value[:60]}...",
+        value=value if value is None or len(value) <= _SHOWN else f"{value[:_SHOWN]}...",
         takes=list(dict.fromkeys(word for kind in kinds for word in _in_words(kind))),
         wrong_class=_first_group(_WRONG_CLASS, message) or "",
+        no_module=_first_group([_NO_MODULE], message) or "",
+        beside=(_first_group([_BESIDE], message) or "")[:_SHOWN],
         denied=_first_group([_DENIED], message) or "",
         problem=problem.groups() if problem else (),
         lines=[line.strip(" -") for line in message.splitlines() if line.strip(" -")],
@@ -154,24 +167,17 @@ def refusal(finding: Finding, annotation: object) -> Refused:
         annotation: The type of the option, if its value is not accepted.
     """
     name = finding.option
-    if not name and finding.word:
-        is_recipe = finding.word.endswith((".yaml", ".yml"))
-        hint = f"--config {finding.word}" if is_recipe else "--OPTION VALUE"
-        return Refused(f"unexpected word {finding.word!r}", hints=[f"type:  {hint}"])
-    if not name and finding.missing == "images":  # of ImageFiles
-        return Refused(NO_PICTURES, hints=PICTURES_HINTS)
     if not name:
-        return Refused(finding.lines[0], hints=finding.lines[1:3])
+        return _without_option(finding)
     if finding.denied:
         hint = f"it is never imported: {finding.denied.partition('.')[0]} runs what it is given"
         return Refused(f"wrong value for {{}}: {finding.denied}", name, hints=[hint])
     if finding.wrong_class:
-        meant = nearest_class(finding.wrong_class, annotation)
-        owner = None if meant else option_for(finding.wrong_class)
-        hints = [f"nearest:      {meant}"] if meant else []
-        hints += [f"belongs to:   {owner}"] if owner else []
-        hints.append(f"takes:        {takes_of(annotation)}")
+        hints = [*_meant(finding, annotation), f"takes:        {takes_of(annotation)}"]
         return Refused(f"wrong value for {{}}: {finding.wrong_class}", name, hints=hints)
+    if finding.beside:
+        where = "arguments of a class stand below init_args, beside class_path"
+        return Refused(f"wrong value for {{}}: {finding.beside}", name, hints=[where])
     if finding.problem:
         given, reason = finding.problem
         return Refused(f"wrong value for {{}}: {given}", name, hints=[reason])
@@ -182,12 +188,47 @@ def refusal(finding: Finding, annotation: object) -> Refused:
     return Refused(f"wrong value for {{}}: {shown}", name, hints=[takes])
 
 
+def _without_option(finding: Finding) -> Refused:
+    """Return the refusal of something that is no value of an option."""
+    if finding.word:
+        is_recipe = finding.word.endswith((".yaml", ".yml"))
+        hint = f"--config {finding.word}" if is_recipe else "--OPTION VALUE"
+        return Refused(f"unexpected word {finding.word!r}", hints=[f"type:  {hint}"])
+    if finding.missing == "images":  # of ImageFiles
+        return Refused(NO_PICTURES, hints=PICTURES_HINTS)
+    if group := _EMPTY_GROUP.fullmatch(finding.missing):
+        hint = "leave it out for the default, or name a class"
+        return Refused("no value for {}: it is empty (null)", group[1], hints=[hint])
+    return Refused(finding.lines[0], hints=finding.lines[1:3])
+
+
+def _meant(finding: Finding, annotation: object) -> list[str]:
+    """Return what to say of a class that does not fit: another one, or where it belongs."""
+    typed = finding.wrong_class
+    last = typed.rpartition(".")[2]
+    meant = nearest_class(typed, annotation)
+    is_same = meant is not None and meant.rpartition(".")[2].lower() == last.lower()
+    owner = None if is_same else option_for(typed)
+    if owner:
+        return [f"belongs to:   {owner}"]
+    if finding.no_module and not is_same:  # what else is called like its end says nothing
+        return [f"there is no package {finding.no_module!r} here: is it installed?"]
+    return [f"nearest:      {meant}"] if meant else []
+
+
 def mistake_behind(error: Exception) -> PlacesError | None:
     """Return what to tell the user in place of an error, if it is one that the user can correct."""
     # Only stages get here, which have imported it; tools do without.
     from lightning.fabric.utilities.exceptions import MisconfigurationException
 
     if isinstance(error, MisconfigurationException):
+        if best := _BEST.match(str(error)):  # of a metric that only a user's class logs
+            known = best["known"].replace("'", "")
+            return ConfigError(
+                f"the best checkpoint is chosen by {best['metric']}, which nobody logs",
+                f"there are:  {known}",
+                "name one:   --checkpoint.monitor val/loss --checkpoint.mode min",
+            )
         return _of_trainer(error) or ConfigError(first_line(error))
     if isinstance(error, PlacesError | ValueError):
         return _wrapped(error) or _of_trainer(error)

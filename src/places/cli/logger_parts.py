@@ -82,6 +82,8 @@ def fill_in(logger: Namespace, run: LoggedRun) -> None:
         run: The run.
     """
     (kind,) = classes_of(logger) or [Logger]
+    if logger.get("init_args") is None:  # it takes no arguments
+        return
     for base, fill in _FILLS.items():
         if issubclass(kind, base):
             fill(logger, run)

@@ -10,8 +10,9 @@ from typing import Any
 import yaml
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser
 
+from places.cli.places_cli import PlacesCLI
 from places.cli.stage_parser import PlacesParser
-from places.cli.stages import PlacesCLI, quieten
+from places.cli.stages import quieten
 
 
 def resolve(words: Sequence[str]) -> dict[str, Any]:
@@ -38,7 +39,7 @@ class _ResolvingCLI(PlacesCLI):
 class _Built(BaseException):
     """Ends the set-up of `PlacesCLI` when its parsers are there; nothing has been parsed."""
 
-    def __init__(self, parsers: dict[str, LightningArgumentParser]) -> None:
+    def __init__(self, parsers: dict[str, PlacesParser]) -> None:
         super().__init__()
         self.parsers = parsers
 
@@ -57,4 +58,4 @@ def stage_parsers() -> dict[str, PlacesParser]:
         _ParsersOnly()
     except _Built as built:
         parsers = built.parsers
-    return {stage: parser for stage, parser in parsers.items() if isinstance(parser, PlacesParser)}
+    return parsers

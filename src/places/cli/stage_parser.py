@@ -145,6 +145,12 @@ class PlacesParser(LightningArgumentParser):
         if finding.unknown:
             names = set() if "Subcommand" in message else option_names(self)
             raise Refused("no option '{}'", finding.unknown, names, self._kinds.get("")) from ex
+        own = self._kinds.get("")  # of a class inside of another
+        if own is not None and finding.missing and not finding.option:
+            raise Refused(
+                f"{own.__name__} needs {finding.missing}",
+                hints=["give it below init_args, or as an option behind that of the class"],
+            ) from ex
         raise refusal(finding, self._annotation(finding.option)) from ex
 
     def _annotation(self, name: str) -> object:

@@ -77,7 +77,7 @@ def logger_mistake(loggers: object) -> ConfigError | None:
     for logger in loggers if isinstance(loggers, list) else []:
         for kind in classes_of(logger):
             try:
-                kind(**logger.init_args, **(logger.get("dict_kwargs") or {}))
+                kind(**(logger.get("init_args") or {}), **(logger.get("dict_kwargs") or {}))
             except ImportError as error:
                 what = f"{kind.__name__} needs a package that is not installed"
                 return ConfigError(what, first_line(error))

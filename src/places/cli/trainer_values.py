@@ -74,3 +74,22 @@ def _check_devices(value: object) -> None:
         if num < -1 or num == 0:
             shown = value if value != [] else "[]"
             raise ConfigError(f"trainer.devices must be 1 or more, or -1 for all, not {shown}")
+
+
+def check_parts_are_on(trainer: Namespace) -> None:
+    """Refuse switches that would take away what every run of `places` has.
+
+    Raises:
+        ConfigError: The message says what to type instead.
+    """
+    if trainer.barebones:
+        raise ConfigError(
+            "trainer.barebones is for measuring: it leaves no scores, logs and checkpoints",
+            "what they cost:  places bench step",
+        )
+    if trainer.enable_checkpointing is False:
+        raise ConfigError(
+            "trainer.enable_checkpointing false would lose the weights at the end",
+            "to keep only the last:  --checkpoint.save_top_k 0",
+            "to try without files:   --trainer.fast_dev_run true",
+        )

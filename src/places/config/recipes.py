@@ -154,6 +154,8 @@ def _check_nodes(root: yaml.Node | None, path: Path) -> None:
         if count > _MAX_NODES:
             break
         for node in layer:
+            if isinstance(node, yaml.MappingNode):
+                _check_class(node, path)
             if isinstance(node, yaml.ScalarNode) and "\0" in node.value:
                 line = node.start_mark.line + 1
                 raise ConfigError(f"{path} has a NUL character in line {line}: no value has one")
@@ -162,6 +164,48 @@ def _check_nodes(root: yaml.Node | None, path: Path) -> None:
         layer = [node for part in parts for node in (part if isinstance(part, tuple) else [part])]
     if layer:
         raise _too_large(path)
+    if isinstance(root, yaml.MappingNode):
+        _check_keys(root, path)
+
+
+_KINDS = {"bool": "true or false", "int": "a number", "float": "a number", "null": "null"}
+_OF_CLASS = {"class_path", "init_args", "dict_kwargs", "<<"}
+
+
+def _check_keys(root: yaml.MappingNode, path: Path) -> None:
+    """Refuse keys that are no names of options, which only a mapping inside of a value may have."""
+    groups = [value for _, value in root.value if isinstance(value, yaml.MappingNode)]
+    for key, _ in (pair for group in (root, *groups) for pair in group.value):
+        line = f"{path}, line {key.start_mark.line + 1}"
+        kind = key.tag.rpartition(":")[2]
+        if kind not in ("str", "merge"):
+            what = _KINDS.get(kind, f"a {kind}")
+            raise ConfigError(f"{line}: the key {str(key.value)!r} is {what} to YAML, no name")
+        if any(character.isspace() for character in key.value):
+            raise ConfigError(f"{line}: the key {key.value!r} has a space in it, as no option has")
+
+
+def _check_class(node: yaml.MappingNode, path: Path) -> None:
+    """Refuse a class that is none by the kind of its YAML, and arguments that have no names."""
+    names = [str(key.value) for key, _ in node.value]
+    for key, value in node.value:
+        line = f"{path}, line {key.start_mark.line + 1}"
+        if not isinstance(key, yaml.ScalarNode):
+            raise ConfigError(f"{line}: a list or a mapping stands in the place of a key")
+        if "class_path" in names and key.value not in _OF_CLASS:
+            raise ConfigError(
+                f"{line}: {key.value} stands beside class_path",
+                "arguments of a class stand below init_args, which stands beside class_path",
+            )
+        is_empty = value.tag.endswith(":null")
+        shown = "nothing" if is_empty else str(value.value)[:40]
+        if key.value == "class_path" and not value.tag.endswith(":str"):
+            raise ConfigError(f"{line}: class_path is the name of a class, not {shown}")
+        if key.value == "init_args" and not isinstance(value, yaml.MappingNode):
+            raise ConfigError(
+                f"{line}: init_args holds arguments by their names, not {shown}",
+                "leave it out, or write below it such as  depth: 18",
+            )
 
 
 def _too_large(path: Path) -> ConfigError:
@@ -171,18 +215,23 @@ def _too_large(path: Path) -> ConfigError:
     )
 
 
-def _lines_of_keys(node: yaml.Node | None, prefix: str) -> Iterator[tuple[str, int | None, int]]:
-    """Yield each key, the line where it was before, if it was, and its line."""
+def _lines_of_keys(
+    node: yaml.Node | None, prefix: str, lines: dict[str, int] | None = None
+) -> Iterator[tuple[str, int | None, int]]:
+    """Yield each key, the line where it was before, if it was, and its line.
+
+    `data.batch_size` may stand as it is, or as `batch_size` below `data`: it is the same.
+    """
     if isinstance(node, yaml.SequenceNode):
         for item in node.value:
             yield from _lines_of_keys(item, prefix)
     elif isinstance(node, yaml.MappingNode):
-        lines: dict[str, int] = {}
+        lines = {} if lines is None else lines
         for key_node, value in node.value:
             key, line = f"{prefix}{key_node.value}", key_node.start_mark.line + 1
             yield key, lines.get(key), line
             lines[key] = line
-            yield from _lines_of_keys(value, f"{key}.")
+            yield from _lines_of_keys(value, f"{key}.", lines)
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

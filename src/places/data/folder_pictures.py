@@ -26,6 +26,7 @@ _ENDINGS = frozenset(f".{name}" for name in _TYPES.split())
 _OF_A_RUN = ("metrics.csv", "predictions.csv", "predictions.png", "result.json", "checkpoints")
 _BRACES = re.compile(r"\{(?:(\d+)\.\.(\d+)|([^{}]*,[^{}]*))\}")
 _MOST_NAMES = 1_000_000  # that braces may stand for
+_WORDS = "give a folder, a picture or both", "give a list:  @FILE"  # hints of `matches_of`
 
 
 def is_picture(name: str) -> bool:
@@ -114,17 +115,18 @@ def is_pattern(text: str) -> bool:
     return has_magic(text) or _BRACES.search(text) is not None
 
 
-def matches_of(pattern: str) -> list[str]:
+def matches_of(pattern: str, hints: tuple[str, str] = _WORDS) -> list[str]:
     """Return what a pattern stands for, in natural order; itself if it is none.
 
     Args:
         pattern: With `*`, `?`, `[...]`, `**`, and braces as in `{000..012}` or `{a,b}`.
+        hints: What to give where nothing is called like that, and in place of too many names.
 
     Raises:
         DataError: Nothing is called like that, or the braces stand for too many names.
         StorageError: The disk or the network behind its folder fails.
     """
-    names = braces_filled(pattern)
+    names = braces_filled(pattern, hints)
     found = []
     for name in names:
         if has_magic(name) and not os.path.lexists(name):
@@ -135,12 +137,16 @@ def matches_of(pattern: str) -> list[str]:
         start = re.split(r"[*?[{]", pattern)[0].rpartition("/")[0]
         if kind_at(start or ("/" if pattern.startswith("/") else ".")) == "folder":
             _listed(start or ".", FirstFew())  # glob keeps silent about a disk that fails
-        raise DataError(f"no file is called like {pattern}", "give a folder, a picture or both")
+        raise DataError(f"no file is called like {pattern}", hints[0])
     return found
 
 
-def braces_filled(pattern: str) -> list[str]:
+def braces_filled(pattern: str, hints: tuple[str, str] = _WORDS) -> list[str]:
     """Return the names that braces stand for: `{00..12}` for numbers, `{a,b}` for one of these.
+
+    Args:
+        pattern: With or without braces.
+        hints: As of `matches_of`.
 
     Raises:
         DataError: They are too many.
@@ -163,9 +169,7 @@ def braces_filled(pattern: str) -> list[str]:
         for part in parts:
             count *= len(part)
         if count > _MOST_NAMES:
-            raise DataError(
-                f"{pattern} stands for more than {_MOST_NAMES:,} names", "give a list:  @FILE"
-            )
+            raise DataError(f"{pattern} stands for more than {_MOST_NAMES:,} names", hints[1])
     parts.append([pattern[end:]])
     return ["".join(words) for words in product(*parts)]
 

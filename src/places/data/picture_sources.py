@@ -287,8 +287,11 @@ def _is_url(text: str) -> bool:
 
 def _joined(base: str, line: str) -> str:
     """Return what a line of a list means behind the URL of the list."""
+    member = _MEMBER.fullmatch(line)
+    # Or what is before the :: would be taken for the scheme of a URL.
+    name, inside = (member[1], f"{BETWEEN}{member[2]}") if member else (line, "")
     try:
-        return urljoin(base, line)
+        return f"{urljoin(base, name)}{inside}"
     except ValueError:  # no URL, which is told where it is to be read
         return line
 

@@ -15,7 +15,11 @@ from places.data.folder_pictures import braces_filled, is_pattern, matches_of, n
 from places.data.packing.compressed import unpacking_of
 from places.data.packing.official import SPLIT_WORDS
 from places.data.remote.urls import is_url, open_url
+from places.data.shards.fields import MAX_SHARDS
 from places.errors import ConfigError, DataError
+
+# Hints of `matches_of`.
+_WORDS = "give tars, a folder of tars or both", f"an index holds {MAX_SHARDS:,} shards at most"
 
 
 class Place(NamedTuple):
@@ -78,13 +82,13 @@ def _places_of_word(word: str, split: str | None) -> list[Place]:
         word = word[len("file://") :]
     if is_url(word) and not os.path.lexists(word):
         open_url(word, "the URL")  # says what cannot be read
-        return [Place(url) for url in braces_filled(word)]
+        return [Place(url) for url in braces_filled(word, _WORDS)]
     is_one = os.path.lexists(word) or not is_pattern(word)
-    names = [word] if is_one else _without_links(matches_of(word))
+    names = [word] if is_one else _without_links(matches_of(word, _WORDS))
     found = []
     for name in names:
-        if not os.path.lexists(name):
-            raise DataError(f"no such file or folder: {printable(name)}", *_of_braces(word))
+        if not os.path.exists(name):  # noqa: PTH110  # a link to nothing is none either
+            raise DataError(f"no such file or folder: {printable(name)}", *_of_braces(word, name))
         if os.path.isdir(name):  # noqa: PTH112  # never raises
             found += _in_folder(name, split)
         else:
@@ -98,8 +102,9 @@ def _without_links(paths: list[str]) -> list[str]:
     return [p for p in paths if not os.path.islink(p) or os.path.realpath(p) not in files]  # noqa: PTH114
 
 
-def _of_braces(word: str) -> list[str]:
-    return [f"it is one of those that {printable(word)} stands for"] if "{" in word else []
+def _of_braces(word: str, name: str) -> list[str]:
+    is_one = "{" in word and name != word
+    return [f"it is one of those that {printable(word)} stands for"] if is_one else []
 
 
 def _in_folder(folder: str, split: str | None) -> list[Place]:
@@ -112,7 +117,13 @@ def _in_folder(folder: str, split: str | None) -> list[Place]:
     if split is None and len(splits) == 1:
         split = splits[0]
     chosen = [path for path in paths if told[path] == split]
-    if not chosen or split is None:
+    if split and not chosen:
+        raise DataError(
+            f"{printable(folder)} holds no shards of {split} by their names, "
+            f"but of {', '.join(splits)}",
+            "if some are, give them one by one",
+        )
+    if split is None:
         raise DataError(
             f"{printable(folder)} holds shards of {', '.join(splits)} by their names",
             "choose:  `split` train, `split` val or `split` test, or give the shards one by one",
@@ -124,7 +135,7 @@ def _tars_in(folder: str) -> list[str]:
     """Return the tars in a folder in natural order; without any, those that are compressed."""
     start = folder.rstrip("/") or folder
     paths = sorted((entry.path for entry in os.scandir(start) if entry.is_file()), key=natural)
-    tars = [path for path in paths if path.endswith(".tar") and not _is_hidden(path)]
+    tars = [path for path in paths if path.lower().endswith(".tar") and not _is_hidden(path)]
     packed = [path for path in paths if unpacking_of(path) and not _is_hidden(path)]
     if not tars and not packed:
         raise DataError(

@@ -8,13 +8,14 @@ JSON: these are read here, and nothing else.
 import json
 import math
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from places.errors import CheckpointError
 from places.models.file_kinds import not_weights
 from places.models.weight_files import shown
 
@@ -66,29 +67,25 @@ def read_program(path: Path) -> dict[str, Tensor]:
     Raises:
         CheckpointError: The file is damaged.
     """
+    with _opened(path) as archive:
+        if damaged := archive.testzip():
+            raise ValueError(f"damaged at {damaged}")
+        tables = [n for n in archive.namelist() if n.endswith("_weights_config.json")]
+        if len(tables) != 1:
+            raise ValueError(f"{len(tables)} tables of weights")
+        table = json.loads(_read(archive, tables[0].partition("/")[2], _MAX_TABLE_BYTES))
+        return {str(name): _tensor(archive, told) for name, told in dict(table["config"]).items()}
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
+    """Open a program; whatever goes wrong in the block is damage of the file."""
     try:
-        with _opened(path) as archive:
-            if damaged := archive.testzip():
-                raise ValueError(f"damaged at {damaged}")
-            tables = [n for n in archive.namelist() if n.endswith("_weights_config.json")]
-            if len(tables) != 1:
-                raise ValueError(f"{len(tables)} tables of weights")
-            table = json.loads(_read(archive, tables[0].partition("/")[2], _MAX_TABLE_BYTES))
-            return {
-                str(name): _tensor(archive, told) for name, told in dict(table["config"]).items()
-            }
-    except CheckpointError:
-        raise
+        with zipfile.ZipFile(path) as archive:
+            yield archive
     except Exception as error:  # damage in what describes the content may look like anything
         reason = str(error) or type(error).__name__
         raise not_weights(path, "a damaged program of torch.export", shown(reason)) from error
-
-
-def _opened(path: Path) -> zipfile.ZipFile:
-    try:
-        return zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
-        raise not_weights(path, "a damaged program of torch.export", shown(error)) from error
 
 
 def _read(archive: zipfile.ZipFile, name: str, limit_bytes: int) -> bytes:

@@ -1,6 +1,6 @@
 """Load a file of weights into a network: every tensor finds its place, or the file is refused."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -91,20 +91,16 @@ def load_weights(
     net.load_state_dict(weights)
 
 
-def read_weights(path: Path, names: Collection[str] = ()) -> dict[str, Tensor]:
-    """Return the tensors in a file, under the names that a network uses.
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Return the tensors in a file, but for one of Caffe, under the names that a network uses.
 
     Args:
         path: See `load_weights`.
-        names: Those of the network; what only wraps it may be a part of one.
 
     Raises:
         CheckpointError: The file is missing, damaged or unreadable, or holds something else.
     """
-    if path.suffix == CAFFE:
-        file = _read_caffe(path)
-        return caffe_tensors(file, rgb_mean(file), STD, names)
-    return find_weights(_read(path), path, names)
+    return find_weights(_read(path), path)
 
 
 def flags_of_official(path: Path) -> list[str] | None:

@@ -104,13 +104,22 @@ def _refuse(counts: _Counts | None, trainer: Trainer, split: str, stage: str) ->
     if counts is None or not counts.num_missing or not isinstance(data, Places365):
         return
     if not data.manifests[split].labelled:
-        raise DataError(f"no scores: the pictures of split '{split}' have no labels")
+        raise DataError(
+            f"no scores: the pictures of split '{split}' have no labels",
+            "of shards with labels in a .json:  places index SHARDS --root ROOT "
+            f"--split {split} --label_key KEY",
+        )
     hints = []
     if counts.num_unreadable:
         check = f"places verify {data.root} --decode"
         hints.append(f"{counts.num_unreadable:,} could not be read; repair the split:  {check}")
     if counts.num_missing > counts.num_unreadable:
-        hints.append(f"score it as a whole: leave out  --trainer.limit_{stage}_batches")
+        is_whole = getattr(trainer, f"limit_{stage}_batches", 1.0) in (None, 1.0)
+        hints.append(
+            f"see which have no label:  places index SHARDS --root ROOT --split {split}"
+            if is_whole
+            else f"score it as a whole: leave out  --trainer.limit_{stage}_batches"
+        )
     error = DataError if counts.num_unreadable else ConfigError  # of what was typed
     raise error(
         f"no scores: {counts.num_scored:,} of the {counted(counts.num_expected, 'picture')} "

@@ -105,8 +105,7 @@ class LineFile:
 
     @property
     def _opened(self) -> io.FileIO:
-        if self._file is None:
-            raise RuntimeError(f"{self.path} is not open")
+        assert self._file is not None, "it is to be opened first"
         return self._file
 
     def _truncate(self, end: int) -> None:

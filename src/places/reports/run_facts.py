@@ -8,11 +8,9 @@ run that goes on, that was killed, or that somebody changed: what cannot be read
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from places.checkpoints.runs import CONFIG_HEADER
 from places.config.recipes import read_config
 from places.config.secrets import masked
 from places.console import printable
@@ -22,12 +20,11 @@ from places.reports.metric_curves import Curves, read_curves
 from places.reports.picture_table import PictureTable, read_pictures
 from places.reports.result_schema import PICTURES
 from places.reports.run_file import RUN_FILE, number_table, text_table
-from places.reports.run_list import Run, State, describe
+from places.reports.run_list import State, describe, written_at
 
 RESULT = "result.json"
 VALIDATION = "validation.json"
 _MAX_BYTES = 1 << 25
-_MAX_LINE_BYTES = 1 << 16
 _MAX_CHARACTERS = 2000
 _MAX_ENTRIES = 500  # of a list
 _T = TypeVar("_T")
@@ -125,7 +122,7 @@ def read_run(folder: Path) -> RunFacts:
         reading.notes.append(f"{PICTURES} is not the one that {RESULT} tells of")
         pictures = None
     validation = reading.part(VALIDATION, _read_object)
-    run = _described(folder, reading)
+    run = describe(folder)
     if not (run.stage or record or config or curves or result):
         raise DataError(f"{folder} is not the folder of a run", "list the runs:  places runs")
     stage = run.stage or _text(record.get("stage"))
@@ -138,7 +135,7 @@ def read_run(folder: Path) -> RunFacts:
         stage=stage,
         state=run.state,
         progress=run.outcome,
-        started=_text(record.get("started")) or _written(folder),
+        started=_text(record.get("started")) or written_at(folder).isoformat(timespec="seconds"),
         ended=_text(record.get("ended")) or None,
         command=tuple(map(_text, _list(record.get("command")))),
         config=None if config is None else masked(config),
@@ -204,30 +201,6 @@ def _is_told(record: object, folder: Path) -> bool:
     with (folder / PICTURES).open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return isinstance(record, dict) and record.get("sha256") == digest
-
-
-def _described(folder: Path, reading: _Reading) -> Run:
-    try:
-        return describe(folder)
-    except (ArithmeticError, LookupError, OSError, TypeError, ValueError) as error:
-        reading.notes.append(f"how far it came is not known: {printable(str(error))[:120]}")
-        stage = _first_line(folder / "config.yaml")
-        return Run("", stage, "", "interrupted", "nothing tells how far it came", None, 0)
-
-
-def _first_line(config: Path) -> str:
-    if config.is_symlink() or not config.is_file():
-        return ""
-    with config.open(encoding="utf-8", errors="replace") as file:
-        first = file.readline(_MAX_LINE_BYTES)
-    stages = ("fit", "validate", "test", "predict")
-    return next((stage for stage in stages if first == CONFIG_HEADER.format(stage=stage)), "")
-
-
-def _written(folder: Path) -> str:
-    config = folder / "config.yaml"
-    seconds = (config if config.is_file() else folder).stat().st_mtime
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
 def _changes(found: object) -> tuple[tuple[str, str, str], ...] | None:

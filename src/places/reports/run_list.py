@@ -1,7 +1,9 @@
 """`places runs`: what lies in the folder of runs, and how far each run came."""
 
 import json
+import stat
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +22,8 @@ from places.reports.run_file import RUN_FILE, is_going_on
 State = Literal["going on", "complete", "failed", "interrupted"]
 _MAX_BYTES = 1 << 24
 _MAX_LINE_BYTES = 1 << 16
+_MAX_EPOCHS = 10**9  # more of them are no plan
+_MAX_TIME_S = 1 << 37  # a file system may hold later ones, a calendar does not
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,6 @@ def describe(folder: Path) -> Run:
             outcome = f"finished, {counted(rows, 'picture')}"
     elif stage == "validate" and scores:
         outcome = "finished"
-    files = [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
     return Run(
         run="/".join(folder.parts[-2:]),
         stage=stage,
@@ -113,8 +116,24 @@ def describe(folder: Path) -> Run:
         state=_state(stage, outcome, record),
         outcome=outcome,
         score=max(scores, default=None),
-        size_bytes=sum(path.stat().st_size for path in files),
+        size_bytes=_size_bytes(folder),
     )
+
+
+def written_at(folder: Path) -> datetime:
+    """Return when the config of a run was written; without one, when its folder was."""
+    config = folder / "config.yaml"
+    seconds = (config if config.is_file() else folder).stat().st_mtime
+    return datetime.fromtimestamp(min(max(seconds, 0), _MAX_TIME_S), UTC)
+
+
+def _size_bytes(folder: Path) -> int:
+    size_bytes = 0
+    for path in folder.rglob("*"):
+        with suppress(OSError):  # a run that goes on removes what it has finished with
+            found = path.lstat()
+            size_bytes += found.st_size if stat.S_ISREG(found.st_mode) else 0
+    return size_bytes
 
 
 def _ending(run: Run) -> str:
@@ -137,9 +156,7 @@ def _started(folder: Path, record: Mapping[str, Any]) -> datetime:
     try:
         return datetime.fromisoformat(str(record.get("started"))).astimezone(UTC)
     except (ValueError, OverflowError):
-        config = folder / "config.yaml"
-        seconds = (config if config.is_file() else folder).stat().st_mtime
-        return datetime.fromtimestamp(seconds, UTC)
+        return written_at(folder)
 
 
 def _folders(root: Path) -> Iterator[Path]:
@@ -149,10 +166,11 @@ def _folders(root: Path) -> Iterator[Path]:
 
 
 def _stage(config: Path) -> str:
-    if not config.is_file():
-        return ""
-    with config.open(encoding="utf-8", errors="replace") as file:
-        first = file.readline(_MAX_LINE_BYTES)
+    first = ""
+    with suppress(OSError):
+        if config.is_file():
+            with config.open(encoding="utf-8", errors="replace") as file:
+                first = file.readline(_MAX_LINE_BYTES)
     stages = ("fit", "validate", "test", "predict")
     # Files of earlier versions do not tell it.
     return next((stage for stage in stages if first == CONFIG_HEADER.format(stage=stage)), "")
@@ -176,7 +194,7 @@ def _training(config: Path, metrics: _Metrics, record: Mapping[str, Any]) -> str
     is_complete = record.get("outcome") == "complete"
     if is_complete and metrics.num_logged:  # it may have validated less often, or never
         done = max(done, metrics.num_logged)
-    is_bounded = isinstance(planned, int) and planned >= 1
+    is_bounded = isinstance(planned, int) and 1 <= planned <= _MAX_EPOCHS
     if is_complete and not done:
         steps = record.get("num_steps")
         return f"finished, {counted(steps, 'step')}" if isinstance(steps, int) else "finished"

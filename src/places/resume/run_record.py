@@ -70,6 +70,8 @@ class RunRecord(SaveConfigCallback):
         data = data_module(trainer)
         manifest = data.manifests.get("train") if isinstance(data, Places365) else None
         config = self.resolved_config()
+        for part in ("model", "data"):  # a class of others may take no arguments
+            config[part].setdefault("init_args", {})
         checkpoint[CHECKPOINT_KEY] = {
             "version": FORMAT_VERSION,
             "recipe": self.recipe,

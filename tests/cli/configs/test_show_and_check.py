@@ -106,6 +106,20 @@ def test_check_tells_all_that_is_wrong_with_all_files(
     )
 
 
+def test_check_tells_where_it_stops(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("places.cli.configs.check._MAX_PROBLEMS", 2)
+    wrong = {"batch_size": "a", "image_size": "b", "resize_size": "c"}
+    text = "".join(f"  {key}: {value}\n" for key, value in wrong.items())
+    (tmp_path / "bad.yaml").write_text(f"data:\n{text}")
+    assert main(["config", "check", "bad.yaml"]) == 1
+    output = capsys.readouterr().out
+    *_, more, hint, number = output.splitlines()
+    assert more.endswith(": perhaps more: only the first 2 values that are refused are told")
+    assert (hint, number) == ("  correct these and check again", "1 recipe: 3 problems")
+
+
 def test_the_shipped_recipes_have_nothing_wrong(capsys: pytest.CaptureFixture[str]) -> None:
     recipes = sorted(CONFIGS.rglob("*.yaml"))[:2]  # the others are resolved by test_recipes.py
     assert main(["config", "check", *map(str, recipes)]) == 0

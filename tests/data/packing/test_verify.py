@@ -325,3 +325,23 @@ def test_what_comes_from_the_files_is_shown_as_text(root: Path, check: Check) ->
     status, lines = check()
     assert (status, len(lines)) == (1, 2)
     assert lines[1].startswith("  train-\\x1b[2J\\n.tar: not in the manifest")
+
+
+def test_a_shard_that_the_system_does_not_open_is_named(root: Path, check: Check) -> None:
+    shard = load_manifest(root, "train").shard_paths[0]
+    shard.unlink()
+    shard.symlink_to(shard.name)  # leads to itself
+    status, lines = check()
+    assert status == 1
+    assert any(f"{shard.name}: cannot be read: Too many levels of" in line for line in lines)
+
+
+def test_tars_without_a_manifest_are_named_with_what_makes_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.tar").write_bytes(b"")
+    assert places(["verify", str(tmp_path)]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == f"places: error: no shards with a manifest in {tmp_path}"
+    assert lines[1].split() == ["found:", "a.tar"]
+    assert lines[3].strip() == f"from elsewhere:  places index {tmp_path} --split train"

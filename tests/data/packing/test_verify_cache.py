@@ -102,3 +102,13 @@ def test_a_folder_that_is_no_cache_is_none(
     shutil.copytree(_folder(cache, "val"), tmp_path / "packed")
     assert main(["verify", str(tmp_path / "packed")]) == 1  # random bytes, no tars of pictures
     assert "are here" not in capsys.readouterr().out
+
+
+def test_a_file_that_the_system_does_not_open_is_named(
+    cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    index = _folder(cache, "val") / "val.index.npy"
+    index.unlink()
+    index.symlink_to(index.name)  # leads to itself
+    assert main(["verify", str(cache), "--split", "val"]) == 2
+    assert f"places: error: cannot read {index}" in capsys.readouterr().err

@@ -253,6 +253,35 @@ def test_with_check_cache_pixels_are_those_of_the_server(
     assert len(hashed) == NUM_SHARDS  # only if asked
 
 
+def test_what_another_thread_renewed_meanwhile_is_whole(
+    root: Path, cache: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _filled(root, cache)
+    _recolour(root, _cached(cache, 1), 1)
+    manifest = fetch_manifest(root.as_uri(), "val", cache)
+    shards = RemoteShards(root.as_uri(), manifest, PLENTY, checks=CacheChecks(before_use=True))
+    is_due, overtaken = CacheChecks.is_due, list[Path]()
+
+    def slowly(self: CacheChecks, path: Path) -> bool:
+        found = is_due(self, path)
+        if found and not overtaken:
+            overtaken.append(path)
+            os.close(shards.open(1))
+        return found
+
+    with _cached(cache, 1).open("rb") as damaged:
+        monkeypatch.setattr(CacheChecks, "is_due", slowly)
+        os.close(shards.open(1))
+        assert overtaken
+        renewed = _cached(cache, 1).stat()
+        again = shards.renew(1, damaged.fileno())  # by a reader that had it open all the time
+        assert again is not None
+        assert os.path.samestat(os.fstat(again), renewed)
+        os.close(again)
+    shards.close()
+    assert caplog.text.count("was damaged in the cache: it is fetched again") == 1
+
+
 def test_checks_run_ahead_of_the_reader(root: Path, cache: Path) -> None:
     _filled(root, cache)
     _recolour(root, _cached(cache, 2), 2)

@@ -15,7 +15,8 @@ import pytest
 from tests.integration.stages import fit_in, run
 
 from places.cli.main import main
-from places.reports.leaderboard.entries import Entry, published_entries
+from places.errors import DataError
+from places.reports.leaderboard.entries import Entry, published_entries, read_hits
 from places.reports.leaderboard.table import boards_of
 from places.training.intervals import paired_test, wilson
 
@@ -272,3 +273,20 @@ def test_published_rows_are_shares_with_a_source() -> None:
         assert entry.top5 is None or entry.top1 < entry.top5 < 1
         assert entry.source
         assert entry.top1_interval[0] < entry.top1 < entry.top1_interval[1]
+
+
+def test_scores_of_pictures_that_cannot_be_read_are_named(
+    tested: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(_results(tested)[0], folder)
+    table, content = folder / "scores.parquet", b"PAR1" + bytes(99)
+    table.write_bytes(content)
+    result = json.loads((folder / "result.json").read_text())
+    result["pictures"]["sha256"] = hashlib.sha256(content).hexdigest()
+    (folder / "result.json").write_text(json.dumps(result))
+    assert main(["leaderboard", str(folder)]) == 2
+    assert f"cannot read {table}" in capsys.readouterr().err
+    with pytest.raises(DataError, match=f"cannot read {table}: ") as caught:
+        read_hits(table)
+    assert len(str(caught.value).splitlines()) <= 4

@@ -70,7 +70,7 @@ class Alone:
             self._server.stdin.flush()
         line = self._server.stdout.readline()
         if not line:
-            raise PlacesError("the process that measures memory has ended", "add  --no-memory")
+            raise PlacesError("the process that measures memory has ended", "add  --no_memory")
         answer = json.loads(line)
         return answer["bytes"], answer["reason"]
 

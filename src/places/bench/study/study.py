@@ -62,12 +62,12 @@ def measure(
         networks = []
         for network in plan.networks:
             kinds: dict[str, Kinds] = {}
-            for work in plan.works:
+            whys = [_why_none(candidates, network, work) for work in plan.works]
+            for work, why in zip(plan.works, whys, strict=True):
                 counter.describe("profiling", f"{network.name}, {work}")
-                why = _why_none(candidates, network, work)
                 kinds[work] = why or _kinds_of(plan, network, work, roofline)
                 counter.advance(1)
-            networks.append(_network_row(plan, network, kinds))
+            networks.append(_network_row(plan, network, kinds, None if None in whys else whys[0]))
     return networks, [candidate_row(candidate, candidates) for candidate in candidates]
 
 
@@ -146,10 +146,12 @@ def _why_none(candidates: Iterable[Candidate], network: Choice, work: Work) -> s
     return same[0].reason
 
 
-def _network_row(plan: Plan, network: Choice, kinds: dict[str, Kinds]) -> dict[str, Any]:
+def _network_row(
+    plan: Plan, network: Choice, kinds: dict[str, Kinds], why_none: str | None
+) -> dict[str, Any]:
     sizes: dict[str, int] = {work: max(plan.sizes(work)) for work in plan.works}
-    if all(isinstance(rows, str) for rows in kinds.values()):
-        return network_row(network, None, kinds, sizes, next(map(str, kinds.values())))
+    if why_none is not None:
+        return network_row(network, None, kinds, sizes, why_none)
     try:
         cost = cost_of(network.build(plan.num_classes, plan.device), plan.image_size)
     except Exception as error:  # the code of a network may do anything with numbers that it lacks

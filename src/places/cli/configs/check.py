@@ -10,7 +10,7 @@ from typing import Any, Literal
 import yaml
 
 from places.config.changes.as_json import annotation
-from places.config.recipes import double_keys, find_recipe, read_config
+from places.config.recipes import double_keys, find_recipe, flatten, read_config
 from places.config.written import Place, Written, written_keys
 from places.console import counted, printable, put
 from places.errors import ConfigError, PlacesError
@@ -20,6 +20,7 @@ Form = Literal["text", "github"]
 _MAX_PROBLEMS = 50  # of one recipe
 _RECIPES = (".yaml", ".yml")
 _TYPE = "type:  places config check RECIPE..."
+_TWICE = re.compile(r" has the key \S+ twice, in line ")
 _WORD = re.compile(r"[\w.]+")
 
 
@@ -86,7 +87,8 @@ def problems_of(recipe: Path, stage: str) -> Iterator[Problem]:
         line = re.search(r"line (\d+)", error.message)
         place = Place(shown, int(line[1]) if line else None)
         message = error.message.removeprefix(f"{place}").replace(f"{shown}, line", "line")
-        yield Problem(place, (message.strip().removeprefix(f"line {place.line} "), *error.hint))
+        message = re.sub(rf"^line {place.line}:? ", "", message.strip())
+        yield Problem(place, (message, *error.hint))
         return
     yield from _refused(config, written, shown, stage)
 
@@ -99,8 +101,10 @@ def _refused(
     from places.cli.resolve import resolve
 
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, "recipe.yaml")
+        file, last_line = Path(folder, "recipe.yaml"), 0
         for _ in range(_MAX_PROBLEMS):
+            if not flatten(config):
+                return  # nothing but what was wrong
             file.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
             try:
                 resolve([stage, "--config", str(file)])
@@ -108,11 +112,15 @@ def _refused(
                 hints = [line for line in error.hint if str(file) not in line]
                 key = _key_in(error.message, written)
                 place = Place(shown, written[key].place.line if key else None)
-                yield Problem(place, (error.message.replace(str(file), shown), *hints))
+                last_line = max(last_line, place.line or 0)
+                if not _TWICE.search(error.message):  # that is told already
+                    yield Problem(place, (error.message.replace(str(file), shown), *hints))
                 if key is None or not _remove(config, key.split(".")):
                     return
             else:
                 return
+    more = f"perhaps more: only the first {_MAX_PROBLEMS} values that are refused are told"
+    yield Problem(Place(shown, last_line or None), (more, "correct these and check again"))
 
 
 def _key_in(message: str, written: Mapping[str, Written]) -> str | None:

@@ -72,6 +72,8 @@ def repository(folder: Path) -> Repository:
             ["-C", str(folder), "rev-parse", "--show-toplevel", "--absolute-git-dir"], None
         )
     except ConfigError as error:
+        if isinstance(error.__cause__, FileNotFoundError):  # no git
+            raise
         raise ConfigError(
             f"{folder.resolve()} is in no repository of git, so there are no revisions", *error.hint
         ) from error

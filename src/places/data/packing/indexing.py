@@ -26,7 +26,7 @@ from places.data.shards.manifest import (
     manifest_path,
     save_manifest,
 )
-from places.data.shards.picture_formats import JPEG, in_order
+from places.data.shards.picture_formats import JPEG, SUFFIXES, in_order
 from places.data.shards.tar_members import members_of
 from places.errors import DataError
 from places.files import storage_error, written_whole
@@ -77,13 +77,19 @@ class Scanned:
         """
         num_samples, unlabelled = sum(map(len, self.parts)), self.found.unlabelled
         if not num_samples:
-            raise DataError(f"no pictures in {_names(self.shards)}")
+            left_out = self.found.left_out
+            raise DataError(
+                f"no pictures in {_names(self.shards)}",
+                *([f"found:     {left_out}"] if left_out.count else []),
+                f"read are:  {', '.join(f'.{ending.decode()}' for ending in SUFFIXES)}",
+            )
         if 0 < unlabelled.count < num_samples:
             kind = ".cls" if self.found.label_key is None else ".cls or .json"
             raise DataError(
                 f"no {kind} for {unlabelled.count:,} of {counted(num_samples, 'picture')} "
                 f"in {_names(self.shards)}",
                 f"without:  {printable(str(unlabelled))}",
+                "write the tar again with a label for each picture, or without those pictures",
             )
         if unlabelled.count and self.found.json_keys and split != "test":
             raise DataError(
@@ -91,6 +97,12 @@ class Scanned:
                 f"the .json has keys that may hold it:  {_keys(self.found)}",
                 f"name the one:  places index SHARDS --root ROOT --split {split} --label_key "
                 f"{quote(printable(self.found.json_keys[0][:80]))}",
+            )
+        if unlabelled.count and self.found.other_labels and split != "test":
+            endings = ", ".join(f".{ending}" for ending in self.found.other_labels)
+            put(
+                f"{split}: {endings} may hold labels, which are read from .cls and .json only: "
+                "write the tar again with .cls"
             )
         left_out = self.found.left_out
         if left_out.count:

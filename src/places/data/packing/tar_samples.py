@@ -22,13 +22,16 @@ from places.data.shards.tar_headers import (
     read_key,
     read_size_bytes,
 )
-from places.data.shards.tar_reader import MAX_SHOWN, Member, shown
+from places.data.shards.tar_reader import MAX_SHOWN, WITHOUT_LINKS, Member, shown
 from places.errors import DataError
 from places.files import open_regular
 
 _META = re.compile(rb"__[^/]*__($|/)")  # WebDataset passes over such members
 _NOT_READ = {suffix for suffix in OTHER_SUFFIXES if suffix not in SUFFIXES} | {b"jpe", b"jfif"}
 _OF_PICTURES = {b"cls", *SUFFIXES, *_NOT_READ}  # endings of what may not get lost
+
+_READ = ", ".join(f".{suffix.decode()}" for suffix in SUFFIXES)
+_BESIDE_PICTURES = {b"cls", b"json", b"txt", b"text", b"caption", b"yaml", b"yml", b"csv", b"id"}
 
 Entry = tuple[int, int, int, int]
 
@@ -42,6 +45,7 @@ class Found:
     left_out: FirstFew = field(default_factory=FirstFew)  # members that are in no sample
     unlabelled: FirstFew = field(default_factory=FirstFew)  # keys
     json_keys: list[str] = field(default_factory=list)  # that may hold labels nobody asked for
+    other_labels: list[str] = field(default_factory=list)  # endings of what looks like a label
 
     def copy(self) -> "Found":
         """Return the same, which stays so when this one is told of more."""
@@ -80,7 +84,8 @@ class Sample(NamedTuple):
         found = f"found:  {first_few(names, 8)}"
         dotted = [m.name for m in parts if m.name.rpartition(b"/")[2].count(b".") > 1]
         message = f"{self} must have one picture and one label"
-        if not dotted:
+        # With `0.cls` or `0.jpg` among them these are parts of a sample, and no keys with dots.
+        if not dotted or not _OF_PICTURES.isdisjoint(self.suffixes):
             return DataError(message, found, "which is meant? write the tar without the others")
         old, suffix = dotted[0].rpartition(b".")[::2]
         folder, _, base = old.rpartition(b"/")
@@ -147,8 +152,7 @@ def _is_taken(path: Path, member: Member, found: Found) -> bool:
     if not is_passed_over and base.rpartition(b".")[2].lower() in _OF_PICTURES:
         raise DataError(
             f"{shown(member.name)} in {path} is {member.no_file}, which an index cannot hold",
-            "unpack the tar, and pack the folder, or write it with the bytes in place of links:  "
-            "tar --dereference --hard-dereference --sort=name -cf NEW.tar -C FOLDER .",
+            WITHOUT_LINKS,
         )
     found.left_out.add(shown(member.name) + (f" ({member.no_file})" if member.no_file else ""))
     return False
@@ -169,10 +173,15 @@ def _check_loss(sample: Sample) -> None:
     kinds = [suffix.rpartition(b".")[2] for suffix in sample.suffixes]
     others = [kind for kind in kinds if kind in _NOT_READ]
     if others:
-        known = ", ".join(f".{suffix.decode()}" for suffix in SUFFIXES)
         raise DataError(
             f"the picture of {sample} is a .{printable(others[0].decode())}, which is not read",
-            f"read are:  {known}; convert it and write the tar again",
+            f"read are:  {_READ}; convert it and write the tar again",
+        )
+    if b"cls" in kinds and (unread := [*filter(_may_be_picture, sample.suffixes)]):
+        raise DataError(
+            f"{sample} has a .cls and no picture that is read",
+            f"found:     {first_few(map(shown, unread), 8)}",
+            f"read are:  {_READ}; convert it and write the tar again",
         )
     if b"cls" in kinds:
         raise DataError(
@@ -181,6 +190,10 @@ def _check_loss(sample: Sample) -> None:
             "unpack the tar, and write it in the order of the names:  "
             "tar --sort=name -cf NEW.tar -C FOLDER .",
         )
+
+
+def _may_be_picture(suffix: bytes) -> bool:
+    return suffix.rpartition(b".")[2] not in _BESIDE_PICTURES
 
 
 def _check_header(file: int, sample: Sample, picture: Member, end: int) -> bytes:

@@ -267,7 +267,7 @@ def _header_fault(picture: bytes, formats: Sequence[str]) -> str | None:
     try:
         simplejpeg.decode_jpeg_header(picture)
     except ValueError as error:
-        return f"no JPEG header ({error})"
+        return f"no JPEG header ({error if picture else 'it is empty'})"
     return None
 
 

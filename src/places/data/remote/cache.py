@@ -73,17 +73,22 @@ class CacheFolder:
         os.close(file)
         return None
 
-    def discard(self, name: str, file: int) -> None:
+    def discard(self, name: str, file: int) -> bool:
         """Remove a damaged file; those that have it open keep it.
 
         Args:
             name: Its name.
             file: A descriptor of it: a whole one that was put there meanwhile stays.
+
+        Returns:
+            Whether it was there still.
         """
         path = self.folder / name
         with self._exclusive(), suppress(FileNotFoundError):
             if os.path.samestat(path.stat(), os.fstat(file)):
                 path.unlink()
+                return True
+        return False
 
     @contextmanager
     def claimed(self, name: str, size_bytes: int) -> Iterator[int | Wait]:

@@ -81,9 +81,12 @@ def discard_if_damaged(
     Args:
         folder: Where it is kept.
         shard: The shard.
-        file: A descriptor of what was there.
+        file: A descriptor of what was there. What another thread put there meanwhile stays.
         stop: Set by another thread to end this early.
         checks: What is known of the shards that are there.
+
+    Returns:
+        Whether it is damaged.
 
     Raises:
         StorageError: The cache damaged it again and again.
@@ -91,9 +94,9 @@ def discard_if_damaged(
     path = folder.folder / shard.name
     if checks.is_whole(path, file, shard.sha256, stop):
         return False
-    _logger.warning("%s was damaged in the cache: it is fetched again", path)
-    folder.discard(shard.name, file)
-    checks.note_renewal(path)
+    if folder.discard(shard.name, file):
+        _logger.warning("%s was damaged in the cache: it is fetched again", path)
+        checks.note_renewal(path)
     return True
 
 
@@ -105,19 +108,12 @@ def _open_shard(
     checks: CacheChecks,
 ) -> int | Wait:
     path = folder.folder / shard.name
+    if checks.is_due(path):
+        with checks.alone(path) as is_mine:
+            if not is_mine:
+                return Wait.BUSY
+            _compare(folder, shard, stop, checks)
     file = folder.open(shard.name, shard.size_bytes)
-    if file is not None and checks.is_due(path):
-        try:
-            with checks.alone(path) as is_mine:
-                is_damaged = is_mine and discard_if_damaged(folder, shard, file, stop, checks)
-        except BaseException:
-            os.close(file)
-            raise
-        if is_damaged or not is_mine:
-            os.close(file)
-            file = None
-        if not is_mine:
-            return Wait.BUSY
     if file is not None:
         return file
     with folder.claimed(shard.name, shard.size_bytes) as part:
@@ -127,6 +123,18 @@ def _open_shard(
     checks.note_arrival(path)
     file = folder.open(shard.name, shard.size_bytes)
     return Wait.BUSY if file is None else file
+
+
+def _compare(folder: CacheFolder, shard: Shard, stop: threading.Event, checks: CacheChecks) -> None:
+    # Opened only now: what lay there before may have been damaged, and renewed by another thread.
+    file = folder.open(shard.name, shard.size_bytes)
+    if file is None:
+        return
+    try:
+        if checks.is_due(folder.folder / shard.name):
+            discard_if_damaged(folder, shard, file, stop, checks)
+    finally:
+        os.close(file)
 
 
 def fetch_manifest(

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from places.config.ranges import check_range
 from places.config.secrets import without_credentials, without_secrets
-from places.errors import ConfigError
+from places.errors import ConfigError, StorageError
 
 SILENCE_S = 60.0  # after which a server that sends nothing is asked again
 TIMEOUT_S = 120.0  # see `patience.Patience`
@@ -65,6 +65,7 @@ def open_url(url: str, option: str = "`root`", timeout_s: float = TIMEOUT_S) -> 
 
     Raises:
         ConfigError: No such URL can be read, or a package is missing for it.
+        StorageError: Its server does not let anybody in.
     """
     check_range("`timeout_s`", timeout_s, *TIMEOUT_RANGE_S)
     outside_brackets = re.sub(r"\[[^]]*\]", "", url)  # in brackets: an IPv6 address
@@ -75,6 +76,8 @@ def open_url(url: str, option: str = "`root`", timeout_s: float = TIMEOUT_S) -> 
             "type:  one URL, such as https://host/places or s3://bucket/places",
         )
     shown, scheme = without_credentials(url), url.partition("://")[0]
+    url = f"{scheme.lower()}{url[len(scheme) :]}"  # fsspec knows them in small letters only
+    _check_server(url, option, shown)
     if scheme.lower() not in _STORES:
         raise ConfigError(
             f"{option} {shown} cannot be read: {scheme[:40]}:// is no storage",
@@ -90,10 +93,34 @@ def open_url(url: str, option: str = "`root`", timeout_s: float = TIMEOUT_S) -> 
             f"{option} {shown} needs a package that is not installed: {error}",
             *([f"type:  pip install '{extra}'"] if extra else []),
         ) from error
-    except ValueError as error:
-        reason = without_secrets(str(error), url)
+    except OSError as error:  # some, as of ftp, log in at once
+        reason = without_secrets(error.strerror or str(error), url).partition("\n")[0]
+        raise StorageError(
+            f"{option} {shown} cannot be read: {reason}",
+            "see whether the address is right and its server answers",
+        ) from error
+    except Exception as error:  # whatever a package of others says of a URL that it cannot use
+        reason = without_secrets(str(error) or type(error).__name__, url).partition("\n")[0]
         raise ConfigError(f"{option} {shown} cannot be read: {reason}") from error
     return RemotePath(url, files, timeout_s=timeout_s)
+
+
+def _check_server(url: str, option: str, shown: str) -> None:
+    """Refuse a URL that leads to no server, which else would be asked for again and again."""
+    try:
+        parts = urlsplit(url)
+        is_somewhere = bool(parts.port or parts.hostname if is_http(url) else parts.netloc)
+    except ValueError as error:  # which would show a password, should there be one in its place
+        raise ConfigError(
+            f"{option} {shown} cannot be read: its port is no number from 0 to 65535",
+            "a slash or an @ in a user or password is written %2F or %40",
+        ) from error
+    if not is_somewhere and parts.scheme != "file":
+        what = "server" if is_http(url) else "bucket"
+        raise ConfigError(
+            f"{option} {parts.scheme}://... names no {what}",
+            f"type the whole of it, such as {parts.scheme}://{what.upper()}/places",
+        )
 
 
 def is_http(url: str) -> bool:

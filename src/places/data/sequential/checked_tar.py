@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import BinaryIO
 
 from places.console import printable
+from places.data.shards.other_formats import other_format
 from places.data.shards.picture_formats import SUFFIXES
 from places.data.shards.tar_headers import (
     BLOCK_BYTES,
@@ -17,7 +18,14 @@ from places.data.shards.tar_headers import (
     read_pax,
     read_size_bytes,
 )
-from places.data.shards.tar_reader import ABOUT_NEXT, LINKS, WITHOUT_DATA, other_format, shown
+from places.data.shards.tar_reader import (
+    ABOUT_NEXT,
+    ADD_MARK,
+    LINKS,
+    WITHOUT_DATA,
+    WITHOUT_LINKS,
+    shown,
+)
 from places.errors import DataError
 
 MAX_MEMBER_BYTES = 1 << 28  # webdataset takes each into the memory
@@ -55,11 +63,13 @@ class CheckedTar:
         data = self._file.read(num_bytes)
         if not data and num_bytes and not self._has_ended:
             if self._position < BLOCK_BYTES:
-                self._refuse_format(bytes(self._header))
+                self._refuse_format(bytes(self._header), 0)
+            is_between = bool(self._position) and not self._num_left and not self._header
             raise DataError(
                 f"{self._name} is cut short at byte {self._position:,}: "
                 "the mark of its end is missing",
                 "get it again",
+                *([ADD_MARK] if is_between else []),
             )
         self._follow(memoryview(data))
         return data
@@ -86,7 +96,9 @@ class CheckedTar:
                 taken = min(BLOCK_BYTES - len(self._header), len(data))
                 self._header += data[:taken]
                 if len(self._header) == BLOCK_BYTES:
+                    self._position += taken - BLOCK_BYTES  # where the header begins
                     self._enter(bytes(self._header))
+                    self._position += BLOCK_BYTES - taken
                     self._header.clear()
             self._position += taken
             data = data[taken:]
@@ -94,7 +106,7 @@ class CheckedTar:
     def _enter(self, header: bytes) -> None:
         if not is_header(header):
             if header.strip(b"\0"):
-                self._refuse_format(header)
+                self._refuse_format(header, self._position)
                 raise self._damaged("no tar header")
             self._has_ended = True
             return
@@ -108,9 +120,9 @@ class CheckedTar:
         if size_bytes > limit:
             raise self._damaged(f"{shown(name)} of {size_bytes:,} bytes, {limit:,} at most,")
         if kind == b"S":
-            raise self._damaged(f"{shown(name)}, a sparse file,")
+            raise self._no_bytes(name, "a sparse file")
         if kind in LINKS and name.rpartition(b".")[2].lower() in SUFFIXES:
-            raise self._damaged(f"{shown(name)}, a link, which WebDataset passes over,")
+            raise self._no_bytes(name, "a link, which WebDataset passes over")
         self._num_left = padded(size_bytes)
         if kind in b"xg" and size_bytes:
             self._about = bytearray()
@@ -133,7 +145,11 @@ class CheckedTar:
             "get it again, or unpack it, see what is there, and pack the folder",
         )
 
-    def _refuse_format(self, data: bytes) -> None:
-        error = other_format(printable(self._name), self._position, data)
+    def _no_bytes(self, name: bytes, what: str) -> DataError:
+        message = f"{shown(name)} in {self._name} is {what}, at byte {self._position:,}"
+        return DataError(message, WITHOUT_LINKS)
+
+    def _refuse_format(self, data: bytes, position: int) -> None:
+        error = other_format(printable(self._name), position, data)
         if error:
             raise error

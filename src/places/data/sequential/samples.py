@@ -92,8 +92,14 @@ def _grouped(source: Iterable[Stream]) -> Iterator[Stream]:
         yield from group_by_keys(tar_file_expander(told(), select_files=_Selected()))
     except OSError as error:
         raise storage_error(f"cannot read {place}", error) from error
-    except (TarError, ValueError) as error:  # such as two members of one name
-        reason = _shown(str(error))
+    except (TarError, ValueError) as error:
+        reason = _shown(str(error.args[0] if error.args else error))
+        name, is_twin, _ = reason.partition(": duplicate file name")
+        if is_twin:
+            raise DataError(
+                f"{place} has a second {name} in one sample, which WebDataset refuses",
+                "are there two files of one name, or of names that differ in capitals? rename one",
+            ) from error
         raise DataError(
             f"{place} cannot be read: {reason}", "is it whole?  get it again"
         ) from error
@@ -110,8 +116,8 @@ class _Selected:
         folder, slash, base = name.rpartition("/")
         start, _, suffix = base.partition(".")
         key = f"{folder}{slash}{start}"
-        if suffix.rpartition(".")[2].lower() not in _READ:
-            return False
+        if not start or suffix.rpartition(".")[2].lower() not in _READ:
+            return False  # hidden files, such as the ._0001.jpg of macOS, are in no sample
         self._num_members = self._num_members + 1 if key == self._key else 1
         self._key = key
         if self._num_members > _MAX_MEMBERS:
@@ -159,7 +165,10 @@ def _picture_in(sample: Stream, shard: SequentialShard) -> bytes | None:
         raise DataError(
             f"sample {_shown(sample['__key__'])!r} in {shard.shown} must have one picture",
             f"found:  {first_few(map(_shown, found), 8)}",
-            "WebDataset ends the key at the first dot, and makes one sample of equal keys",
+            # With `0.cls` or `0.jpg` among them these are parts of a sample, no keys with dots.
+            "which is meant? write the tar without the others"
+            if exact or "cls" in suffixes
+            else "WebDataset ends the key at the first dot, and makes one sample of equal keys",
         )
     picture: bytes | None = sample[found[0]] if found else None
     return picture

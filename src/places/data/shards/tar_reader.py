@@ -6,10 +6,10 @@ What a header says is checked as far as it leads elsewhere: positions always ris
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from shlex import quote
 from typing import NamedTuple
 
 from places.console import printable
+from places.data.shards.other_formats import other_format
 from places.data.shards.tar_headers import (
     BLOCK_BYTES,
     MAX_NAME_BYTES,
@@ -36,19 +36,14 @@ _MAX_DIGITS = 20  # of a size
 ABOUT_NEXT = b"xXgLK"
 _LONG = {b"L": b"path", b"K": b"linkpath"}
 WITHOUT_DATA = b"123456"  # whatever their size says
+ADD_MARK = "if all of it is there, add the mark:  head -c 1024 /dev/zero >> FILE"
+"""What to do where a tar ends between two members: nothing else tells that some are missing."""
+WITHOUT_LINKS = (
+    "unpack the tar, and pack the folder, or write it with the bytes in place of links:  "
+    "tar --dereference --hard-dereference --sort=name -cf NEW.tar -C FOLDER ."
+)
+"""What to do with links and sparse files where the bytes of a picture should be."""
 _KINDS = {b"3": "a device", b"4": "a device", b"6": "a named pipe", b"S": "a sparse file"}
-_OTHER_FORMATS = {  # how they begin, their name, and what unpacks them
-    b"\x1f\x8b": ("gzip", "gzip -dc {path} > unpacked.tar"),
-    b"BZh": ("bzip2", "bzip2 -dc {path} > unpacked.tar"),
-    b"\xfd7zXZ": ("xz", "xz -dc {path} > unpacked.tar"),
-    b"\x28\xb5\x2f\xfd": ("zstd", "zstd -dc {path} > unpacked.tar"),
-    b"\x04\x22\x4d\x18": ("lz4", "lz4 -dc {path} > unpacked.tar"),
-    b"LZIP": ("lzip", "lzip -dc {path} > unpacked.tar"),
-    b"\x1f\x9d": ("compress", "uncompress -c {path} > unpacked.tar"),
-    b"PK\x03\x04": ("zip", "unzip {path} -d FOLDER"),
-    b"7z\xbc\xaf": ("7z", "7z x {path} -oFOLDER"),
-    b"Rar!": ("rar", "unrar x {path} FOLDER/"),
-}
 
 
 class Member(NamedTuple):
@@ -112,7 +107,8 @@ class Blocks:
         """Return the block at a position."""
         if position + BLOCK_BYTES > end:
             rest = os.pread(self.file, BLOCK_BYTES, position)  # a small file of another format
-            cut = self.cut(position, "the mark of its end is missing")
+            hints = [ADD_MARK] if 0 < position == end == self.size_bytes else []
+            cut = self.cut(position, "the mark of its end is missing", *hints)
             raise other_format(self.path, position, rest) or cut
         if position + BLOCK_BYTES > self.end:
             self._read(position)
@@ -131,12 +127,10 @@ class Blocks:
             position = stop
         return -1
 
-    def cut(self, position: int, reason: str) -> DataError:
-        """Return the error that the tar ends too early."""
-        return DataError(
-            f"{self.path} is cut short at byte {position:,} of {self.size_bytes:,}: {reason}",
-            "get it again",
-        )
+    def cut(self, position: int, reason: str, *hints: str) -> DataError:
+        """Return the error that the tar ends too early, with more hints than to get it again."""
+        message = f"{self.path} is cut short at byte {position:,} of {self.size_bytes:,}: {reason}"
+        return DataError(message, "get it again", *hints)
 
     def damaged(self, position: int, reason: str = "no tar header") -> DataError:
         """Return the error that something is wrong at a position."""
@@ -161,22 +155,6 @@ class Blocks:
             raise self.cut(position, "it shrank while it was read")
         self._advance(position + length - self.end)
         self._start, self.end = position, position + length
-
-
-def other_format(path: Path | str, position: int, data: bytes) -> DataError | None:
-    """Return the error that what begins like this is no tar but of another format, if it is one.
-
-    Args:
-        path: The file, or what to call it.
-        position: Where in it the bytes are.
-        data: The bytes.
-    """
-    for start, (name, command) in _OTHER_FORMATS.items():
-        if data.startswith(start):
-            where = f" at byte {position:,}" if position else ""
-            hint = f"unpack it first:  {command.format(path=quote(printable(str(path))))}"
-            return DataError(f"{path} is no tar but {name}{where}", hint)
-    return None
 
 
 def entries_of(blocks: Blocks, position: int, end: int, is_shard: bool = False) -> Iterator[Entry]:

@@ -242,11 +242,9 @@ class Tracking(Callback):
         cost = record.cost_so_far() if record else None
         if cost is None:
             return
-        values = {
-            "cost/images_seen": float(cost["num_images"]),
-            "cost/hours": cost["seconds"] / 3600,
-        }
-        if cost["seconds"] > 0:
+        values = {"cost/hours": cost["seconds"] / 3600}
+        if cost["num_images"] and cost["seconds"] > 0:  # batches of others do not tell
+            values["cost/images_seen"] = float(cost["num_images"])
             values["cost/images_per_second"] = cost["num_images"] / cost["seconds"]
         self._each(lambda x: x.summary(values, _step(trainer)))
 
