@@ -31,6 +31,7 @@ _UNKNOWN_OPTION = [
     re.compile(r"Option '(?P<name>[^']+)' is not accepted"),
 ]
 _UNKNOWN_WORD = re.compile(r"unrecognized arguments: ([^-\s]\S*)")
+_NO_VALUE = re.compile(r"argument (?:-\w/)?(--[\w.]+): expected (?:one|at least one) argument")
 _MISSING = re.compile(r"arguments are required: (.+)")
 _WRONG_VALUE = re.compile(r'Parser key "(?P<name>[^"]+)":')
 _VALUE = re.compile(r"(?:Given|Got) value: (.*)")
@@ -63,6 +64,7 @@ _EARLY = re.compile(
 )
 _OPTION_FIRST = re.compile(r"`(\w+)`(.*)")
 _SHOWN = 60  # characters of a value
+_NO_DEVICE = re.compile(r"No supported gpu backend|can not run on your system")
 # What gloo and NCCL say when another process has ended.
 _LOST = re.compile("gloo/.*(closed by peer|reset by peer|Broken pipe)|ncclRemoteError")
 
@@ -74,6 +76,7 @@ class Finding:
     unknown: str  # an option that there is not, without its dashes and as far as it is told
     word: str  # belongs to no option
     missing: str  # must be given and is not
+    unvalued: str  # an option behind which nothing stands
     option: str  # one whose value is not accepted
     value: str | None  # that value
     takes: list[str]  # the types or values that it takes
@@ -96,6 +99,7 @@ def read_message(message: str) -> Finding:
         unknown=unknown,
         word=_first_group([_UNKNOWN_WORD], message) or "",
         missing=_first_group([_MISSING], message) or "",
+        unvalued=_first_group([_NO_VALUE], message) or "",
         option=option["name"] if option else "",
         value=value if value is None or len(value) <= _SHOWN else f"{value[:_SHOWN]}...",
         takes=list(dict.fromkeys(word for kind in kinds for word in _in_words(kind))),
@@ -191,6 +195,10 @@ def _without_option(finding: Finding) -> Refused:
         is_recipe = finding.word.endswith((".yaml", ".yml"))
         hint = f"--config {finding.word}" if is_recipe else "--OPTION VALUE"
         return Refused(f"unexpected word {finding.word!r}", hints=[f"type:  {hint}"])
+    if finding.unvalued:
+        return Refused(
+            f"no value for {finding.unvalued}", hints=[f"type:  {finding.unvalued} VALUE"]
+        )
     if finding.missing == "images":  # of ImageFiles
         return Refused(NO_PICTURES, hints=PICTURES_HINTS)
     if group := _EMPTY_GROUP.fullmatch(finding.missing):
@@ -218,6 +226,12 @@ def mistake_behind(error: Exception) -> PlacesError | None:
     # Only stages get here, which have imported it; tools do without.
     from lightning.fabric.utilities.exceptions import MisconfigurationException
 
+    if isinstance(error, MisconfigurationException) and _NO_DEVICE.search(str(error)):
+        return ConfigError(
+            f"trainer.accelerator: {first_line(error).partition('. The following')[0]}",
+            "see what there is:  places doctor",
+            "or go without:      --trainer.accelerator cpu",
+        )
     if isinstance(error, MisconfigurationException):
         return _of_trainer(error) or ConfigError(first_line(error))
     if isinstance(error, PlacesError | ValueError):
