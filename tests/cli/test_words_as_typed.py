@@ -40,6 +40,17 @@ def test_mistakes_are_called_what_they_are(
     assert expected in _told(capsys, *words)[0]
 
 
+@pytest.mark.parametrize("flag", ["model.augment", "resume"])
+def test_a_value_in_place_of_settings_is_refused(
+    capsys: pytest.CaptureFixture[str], flag: str
+) -> None:
+    assert _told(capsys, "fit", f"--{flag}", "yes") == [
+        f"places: error: wrong value for {flag}: yes",
+        f"  given in:     --{flag}",
+        "  takes:        settings by their names, each an option of its own or a key",
+    ]
+
+
 def test_a_flag_that_takes_no_value_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert _told(capsys, "pack", "x", "--skip_other_files", "true") == [
         "places: error: unexpected word 'true'",

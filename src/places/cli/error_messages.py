@@ -49,6 +49,7 @@ _WRONG_CLASS = [
 _NO_MODULE = re.compile(r"No module named '([^']+)'")
 _BESIDE = re.compile(r"must include a class_path and optionally init_args, but got (\{.*?\})\. Got")
 _EMPTY_GROUP = re.compile(r"(?:fit|validate|test|predict)\.(\w+)")
+_NO_GROUP = re.compile(r"Unable to load config '(.*)'")
 _DENIED = re.compile(r"Importing '([\w.]+)' is not allowed")
 _PROBLEM = re.compile(r"Problem with given class_path '([^']+)':\s+(.+)")
 # Where jsonargparse tried several types, the reason why the first of them did not fit.
@@ -182,6 +183,9 @@ def refusal(finding: Finding, annotation: object) -> Refused:
     if finding.problem:
         given, reason = finding.problem
         return Refused(f"wrong value for {{}}: {given}", name, hints=[reason])
+    if group := _NO_GROUP.search("\n".join(finding.lines)):
+        hint = "takes:        settings by their names, each an option of its own or a key"
+        return Refused(f"wrong value for {{}}: {group[1]:.60}", name, hints=[hint])
     if finding.value is None or not finding.takes:
         return Refused("wrong value for {}", name, hints=finding.lines[1:3])
     takes = f"takes:        {', '.join(finding.takes)}"
