@@ -9,7 +9,7 @@ from pathlib import Path
 
 from places.cli.main import STAGES
 from places.cli.option_table import OTHER_DATA, load_options
-from places.cli.suggestions import locate, nearest_option, other_stage
+from places.cli.suggestions import locate, nearest_option, other_stage, usual_option
 from places.config.recipes import as_typed, find_recipes, read_keys
 from places.config.secrets import refuse_secrets_in, refuse_typed_secrets
 from places.errors import ConfigError
@@ -111,6 +111,8 @@ def _unknown(
     lines = [f"given in:     {found[1]}"] if found else []
     if owner := other_stage(name, known):
         lines.append(f"belongs to:   {owner}")
+    elif usual := usual_option(name):
+        lines.append(f"nearest:      {usual}")
     elif nearest := nearest_option(rest if of_class else name, known):
         lines.append(f"nearest:      {f'{first}.' if of_class else ''}{nearest}")
     option = f"{first}.help {of_class}" if of_class else "help_all"

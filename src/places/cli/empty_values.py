@@ -1,4 +1,7 @@
-"""Keys that were left empty: `batch_size:` in YAML is null, which jsonargparse takes for any."""
+"""Keys that were left empty, or are no groups: jsonargparse takes null, and any value for a group.
+
+`batch_size:` in YAML is null; `augment: true` gives a value in place of settings.
+"""
 
 import dataclasses
 import inspect
@@ -11,7 +14,7 @@ from places.cli.error_messages import Refused
 
 
 def refuse_empty(config: Mapping[str, Any], kinds: Mapping[str, type]) -> None:
-    """Refuse null where a class does not take it.
+    """Refuse null where a class does not take it, and a value where settings have names.
 
     Args:
         config: The resolved config of a stage, as plain mappings.
@@ -22,8 +25,12 @@ def refuse_empty(config: Mapping[str, Any], kinds: Mapping[str, type]) -> None:
     """
     if config.get("seed_everything", 0) is None:  # of Lightning's own options, in no class
         raise _refused("seed_everything", int)
-    for key, annotation in _empty(config, "", kinds):
-        raise _refused(key, annotation)
+    for key, annotation, value in _wrong(config, "", kinds):
+        if value is None:
+            raise _refused(key, annotation)
+        names = ", ".join(field.name for field in dataclasses.fields(annotation))
+        hints = [f"takes:        settings by their names: {names}"]
+        raise Refused(f"wrong value for {{}}: {value!r:.60}", key, hints=hints)
 
 
 def _refused(key: str, annotation: Any) -> Refused:  # noqa: ANN401  # an annotation may be anything
@@ -31,10 +38,10 @@ def _refused(key: str, annotation: Any) -> Refused:  # noqa: ANN401  # an annota
     return Refused("no value for {}: it is empty (null)", key, hints=[takes])
 
 
-def _empty(
+def _wrong(
     config: Mapping[str, Any], way: str, kinds: Mapping[str, Any]
-) -> Iterator[tuple[str, Any]]:
-    """Yield each key whose value is null and may not be, with the annotation of its parameter.
+) -> Iterator[tuple[str, Any, Any]]:
+    """Yield each key with a wrong value, the annotation of its parameter and that value.
 
     Args:
         config: Mappings of keys to values.
@@ -50,7 +57,9 @@ def _empty(
             yield from _of_class(value, f"{name}.", kind if inspect.isclass(kind) else None)
 
 
-def _of_class(values: Mapping[str, Any], way: str, kind: type | None) -> Iterator[tuple[str, Any]]:
+def _of_class(
+    values: Mapping[str, Any], way: str, kind: type | None
+) -> Iterator[tuple[str, Any, Any]]:
     if kind is None:
         return
     parameters = inspect.signature(kind).parameters
@@ -59,8 +68,11 @@ def _of_class(values: Mapping[str, Any], way: str, kind: type | None) -> Iterato
         parameter = parameters.get(key)
         is_empty = value is None and parameter is not None and parameter.default is not None
         if is_empty and key in hints and not _takes_null(hints[key]):
-            yield f"{way}{key}", hints[key]
-    yield from _empty(values, way, hints)
+            yield f"{way}{key}", hints[key], None
+        is_value = value is not None and not isinstance(value, Mapping)
+        if is_value and inspect.isclass(hints.get(key)) and dataclasses.is_dataclass(hints[key]):
+            yield f"{way}{key}", hints[key], value
+    yield from _wrong(values, way, hints)
 
 
 def _hints(kind: type) -> dict[str, Any]:

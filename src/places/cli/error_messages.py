@@ -31,6 +31,7 @@ _UNKNOWN_OPTION = [
     re.compile(r"Option '(?P<name>[^']+)' is not accepted"),
 ]
 _UNKNOWN_WORD = re.compile(r"unrecognized arguments: ([^-\s]\S*)")
+_NO_VALUE = re.compile(r"argument (?:-\w/)?(--[\w.]+): expected (?:one|at least one) argument")
 _MISSING = re.compile(r"arguments are required: (.+)")
 _WRONG_VALUE = re.compile(r'Parser key "(?P<name>[^"]+)":')
 _VALUE = re.compile(r"(?:Given|Got) value: (.*)")
@@ -48,6 +49,7 @@ _WRONG_CLASS = [
 _NO_MODULE = re.compile(r"No module named '([^']+)'")
 _BESIDE = re.compile(r"must include a class_path and optionally init_args, but got (\{.*?\})\. Got")
 _EMPTY_GROUP = re.compile(r"(?:fit|validate|test|predict)\.(\w+)")
+_NO_GROUP = re.compile(r"Unable to load config '(.*)'")
 _DENIED = re.compile(r"Importing '([\w.]+)' is not allowed")
 _PROBLEM = re.compile(r"Problem with given class_path '([^']+)':\s+(.+)")
 # Where jsonargparse tried several types, the reason why the first of them did not fit.
@@ -66,6 +68,7 @@ _BEST = re.compile(
 )
 _OPTION_FIRST = re.compile(r"`(\w+)`(.*)")
 _SHOWN = 60  # characters of a value
+_NO_DEVICE = re.compile(r"No supported gpu backend|can not run on your system")
 # What gloo and NCCL say when another process has ended.
 _LOST = re.compile("gloo/.*(closed by peer|reset by peer|Broken pipe)|ncclRemoteError")
 
@@ -77,6 +80,7 @@ class Finding:
     unknown: str  # an option that there is not, without its dashes and as far as it is told
     word: str  # belongs to no option
     missing: str  # must be given and is not
+    unvalued: str  # an option behind which nothing stands
     option: str  # one whose value is not accepted
     value: str | None  # that value
     takes: list[str]  # the types or values that it takes
@@ -99,6 +103,7 @@ def read_message(message: str) -> Finding:
         unknown=unknown,
         word=_first_group([_UNKNOWN_WORD], message) or "",
         missing=_first_group([_MISSING], message) or "",
+        unvalued=_first_group([_NO_VALUE], message) or "",
         option=option["name"] if option else "",
         value=value if value is None or len(value) <= _SHOWN else f"{value[:_SHOWN]}...",
         takes=list(dict.fromkeys(word for kind in kinds for word in _in_words(kind))),
@@ -181,6 +186,9 @@ def refusal(finding: Finding, annotation: object) -> Refused:
     if finding.problem:
         given, reason = finding.problem
         return Refused(f"wrong value for {{}}: {given}", name, hints=[reason])
+    if group := _NO_GROUP.search("\n".join(finding.lines)):
+        hint = "takes:        settings by their names, each an option of its own or a key"
+        return Refused(f"wrong value for {{}}: {group[1]:.60}", name, hints=[hint])
     if finding.value is None or not finding.takes:
         return Refused("wrong value for {}", name, hints=finding.lines[1:3])
     takes = f"takes:        {', '.join(finding.takes)}"
@@ -194,6 +202,10 @@ def _without_option(finding: Finding) -> Refused:
         is_recipe = finding.word.endswith((".yaml", ".yml"))
         hint = f"--config {finding.word}" if is_recipe else "--OPTION VALUE"
         return Refused(f"unexpected word {finding.word!r}", hints=[f"type:  {hint}"])
+    if finding.unvalued:
+        return Refused(
+            f"no value for {finding.unvalued}", hints=[f"type:  {finding.unvalued} VALUE"]
+        )
     if finding.missing == "images":  # of ImageFiles
         return Refused(NO_PICTURES, hints=PICTURES_HINTS)
     if group := _EMPTY_GROUP.fullmatch(finding.missing):
@@ -221,6 +233,12 @@ def mistake_behind(error: Exception) -> PlacesError | None:
     # Only stages get here, which have imported it; tools do without.
     from lightning.fabric.utilities.exceptions import MisconfigurationException
 
+    if isinstance(error, MisconfigurationException) and _NO_DEVICE.search(str(error)):
+        return ConfigError(
+            f"trainer.accelerator: {first_line(error).partition('. The following')[0]}",
+            "see what there is:  places doctor",
+            "or go without:      --trainer.accelerator cpu",
+        )
     if isinstance(error, MisconfigurationException):
         if best := _BEST.match(str(error)):  # of a metric that only a user's class logs
             known = best["known"].replace("'", "")

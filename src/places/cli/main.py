@@ -237,6 +237,11 @@ def _show_parts(command: str, words: list[str]) -> int:
     Raises:
         ConfigError: There is no such command, or no such part of it.
     """
+    if command.startswith("-"):
+        hint = f"type:  places COMMAND {command}, such as  places fit --config demo.yaml"
+        if command.startswith("--ver") or command == "-v":
+            hint = "type:  places --version"
+        raise ConfigError(f"{command} stands before a command", hint, "all:   places --help")
     parts = [name.partition(" ")[2] for name in COMMANDS if name.startswith(f"{command} ")]
     if not parts:
         raise _unknown(f"no command {command!r}", command, "commands:", COMMANDS)

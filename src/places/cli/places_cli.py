@@ -27,7 +27,6 @@ from places.cli.error_messages import mistake_behind, mistake_in_building
 from places.cli.logger_parts import LoggedRun, check_packages
 from places.cli.net_arguments import leave_out_num_classes
 from places.cli.part_classes import classes_of
-from places.cli.quick_lookup import look_up_by_name
 from places.cli.stage_config import StageConfig
 from places.cli.stage_parser import PlacesParser
 from places.cli.stored_config import flags_of_network, take_over
@@ -116,7 +115,6 @@ class PlacesCLI(LightningCLI):
         deny_standard_library()
         prefer_ours()
         leave_out_num_classes()
-        look_up_by_name()
         refuse_typed_secrets(words)
         self._recipes, args = find_recipes(words)
         for recipe in self._recipes:

@@ -55,6 +55,42 @@ def nearest_option(typed: str, names: Collection[str]) -> str | None:
     return None if is_as_typed or not whole else whole
 
 
+_USUAL = {  # what other programs call it
+    "lr": "model.optimizer.lr",
+    "learning_rate": "model.optimizer.lr",
+    "momentum": "model.optimizer.momentum",
+    "weight_decay": "model.optimizer.weight_decay",
+    "epochs": "trainer.max_epochs",
+    "num_epochs": "trainer.max_epochs",
+    "steps": "trainer.max_steps",
+    "gpus": "trainer.devices",
+    "device": "trainer.accelerator",
+    "amp": "trainer.precision",
+    "fp16": "trainer.precision",
+    "arch": "model.net",
+    "net": "model.net",
+    "network": "model.net",
+    "optimizer": "model.optimizer",
+    "pretrained": "model.weights",
+    "seed": "seed_everything",
+    "resume": "ckpt_path",
+    "checkpoint": "ckpt_path",
+    "ckpt": "ckpt_path",
+    "output": "trainer.default_root_dir",
+    "output_dir": "trainer.default_root_dir",
+    "logger": "trainer.logger",
+    "workers": "data.num_threads",
+    "num_workers": "data.num_threads",
+    "dataset": "data.root",
+    "data_dir": "data.root",
+}
+
+
+def usual_option(typed: str) -> str | None:
+    """Return the option that other programs call by this name, without a way before it."""
+    return _USUAL.get(typed.replace("-", "_").lower())
+
+
 def other_owner(name: str, kind: type | None) -> str | None:
     """Return how to choose the class that has an option which the chosen class lacks."""
     # Only stages get here, which have imported them; tools do without.

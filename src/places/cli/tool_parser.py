@@ -5,6 +5,7 @@ import inspect
 import re
 from collections.abc import Callable, Collection, Sequence
 from collections.abc import Sequence as SequenceKind
+from itertools import pairwise
 from typing import NoReturn, get_origin, get_type_hints
 
 from jsonargparse import ActionYesNo, ArgumentParser
@@ -29,6 +30,7 @@ class _ToolParser(ArgumentParser):
     """A parser that says in one to four lines what is wrong with what was typed."""
 
     options: Collection[str] = ()  # the names of all, to find the one that was meant
+    typed: Sequence[str] = ()  # all words
     given: Sequence[str] = ()  # what has to be typed, such as RUNS...
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
@@ -38,11 +40,21 @@ class _ToolParser(ArgumentParser):
     def _print_message(self, message: str, file: object = None) -> None:
         put(message.removesuffix("\n"))  # argparse keeps silent about a disk that is full
 
+    def _flag_before(self, word: str) -> list[str]:
+        """Return what to say of a word that stands behind an option which takes no value."""
+        before = next((a for a, b in pairwise(self.typed) if b == word), "")
+        takes_none = before.startswith("--") and "=" not in before
+        return [f"{before} takes no value: leave the word out"] if takes_none else []
+
     def _explain(self, finding: Finding) -> list[str]:
         if finding.unknown:
             typed = f"--{finding.unknown}"
             nearest = difflib.get_close_matches(typed, self.options, n=1)
             return [f"no option {typed}", *(f"nearest:      {name}" for name in nearest)]
+        if finding.word:
+            return [f"unexpected word {finding.word!r}", *self._flag_before(finding.word)]
+        if finding.unvalued:
+            return [f"no value for {finding.unvalued}"]
         if finding.missing:
             typed = " ".join((self.prog, *self.given))
             return [f"missing:  {finding.missing}", f"type:         {typed}"]
@@ -97,6 +109,7 @@ def run_tool(function: Callable[..., int], name: str, words: Sequence[str]) -> i
         parser.add_argument(f"--{flag}", action=action, default=default, help=texts[flag])
     own, passed_on = _split(words) if handed_on else (words, StageFlags())
     own = _options_last(own, flags) if rest else own
+    parser.typed = words
     options = vars(parser.parse_args([_with_underscores(word) for word in own]))
     options |= dict.fromkeys(handed_on, passed_on)
     words_left = [value for name in rest for value in options.pop(name)]

@@ -20,7 +20,8 @@ def check_range(name: str, value: float | None, low: float, high: float = math.i
     """
     if value is not None and not low <= value <= high:
         allowed = f"{low:.10g} or more" if high == math.inf else f"{low:.10g} to {high:.10g}"
-        raise ConfigError(f"{name} must be {allowed}, not {value:.10g}")
+        shown = f"{value:.10g}" if isinstance(value, float) else f"{value}"[:40]
+        raise ConfigError(f"{name} must be {allowed}, not {shown}")
 
 
 def check_word(name: str, word: str, words: Sequence[str]) -> None:

@@ -30,8 +30,12 @@ def find_recipe(name: str) -> Path:
         ConfigError: There is none; the message lists the nearest names.
     """
     folders = recipe_folders()
+    if not name:
+        raise ConfigError(
+            "the name of a recipe is empty", "type one, such as  demo.yaml  or  configs/mine.yaml"
+        )
     for candidate in (Path(name), *(folder / name for folder in folders)):
-        for path in (candidate, candidate.with_name(candidate.name + ".yaml")):
+        for path in (candidate, Path(f"{candidate}.yaml")):
             if path.is_file():
                 return path
     if Path(name).is_dir():
@@ -48,24 +52,30 @@ def find_recipe(name: str) -> Path:
 
 
 def find_recipes(words: Sequence[str]) -> tuple[list[Path], list[str]]:
-    """Replace the recipes in a command line by their files.
+    """Replace the recipes in a command line by their files, and put them before all other flags.
+
+    The parser lets win what comes last, and flags win over recipes wherever they stand.
+
+    Args:
+        words: The stage, and what was typed behind it.
 
     Returns:
         The files in their order, and the command line with them.
     """
-    files, args, is_recipe = [], [], False
+    files, args, before = list[Path](), list[str](), ""
     for word in words:
         flag, equals, name = word.partition("=")
-        if is_recipe or (flag in _FLAGS and equals):
-            path = find_recipe(word if is_recipe else name)
+        if before or (flag in _FLAGS and equals):
+            path = find_recipe(word if before else name)
             list(read_keys(path))  # raises what is wrong with it
             files.append(path)
-            args.append(str(path) if is_recipe else f"{flag}={path}")
-            is_recipe = False
+            before = ""
+        elif word in _FLAGS:
+            before = word
         else:
             args.append(word)
-            is_recipe = word in _FLAGS
-    return files, args
+    recipes = [f"--config={path}" for path in files]
+    return files, [*args[:1], *recipes, *args[1:], *filter(None, [before])]
 
 
 def read_keys(path: Path) -> Iterator[tuple[str, int]]:

@@ -87,6 +87,7 @@ def export(
     target = _checked(ckpt_path, format, file, precision)
     check_range("`num_pictures`", num_pictures, 1)
     check_range("`num_calibration`", num_calibration, 1)
+    check_range("`tolerance`", tolerance, 0)
     trusted = {name for name in ([trust] if isinstance(trust, str) else trust) if name}
     check_trusted(trusted)
     source = (

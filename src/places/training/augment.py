@@ -87,17 +87,19 @@ class Augment:
         """Refuse values out of range."""
         for name in ("erase", "mix_probability"):
             if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"augment.{name} is a probability, not {getattr(self, name)}")
+                raise ConfigError(
+                    f"model.augment.{name} is a probability, not {getattr(self, name)}"
+                )
         if not 0 <= self.rand <= MAX_MAGNITUDE:
-            raise ConfigError(f"augment.rand is 0 to {MAX_MAGNITUDE}, not {self.rand}")
+            raise ConfigError(f"model.augment.rand is 0 to {MAX_MAGNITUDE}, not {self.rand}")
         if self.trivial and self.rand:
             raise ConfigError(
-                "augment.trivial and augment.rand are two ways of the same",
+                "model.augment.trivial and model.augment.rand are two ways of the same",
                 "switch one off:  --model.augment.trivial false, or --model.augment.rand 0",
             )
         for name in ("mixup", "cutmix"):
             if not 0 <= getattr(self, name) < math.inf:
-                raise ConfigError(f"augment.{name} is 0 or more, not {getattr(self, name)}")
+                raise ConfigError(f"model.augment.{name} is 0 or more, not {getattr(self, name)}")
 
     def transform(self, images: Tensor, mean: Tensor, draws: Draws) -> Tensor:
         """Return the pictures after the augmentations of single pictures.

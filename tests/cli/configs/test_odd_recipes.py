@@ -76,6 +76,14 @@ ODD = {
             "  leave it out for the default, or name a class",
         ],
     ),
+    "value_for_settings": (
+        "model:\n  augment: yes\n",
+        [
+            "{}:2: wrong value for model.augment: True",
+            "  takes:        settings by their names: trivial, rand, erase, mixup, cutmix, "
+            "mix_probability",
+        ],
+    ),
     # What is wrong is taken out to look for more; the empty rest is no second problem.
     "nothing_else": (
         "batch_size: 3\n",

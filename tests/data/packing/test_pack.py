@@ -419,9 +419,9 @@ def test_a_full_disk_is_an_error_without_traceback(
 
 
 def test_sizes_below_one_are_refused(train: Path, root: Path) -> None:
-    with pytest.raises(ConfigError, match="must be at least 1"):
+    with pytest.raises(ConfigError, match="`shard_size_mb` must be 1 or more, not 0"):
         pack([train], root, shard_size_mb=0)
-    with pytest.raises(ConfigError, match="must be at least 1"):
+    with pytest.raises(ConfigError, match="`limit` must be 1 or more, not 0"):
         pack([train], root, limit=0)
     for words in (["--shard_size_mb", "9" * 30], ["--limit", "9" * 30], ["--seed", "-" + "9" * 30]):
         assert places(["pack", str(train), "--root", str(root), *words]) == 2

@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from places.config.ranges import check_range
 from places.console import Counter, FirstFew, counted, progress, put
 from places.data.packing.conversion import Conversion, conversion_of
 from places.data.packing.converted import estimated_bytes, write_converted
@@ -76,8 +77,8 @@ def pack(
     Raises:
         DataError: Something is wrong with a source, or the folder holds something else.
     """
-    if shard_size_mb < 1 or (limit is not None and limit < 1):
-        raise ConfigError("`shard_size_mb` and `limit` must be at least 1")
+    check_range("`shard_size_mb`", shard_size_mb, 1)
+    check_range("`limit`", limit, 1)
     if max(shard_size_mb, limit or 0, abs(seed)) > _MAX_NUMBER:
         raise ConfigError(f"`shard_size_mb`, `limit` and `seed` must be at most {_MAX_NUMBER}")
     conversion = conversion_of(pixels, resize_size, quality)
