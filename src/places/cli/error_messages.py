@@ -3,7 +3,6 @@
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from inspect import signature
 from pathlib import Path
 
 from places.cli.suggestions import (
@@ -16,8 +15,7 @@ from places.cli.suggestions import (
     short_path,
     takes_of,
 )
-from places.endings.family import KILLED
-from places.errors import ConfigError, LostProcessError, PlacesError
+from places.errors import ConfigError, PlacesError
 
 NO_PICTURES = "no pictures are given"
 PICTURES_HINTS = (
@@ -52,25 +50,11 @@ _EMPTY_GROUP = re.compile(r"(?:fit|validate|test|predict)\.(\w+)")
 _NO_GROUP = re.compile(r"Unable to load config '(.*)'")
 _DENIED = re.compile(r"Importing '([\w.]+)' is not allowed")
 _PROBLEM = re.compile(r"Problem with given class_path '([^']+)':\s+(.+)")
-# Where jsonargparse tried several types, the reason why the first of them did not fit.
-_REASON = re.compile(r"Errors:\n\s*- (.+)")
 # An option at the start of a message.
 _OPTION = re.compile(
     r"(?:seed_everything|(?:model|data|trainer|checkpoint|resume|predictions|test)\.[\w.]+\w)\b"
 )
-# Of Lightning, after the first epoch.
-_EARLY = re.compile(
-    r"Early stopping conditioned on metric `(?P<metric>.*?)` which is not available\. .*"
-    r"any of the following: (?P<known>.*)"
-)
-_BEST = re.compile(
-    r"`ModelCheckpoint\(monitor=(?P<metric>'.*?')\)` could not find .* metrics: \[(?P<known>.*?)\]"
-)
-_OPTION_FIRST = re.compile(r"`(\w+)`(.*)")
 _SHOWN = 60  # characters of a value
-_NO_DEVICE = re.compile(r"No supported gpu backend|can not run on your system")
-# What gloo and NCCL say when another process has ended.
-_LOST = re.compile("gloo/.*(closed by peer|reset by peer|Broken pipe)|ncclRemoteError")
 
 
 @dataclass(frozen=True)
@@ -228,51 +212,6 @@ def _meant(finding: Finding, annotation: object) -> list[str]:
     return [f"nearest:      {meant}"] if meant else []
 
 
-def mistake_behind(error: Exception) -> PlacesError | None:
-    """Return what to tell the user in place of an error, if it is one that the user can correct."""
-    # Only stages get here, which have imported it; tools do without.
-    from lightning.fabric.utilities.exceptions import MisconfigurationException
-
-    if isinstance(error, MisconfigurationException) and _NO_DEVICE.search(str(error)):
-        return ConfigError(
-            f"trainer.accelerator: {first_line(error).partition('. The following')[0]}",
-            "see what there is:  places doctor",
-            "or go without:      --trainer.accelerator cpu",
-        )
-    if isinstance(error, MisconfigurationException):
-        if best := _BEST.match(str(error)):  # of a metric that only a user's class logs
-            known = best["known"].replace("'", "")
-            return ConfigError(
-                f"the best checkpoint is chosen by {best['metric']}, which nobody logs",
-                f"there are:  {known}",
-                "name one:   --checkpoint.monitor val/loss --checkpoint.mode min",
-            )
-        return _of_trainer(error) or ConfigError(first_line(error))
-    if isinstance(error, PlacesError | ValueError):
-        return _wrapped(error) or _of_trainer(error)
-    if isinstance(error, RuntimeError) and (stopping := _EARLY.match(str(error))):
-        return ConfigError(  # of a metric that only a user's class logs
-            f"EarlyStopping watches {stopping['metric']}, which nobody logs",
-            f"there are:  {stopping['known'].replace('`', '')}",
-            "name one:   --trainer.callbacks.monitor val/loss",
-        )
-    if isinstance(error, RuntimeError) and _LOST.search(str(error)):
-        return LostProcessError("another process of this run has ended", KILLED)
-    service = type(error).__module__.partition(".")[0]
-    if service == "wandb":
-        return ConfigError(
-            f"Weights & Biases: {first_line(error)}",
-            "log in:             wandb login",
-            "without a network:  put  WANDB_MODE=offline  before  places",
-        )
-    if service == "mlflow":
-        return ConfigError(
-            f"MLflow: {first_line(error)}",
-            "where it logs to:  --trainer.logger.tracking_uri URL, or MLFLOW_TRACKING_URI",
-        )
-    return None
-
-
 def with_place(error: PlacesError, words: Sequence[str], recipes: Sequence[Path]) -> PlacesError:
     """Return an error about an option with the place where that was given, if it tells none.
 
@@ -288,22 +227,6 @@ def with_place(error: PlacesError, words: Sequence[str], recipes: Sequence[Path]
     return type(error)(error.message, f"given in:     {place[1]}", *error.hint[:2])
 
 
-def mistake_in_building(error: Exception) -> PlacesError:
-    """Return what to tell the user where a network, a data module or the trainer was not built."""
-    reason = _REASON.search(str(error))
-    return mistake_behind(error) or ConfigError(reason[1] if reason else first_line(error))
-
-
-def _of_trainer(error: Exception) -> PlacesError | None:
-    """Return what Lightning found wrong with an option of its trainer, which it names first."""
-    from lightning.pytorch import Trainer
-
-    option = _OPTION_FIRST.match(first_line(error))
-    if option is None or option[1] not in signature(Trainer).parameters:
-        return None
-    return ConfigError(f"trainer.{option[1]}{option[2]}")
-
-
 def _first_group(patterns: Sequence[re.Pattern[str]], message: str) -> str | None:
     return next((found[1] for found in (p.search(message) for p in patterns) if found), None)
 
@@ -315,15 +238,3 @@ def _in_words(kind: str) -> list[str]:
         return [f"a {kind}"]
     name = kind[len("<class '") : -2].rpartition(".")[2]
     return [{"NoneType": "null", "bool": "true, false"}.get(name, name)]
-
-
-def _wrapped(error: BaseException | None) -> PlacesError | None:
-    # jsonargparse wraps what the constructors of our classes raise.
-    while error is not None and not isinstance(error, PlacesError):
-        error = error.__cause__ or error.__context__
-    return error
-
-
-def first_line(error: Exception) -> str:
-    """Return the first line of what an error says; its class where it says nothing."""
-    return str(error).strip().partition("\n")[0] or type(error).__name__

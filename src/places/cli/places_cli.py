@@ -23,7 +23,7 @@ from places.checkpoints.contents import (
 )
 from places.checkpoints.runs import RUNS, claim_run_folder, remove_refused, remove_unused
 from places.cli.bare_names import prefer_ours
-from places.cli.error_messages import mistake_behind, mistake_in_building
+from places.cli.library_errors import mistake_behind, mistake_in_building
 from places.cli.logger_parts import LoggedRun, check_packages
 from places.cli.net_arguments import leave_out_num_classes
 from places.cli.part_classes import classes_of

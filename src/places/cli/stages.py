@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 
 from places.checkpoints.download import without_signature
-from places.cli.error_messages import mistake_behind, with_place
+from places.cli.error_messages import with_place
+from places.cli.library_errors import mistake_behind
 from places.cli.places_cli import WITH_PAGE, PlacesCLI
 from places.cli.predict_words import with_pictures, without_pictures
 from places.config.recipes import find_recipes

@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.plugins.io import CheckpointIO
 
 from places.checkpoints.atomic_io import AtomicCheckpointIO
-from places.cli.error_messages import first_line
+from places.cli.library_errors import first_line
 from places.cli.logger_parts import LoggedRun, fill_in
 from places.cli.part_classes import classes_of
 from places.errors import ConfigError
