@@ -146,7 +146,8 @@ class PlacesParser(LightningArgumentParser):
             names = set() if "Subcommand" in message else option_names(self)
             raise Refused("no option '{}'", finding.unknown, names, self._kinds.get("")) from ex
         own = self._kinds.get("")  # of a class inside of another
-        if own is not None and finding.missing and not finding.option:
+        is_ours = own is ImageFiles  # `refusal` says more of it
+        if own is not None and finding.missing and not (finding.option or is_ours):
             raise Refused(
                 f"{own.__name__} needs {finding.missing}",
                 hints=["give it below init_args, or as an option behind that of the class"],
