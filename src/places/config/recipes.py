@@ -197,7 +197,7 @@ def _check_keys(root: yaml.MappingNode, path: Path) -> None:
 
 def _check_class(node: yaml.MappingNode, path: Path) -> None:
     """Refuse a class that is none by the kind of its YAML, and arguments that have no names."""
-    names = [str(key.value) for key, _ in node.value]
+    names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
     for key, value in node.value:
         line = f"{path}, line {key.start_mark.line + 1}"
         if not isinstance(key, yaml.ScalarNode):
@@ -208,7 +208,7 @@ def _check_class(node: yaml.MappingNode, path: Path) -> None:
                 "arguments of a class stand below init_args, which stands beside class_path",
             )
         is_empty = value.tag.endswith(":null")
-        shown = "nothing" if is_empty else str(value.value)[:40]
+        shown = "nothing" if is_empty else _shown(value)
         if key.value == "class_path" and not value.tag.endswith(":str"):
             raise ConfigError(f"{line}: class_path is the name of a class, not {shown}")
         if key.value == "init_args" and not isinstance(value, yaml.MappingNode):
@@ -216,6 +216,13 @@ def _check_class(node: yaml.MappingNode, path: Path) -> None:
                 f"{line}: init_args holds arguments by their names, not {shown}",
                 "leave it out, or write below it such as  depth: 18",
             )
+
+
+def _shown(value: yaml.Node) -> str:
+    """Return the beginning of a text; of what has parts its kind, for it may be endless."""
+    if isinstance(value, yaml.ScalarNode):
+        return str(value.value)[:40]
+    return "a list" if isinstance(value, yaml.SequenceNode) else "a mapping"
 
 
 def _too_large(path: Path) -> ConfigError:
