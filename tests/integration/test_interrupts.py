@@ -259,6 +259,7 @@ def test_a_second_signal_while_the_process_leaves_says_nothing_again() -> None:
     assert (process.returncode, errors) == (130, "places: interrupted\n")
 
 
+@pytest.mark.no_cover
 @pytest.mark.slow
 def test_a_signal_at_any_moment_of_any_command(
     mixed_sample: Path, trained: Path, tmp_path: Path
