@@ -114,7 +114,8 @@ def _refuse(counts: _Counts | None, trainer: Trainer, split: str, stage: str) ->
         check = f"places verify {data.root} --decode"
         hints.append(f"{counts.num_unreadable:,} could not be read; repair the split:  {check}")
     if counts.num_missing > counts.num_unreadable:
-        is_whole = getattr(trainer, f"limit_{stage}_batches", 1.0) in (None, 1.0)
+        limit = getattr(trainer, f"limit_{stage}_batches", None)
+        is_whole = limit is None or (isinstance(limit, float) and limit == 1)  # 1 is one batch
         hints.append(
             f"see which have no label:  places index SHARDS --root ROOT --split {split}"
             if is_whole
