@@ -2,7 +2,12 @@
 
 import os
 import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+import pytest
 
 NETWORK = """\
 from torch import Tensor, nn
@@ -67,6 +72,18 @@ def make_repository(folder: Path, module: str) -> str:
     for number, name in enumerate(("one", "two", "three"), 1):
         (configs / f"{name}.yaml").write_text(RECIPE.format(module=module, batch_size=64 * number))
     return commit(folder, "base")
+
+
+@contextmanager
+def inside_repository(root: Path, module: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Make a repository below a folder and work in it; its module can be imported there."""
+    folder = root / "repository"
+    folder.mkdir()
+    make_repository(folder, module)
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(folder)
+    yield folder
+    sys.modules.pop(module, None)
 
 
 def change(path: Path, old: str, new: str) -> None:

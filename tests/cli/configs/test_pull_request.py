@@ -9,7 +9,13 @@ from pathlib import Path
 
 import pytest
 from jsonschema import Draft202012Validator
-from tests.cli.configs.repository import change, commit, git, make_repository, state
+from tests.cli.configs.repository import (
+    change,
+    commit,
+    git,
+    inside_repository,
+    state,
+)
 
 from places.cli.main import main
 from places.config.changes.as_json import SCHEMA
@@ -20,13 +26,8 @@ MODULE = "networks_of_the_pull_request"
 
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    folder = tmp_path / "repository"
-    folder.mkdir()
-    make_repository(folder, MODULE)
-    monkeypatch.chdir(folder)
-    monkeypatch.syspath_prepend(folder)
-    yield folder
-    sys.modules.pop(MODULE, None)
+    with inside_repository(tmp_path, MODULE, monkeypatch) as folder:
+        yield folder
 
 
 @pytest.mark.slow

@@ -10,7 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.cli.configs.repository import change, commit, git, make_repository, state
+from tests.cli.configs.repository import (
+    change,
+    commit,
+    git,
+    inside_repository,
+    state,
+)
 
 from places.cli.configs import worker
 from places.cli.configs.pull_request import compare_pull_request
@@ -24,13 +30,8 @@ NO_PROCESS = 2**22 + 1  # more than any process of Linux may have
 
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    folder = tmp_path / "repository"
-    folder.mkdir()
-    make_repository(folder, MODULE)
-    monkeypatch.chdir(folder)
-    monkeypatch.syspath_prepend(folder)
-    yield folder
-    sys.modules.pop(MODULE, None)
+    with inside_repository(tmp_path, MODULE, monkeypatch) as folder:
+        yield folder
 
 
 def _paths(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, str]:
