@@ -68,6 +68,11 @@ def written_whole(path: Path) -> Iterator[Path]:
         sync(path.parent)
 
 
+def is_unfinished(path: Path) -> bool:
+    """Tell whether this process is writing a file under this name, see `written_whole`."""
+    return path in _unfinished
+
+
 def check_writable(path: Path) -> None:
     """Refuse a file that cannot be written, before the work whose result it is to hold.
 

@@ -13,6 +13,7 @@ import torch
 
 from places.console import printable, say
 from places.errors import CheckpointError
+from places.files import is_unfinished
 from places.models.archives import is_archive, what_is_damaged
 from places.models.file_kinds import check_kind, is_safetensors, not_weights
 
@@ -54,8 +55,7 @@ def read_file(path: Path, *, tell: bool = True) -> object:
         if damaged is not None:
             raise unreadable(path, damaged)
         loaded = read_torch(path)
-    is_ours = path.suffix == ".partial"  # being written by this process, which reads it again
-    if tell and not has_checksums and not is_ours:
+    if tell and not has_checksums and not is_unfinished(path):
         say(f"{path} has no checksums: damage in its numbers would not be noticed")
     return loaded
 
