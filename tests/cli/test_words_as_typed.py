@@ -24,6 +24,9 @@ def _told(capsys: pytest.CaptureFixture[str], *words: str) -> list[str]:
         (["fit", "--config", ""], "the name of a recipe is empty"),
         (["config", "show", "/"], "/ is a folder, and no recipe"),
         (["fit", "--config"], "no value for --config"),
+        (["fit", "--data.seed"], "no value for --data.seed"),
+        (["fit", "--model.net.depth", "--seed_everything", "3"], "no value for --model.net.depth"),
+        (["fit", "--model.optimizer.lr", "0.1", "--model"], "no value for --model"),
         # What stands before the command is no command.
         (["--config", "demo.yaml"], "--config stands before a command"),
         (["--versoin"], "--versoin stands before a command"),

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from places.cli.suggestions import (
@@ -112,6 +113,8 @@ class Refused(SystemExit):
         names: The options of the class that refused it.
         kind: That class.
         hints: What else to say.
+        unvalued: The beginning of the option behind which nothing stands: of the options of a class
+            the parser names the class.
     """
 
     def __init__(
@@ -121,8 +124,10 @@ class Refused(SystemExit):
         names: Collection[str] = (),
         kind: type | None = None,
         hints: Sequence[str] = (),
+        unvalued: str = "",
     ) -> None:
         super().__init__(2)
+        self.unvalued = unvalued
         self.message, self.name, self.names, self.kind = message, name, names, kind
         self.hints = list(hints)
 
@@ -130,6 +135,9 @@ class Refused(SystemExit):
         self, words: Sequence[str], recipes: Sequence[Path], names: Collection[str]
     ) -> ConfigError:
         """Return what to tell the user: the command line, its recipes and its options are given."""
+        if self.unvalued:
+            typed = _unvalued(words, self.unvalued)
+            return ConfigError(f"no value for {typed}", f"type:  {typed} VALUE")
         if not self.name:
             return ConfigError(self.message, *self.hints)
         key, place = locate(self.name, words, recipes) or (self.name, None)
@@ -187,9 +195,7 @@ def _without_option(finding: Finding) -> Refused:
         hint = f"--config {finding.word}" if is_recipe else "--OPTION VALUE"
         return Refused(f"unexpected word {finding.word!r}", hints=[f"type:  {hint}"])
     if finding.unvalued:
-        return Refused(
-            f"no value for {finding.unvalued}", hints=[f"type:  {finding.unvalued} VALUE"]
-        )
+        return Refused(f"no value for {finding.unvalued}", unvalued=finding.unvalued)
     if finding.missing == "images":  # of ImageFiles
         return Refused(NO_PICTURES, hints=PICTURES_HINTS)
     if group := _EMPTY_GROUP.fullmatch(finding.missing):
@@ -225,6 +231,12 @@ def with_place(error: PlacesError, words: Sequence[str], recipes: Sequence[Path]
     if place is None or any(line.startswith("given in:") for line in error.hint):
         return error
     return type(error)(error.message, f"given in:     {place[1]}", *error.hint[:2])
+
+
+def _unvalued(words: Sequence[str], start: str) -> str:
+    """Return the option with that beginning behind which another one stands, or nothing."""
+    typed = (word for word, after in pairwise([*words, "--"]) if after.startswith("--"))
+    return next((word for word in typed if f"{word}.".startswith(f"{start}.")), start)
 
 
 def _first_group(patterns: Sequence[re.Pattern[str]], message: str) -> str | None:
