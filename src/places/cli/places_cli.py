@@ -236,12 +236,7 @@ class PlacesCLI(LightningCLI):
         if checkpoint is not None or words != first_words:
             self.config = self._configs.parse(words)
         self.config = self._configs.with_own_arguments(self.config, words)
-        check_callbacks(classes_of(self.config[stage].trainer.callbacks))
-        resolved = self._configs.resolved(stage, self.config[stage])
-        refuse_secrets(resolved, f"the config in {checkpoint}" if checkpoint else "the config")
-        check_classes(resolved)
-        self._configs.refuse_empty(resolved, words)
-        changes = changed_settings(defaults, resolved)
+        changes = changed_settings(defaults, self._checked(words, checkpoint))
         if stage == "fit":
             check_optimizer(changes)
         if changes:
@@ -252,9 +247,19 @@ class PlacesCLI(LightningCLI):
         if checkpoint is not None and stage == "fit":
             ids = stored_ids(read_checkpoint(checkpoint)[CHECKPOINT_KEY])
         self._start = _Start(recipe, checkpoint, url, changes, ids)
-        check_range("seed_everything", int(self.config[stage].seed_everything), 0, 2**32 - 1)
         # Lightning would build what the file names; it is told of it in the next hook.
         self.config[stage].ckpt_path = None
+
+    def _checked(self, words: Sequence[str], checkpoint: Path | None) -> dict[str, Any]:
+        """Return the config with all its defaults, after a look at what may be in none."""
+        stage, config = words[0], self.config[words[0]]
+        check_callbacks(classes_of(config.trainer.callbacks))
+        resolved = self._configs.resolved(stage, config)
+        refuse_secrets(resolved, f"the config in {checkpoint}" if checkpoint else "the config")
+        check_classes(resolved)
+        self._configs.refuse_empty(resolved, words)
+        check_range("seed_everything", int(config.seed_everything), 0, 2**32 - 1)
+        return resolved
 
     def before_instantiate_classes(self) -> None:
         """Refuse to score random weights, and give the run its folder."""
