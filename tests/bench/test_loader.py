@@ -115,6 +115,56 @@ def test_the_smallest_number_of_threads_without_waiting_is_told(
         assert row["images_per_s"]["median"] == pytest.approx(2500)
 
 
+@pytest.mark.parametrize(
+    ("waiting", "verdict"),
+    [
+        ([1, 4], "never waits with 2 to 3 threads; with others it does"),
+        ([1, 2, 4], "never waits with 3 threads; with others it does"),
+        ([2, 3, 4], "never waits with 1 thread; with others it does"),
+        ([3], "never waits with 1 to 2, 4 threads; with others it does"),
+        ([1, 2, 3], "never waits from 4 threads on"),
+        ([1], "never waits from 2 threads on"),
+    ],
+)
+def test_more_threads_than_are_good_are_told(
+    clock: Clock,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    waiting: list[int],
+    verdict: str,
+) -> None:
+    def batches(num_threads: int, epoch: int) -> Iterator[Any]:
+        for _ in range(5):
+            clock.sleep(9 if num_threads in waiting else 0)
+            yield None
+
+    file = tmp_path / "loader.json"
+    settings = {"batch_size": 16, "consume": 16, "runs": 2, "formats": ["ppm"]}
+    saturation.measure_and_tell(batches, settings, 4, "train", file)
+    output = capsys.readouterr().out
+    assert f"a GPU that takes 16 pictures/s {verdict}\n" in output
+    assert "--pixels raw" not in output
+    content = json.loads(file.read_text())
+    assert content["threads_needed"] == min({1, 2, 3, 4} - set(waiting))
+    for row in content["rows"]:
+        assert (row["waits"]["lowest"] > 0.5) == (row["num_threads"] in waiting)
+
+
+def test_raw_shards_are_not_advised_to_be_raw(
+    clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def batches(num_threads: int, epoch: int) -> Iterator[Any]:
+        for _ in range(5):
+            clock.sleep(9)
+            yield None
+
+    settings = {"batch_size": 16, "consume": 16, "runs": 1, "formats": ["jpeg", "ppm"]}
+    saturation.measure_and_tell(batches, settings, 2, "train", None)
+    output = capsys.readouterr().out
+    assert "waits with any number of threads up to 2" in output
+    assert "--pixels raw" not in output
+
+
 @pytest.mark.usefixtures("clock")  # nothing sleeps
 @pytest.mark.parametrize(
     ("words", "message"),

@@ -55,12 +55,13 @@ def test_a_gpu_is_measured(tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_what_does_not_fit_into_the_gpu_is_a_row(tmp_path: Path) -> None:
     file = tmp_path / "n.json"
-    size = 4096  # these pictures alone take 52 GB
+    size, limit_bytes = 512, 4e9  # these pictures alone take 6.4 GB; the roof takes 3 GB
     words = ["--accelerator", "gpu", "--ways", "eager", "--work", "inference", "--runs", "1"]
     words += ["--image_size", "1024"]
     words += ["--batch_sizes", f"1,{size}", "--turn_s", "0.01", "--file", str(file)]
     limit = torch.cuda.get_per_process_memory_fraction()
-    torch.cuda.set_per_process_memory_fraction(0.06)  # the roof takes 3 GB
+    whole_bytes = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction(limit_bytes / whole_bytes)
     try:
         assert (
             main(["bench", "networks", "tests.networks.Tiny", "--accelerator", "gpu", *words]) == 0

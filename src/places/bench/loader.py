@@ -2,6 +2,7 @@
 
 import os
 import statistics
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -55,8 +56,8 @@ def bench_loader(
         split: The split to read; its pictures need labels.
         batch_size: Pictures per batch.
         image_size: Height and width of the crops in pixels.
-        num_threads: Decoding threads, with `consume` the most of them; null takes as many as there
-            are cores.
+        num_threads: Decoding threads; null takes as many as pay, as `places fit` does. With
+            `consume` the most of them; null goes up to the number of cores.
         num_batches: Batches per run; fewer if the split has fewer.
         runs: How often to measure; the median is shown.
         shuffle_window: Shards that are read side by side; null reads the whole split in random
@@ -84,15 +85,15 @@ def bench_loader(
         check_writable(picture_beside(file))
     source = open_samples(root, split)
     plan.check_train_order(source.manifest.num_samples, batch_size, shuffle_window)
-    num_threads = num_threads or len(os.sched_getaffinity(0))
+    num_cores = len(os.sched_getaffinity(0))
     crop = TrainCrop(image_size, scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3), flip=True)
     num_batches = min(num_batches, source.manifest.num_samples // batch_size)
 
-    def batches(num_threads: int, epoch: int) -> Iterator[Batch]:
+    def batches(num_threads: int | None, epoch: int) -> Iterator[Batch]:
         whole = train_batches(
             source,
             crop,
-            Workers(num_threads=num_threads),
+            Workers(num_threads=num_threads or num_cores, can_be_fewer=num_threads is None),
             batch_size=batch_size,
             seed=0,
             epoch=epoch,
@@ -114,28 +115,31 @@ def bench_loader(
                 "runs": runs,
                 "consume": consume,
             }
-            measure_and_tell(batches, settings, num_threads, title, file)
+            measure_and_tell(batches, settings, num_threads or num_cores, title, file)
             return 0
-        start_cpu_s, speeds = time.process_time(), []
+        start_cpu_s, speeds, most_threads = time.process_time(), [], 0
         with progress("measuring", runs, "runs") as counter:
             for epoch in range(1, runs + 1):
-                speeds.append(batch_size * num_batches / _time(batches(num_threads, epoch)))
+                spent_s, started = _time(batches(num_threads, epoch))
+                speeds.append(batch_size * num_batches / spent_s)
+                most_threads = max(most_threads, started)
                 counter.advance(1)
         cpu_s = (time.process_time() - start_cpu_s) / (runs * num_batches * batch_size)
         parts_s, mean_bytes = _time_parts(source, crop)
-    table = _table(speeds, cpu_s, parts_s, mean_bytes, num_threads)
+    table = _table(speeds, cpu_s, parts_s, mean_bytes, most_threads)
     table.title = title
     put(table)
     put("how many threads a GPU needs:  add --consume 2500, its pictures per second")
     return 0
 
 
-def _time(batches: Iterator[Batch]) -> float:
-    """Take batches and return the seconds until all of them were there."""
-    start_s = time.perf_counter()
+def _time(batches: Iterator[Batch]) -> tuple[float, int]:
+    """Take batches, and return the seconds until all were there and the threads that decoded."""
+    start_s, num_threads = time.perf_counter(), 0
     for _ in batches:
-        pass
-    return time.perf_counter() - start_s
+        running = (thread.name.startswith("places-decode") for thread in threading.enumerate())
+        num_threads = max(num_threads, sum(running))
+    return time.perf_counter() - start_s, num_threads
 
 
 def _time_parts(source: SplitSamples, crop: TrainCrop) -> tuple[dict[str, float], float]:

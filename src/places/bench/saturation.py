@@ -12,6 +12,7 @@ from rich.table import Table
 
 from places.bench.receipt import receipt
 from places.console import counted, progress, put, say
+from places.data.shards.picture_formats import PPM
 from places.data.streaming.stream import Batch
 from places.errors import ConfigError
 from places.files import picture_beside, write_text
@@ -85,9 +86,12 @@ def measure_and_tell(
     facts = receipt(torch.device("cpu"))
     batch_size, consume = int(settings["batch_size"]), float(settings["consume"])
     found = _measure(open_batches, batch_size, consume, max_threads, int(settings["runs"]))
-    needed = threads_needed(found)
+    enough = [row.num_threads for row in found if row.is_never]
+    verdict = f"a GPU that takes {consume:,.0f} pictures/s {_verdict(enough, found)}"
     put(_table(found, title))
-    put(_verdict(found, needed, consume))
+    put(verdict)
+    if not enough and PPM not in settings["formats"]:
+        put("raw pixels come faster:  places pack --pixels raw")
     if file is None:
         return
     content = {
@@ -95,7 +99,7 @@ def measure_and_tell(
         "version": VERSION,
         **facts,
         "settings": settings,
-        "threads_needed": needed,
+        "threads_needed": enough[0] if enough else None,
         "rows": [
             {
                 "num_threads": row.num_threads,
@@ -109,7 +113,7 @@ def measure_and_tell(
     say(f"wrote {file}")
     picture = picture_beside(file)
     shares = {row.num_threads: row.shares for row in found}
-    save_figure(waiting_figure(shares, needed, consume, title), picture)
+    save_figure(waiting_figure(shares, enough, verdict, title), picture)
     say(f"wrote {picture}")
 
 
@@ -139,11 +143,6 @@ def _measure(
     return found
 
 
-def threads_needed(found: list[Waiting]) -> int | None:
-    """Return the smallest number of threads that never let the GPU wait; `None` if none did."""
-    return next((row.num_threads for row in found if row.is_never), None)
-
-
 def _table(found: list[Waiting], title: str) -> Table:
     table = Table(title=title, title_justify="left")
     for name in ("threads", "the GPU waits", "lowest, highest", "pictures/s"):
@@ -158,16 +157,24 @@ def _table(found: list[Waiting], title: str) -> Table:
     return table
 
 
-def _verdict(found: list[Waiting], needed: int | None, consume: float) -> str:
-    gpu = f"a GPU that takes {consume:,.0f} pictures/s"
-    if needed is not None:
-        return f"{gpu} never waits from {counted(needed, 'thread')} on"
-    best = min(found, key=lambda row: statistics.median(row.shares))
-    return (
-        f"{gpu} waits with any number of threads up to {len(found)}, the least with "
-        f"{best.num_threads}: {statistics.median(best.shares):.1%} of the time; raw pixels come "
-        "faster:  places pack --pixels raw"
-    )
+def _verdict(enough: list[int], found: list[Waiting]) -> str:
+    if not enough:
+        best = min(found, key=lambda row: statistics.median(row.shares))
+        return (
+            f"waits with any number of threads up to {len(found)}, the least with "
+            f"{best.num_threads}: {statistics.median(best.shares):.1%} of the time"
+        )
+    if enough == list(range(enough[0], found[-1].num_threads + 1)):
+        return f"never waits from {counted(enough[0], 'thread')} on"
+    runs: list[list[int]] = []
+    for number in enough:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    spans = (f"{run[0]} to {run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
+    noun = "thread" if enough == [1] else "threads"
+    return f"never waits with {', '.join(spans)} {noun}; with others it does"
 
 
 def _spread(values: list[float]) -> dict[str, Any]:

@@ -54,7 +54,8 @@ class Places365(TensorsToDevice, LightningDataModule):
             shuffles the whole split.
         augment_repeats: Crops of each training picture in a batch; an epoch then has that part of
             the pictures (repeated augmentation: Hoffer et al. 2019, arXiv 1901.09335).
-        num_threads: Decoding threads per process; null shares the cores among the processes.
+        num_threads: Decoding threads per process; null takes as many as pay, at most its share of
+            the cores.
         bad_samples: What becomes of samples that cannot be read: "raise" stops at the first one;
             "skip" names each once in each process that meets it, counts it and gives it no weight.
         max_bad_samples: With "skip", more than this in a split and process stop the run after all.

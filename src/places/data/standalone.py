@@ -74,7 +74,7 @@ def open(  # used as places.data.open
         rank: Number of this process.
         num_ranks: Number of processes that share each batch.
         num_ranks_per_node: Number of those that share a machine and its cache of remote shards.
-        num_threads: Decoding threads; as many as there are cores by default.
+        num_threads: Decoding threads; by default as many as pay, at most as there are cores.
         pin_memory: Allocate page-locked memory for copies to a GPU.
         bad_samples: See `Places365`.
         max_bad_samples: See `Places365`.
@@ -90,8 +90,14 @@ def open(  # used as places.data.open
     check_range("`num_threads`", num_threads, 1)
     _check_ranks(rank, num_ranks, num_ranks_per_node)
     plan.check_batch_size(batch_size, num_ranks)
-    num_threads = num_threads or len(os.sched_getaffinity(0))
-    workers = Workers(rank, num_ranks, num_threads, pin_memory, num_ranks_per_node)
+    workers = Workers(
+        rank=rank,
+        num_ranks=num_ranks,
+        num_threads=num_threads or len(os.sched_getaffinity(0)),
+        can_be_fewer=num_threads is None,
+        pin_memory=pin_memory,
+        num_ranks_per_node=num_ranks_per_node,
+    )
     check_word("`bad_samples`", bad_samples, get_args(BadSamplePolicy))
     bad = BadSamples(bad_samples, max_bad_samples)
     checks = CacheChecks(before_use=check_cache)

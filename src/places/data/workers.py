@@ -27,7 +27,7 @@ class TensorsToDevice(DataHooks):
 def workers_of(data: LightningDataModule, num_threads: int | None) -> Workers:
     """Return who decodes how much under the trainer of a data module.
 
-    Without `num_threads` each process gets its share of the node's cores.
+    Without `num_threads` each process takes as many as pay of its share of the node's cores.
     """
     trainer = attached_trainer(data)
     num_cores = len(os.sched_getaffinity(0))
@@ -35,6 +35,7 @@ def workers_of(data: LightningDataModule, num_threads: int | None) -> Workers:
         rank=trainer.global_rank,
         num_ranks=trainer.world_size,
         num_threads=num_threads or max(1, num_cores // trainer.num_devices),
+        can_be_fewer=num_threads is None,
         pin_memory=trainer.strategy.root_device.type == "cuda",
         num_ranks_per_node=trainer.num_devices,
     )

@@ -1,32 +1,30 @@
 """How long a GPU waits for pictures, by the number of decoding threads."""
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from places.console import counted
 from places.reports.figures import INK, LINE, SERIES, SOFT
 
 
 def waiting_figure(
-    shares: Mapping[int, Sequence[float]], needed: int | None, consume: float, title: str
+    shares: Mapping[int, Sequence[float]], enough: Container[int], verdict: str, title: str
 ) -> Figure:
     """Draw a bar for each number of threads, with a line from the least to the most of all runs.
 
     Args:
         shares: Parts of the time, 0 to 1, in each run, by the number of threads.
-        needed: The smallest number of threads with which the GPU never waits.
-        consume: Pictures that the GPU takes per second.
+        enough: The numbers of threads with which the GPU never waits.
+        verdict: What the figure shows, its headline.
         title: What was read.
     """
     figure = Figure(figsize=(max(5.5, 2.5 + 0.4 * len(shares)), 3.8), layout="constrained")
     axes = figure.subplots()
     for number, values in shares.items():
         median = statistics.median(values)
-        is_enough = needed is not None and number >= needed
-        axes.bar(number, median, 0.7, color=SERIES[0 if is_enough else 1])
+        axes.bar(number, median, 0.7, color=SERIES[0 if number in enough else 1])
         axes.plot([number] * 2, [min(values), max(values)], color=INK, linewidth=1)
         axes.annotate(
             f"{median:.0%}",
@@ -43,15 +41,7 @@ def waiting_figure(
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("decoding threads", color=SOFT)
     axes.set_ylabel("time that the GPU waits", color=SOFT)
-    end = (
-        f"never waits from {counted(needed, 'thread')} on" if needed is not None else "always waits"
-    )
-    axes.set_title(
-        f"A GPU that takes {consume:,.0f} pictures/s {end}\n{title}",
-        loc="left",
-        fontsize="medium",
-        color=INK,
-    )
+    axes.set_title(f"{verdict}\n{title}", loc="left", fontsize="medium", color=INK)
     axes.grid(axis="y", color=LINE, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.tick_params(colors=SOFT, labelsize="small", length=0)

@@ -29,6 +29,7 @@ class Workers:
     rank: int = 0  # number of this process
     num_ranks: int = 1  # processes that share each batch
     num_threads: int = 2  # decoding threads of this process
+    can_be_fewer: bool = False  # see `places.data.streaming.stream.stream`
     pin_memory: bool = False  # see `places.data.streaming.stream.stream`
     num_ranks_per_node: int = 1  # processes that share a machine, and its cache of remote shards
 
@@ -193,6 +194,7 @@ def _stream(
         image_size=image_size,
         num_crops=num_crops,
         num_threads=workers.num_threads,
+        can_be_fewer=workers.can_be_fewer,
         pin_memory=workers.pin_memory,
         cancel=source.cancel,
     )

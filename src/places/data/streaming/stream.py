@@ -4,9 +4,12 @@ Threads, not worker processes: decoding and resizing release Python's global loc
 memory, start at once, need no pickling and hold no state.
 """
 
+import math
+import statistics
+import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from itertools import islice
 from typing import NamedTuple, TypedDict
@@ -26,6 +29,12 @@ _TASKS_PER_THREAD = 4  # of a batch, at least
 _BATCHES_AHEAD = 3  # are decoded while one is used
 # Those of several crops take more memory, and the network takes longer for them.
 _BATCHES_AHEAD_OF_CROPS = 1
+# Seconds of a picture in which its thread has Python's lock, or waits to have it again. So many
+# threads as go into the time of a picture keep the lock busy; more of them slow each other down,
+# and the training step beside them (docs/loader.md has the measurement).
+_LOCKED_S = 65e-6
+_MOST_TIMED = 16  # pictures
+_MOST_TIMED_S = 0.02  # no machine has threads enough for pictures that take this long
 
 
 class Sample(NamedTuple):
@@ -58,12 +67,22 @@ OpenBatch = Callable[[Ids], LoadRow]
 _free_memory: deque[Pixels] = deque()
 
 
+class _Opened(NamedTuple):
+    ids: Ids
+    images: torch.Tensor
+    load: LoadRow
+
+
+_Started = tuple[torch.Tensor, list[Future[list[Sample]]]]
+
+
 def stream(
     plan: Iterable[Ids],
     open_batch: OpenBatch,
     *,
     image_size: int,
     num_threads: int,
+    can_be_fewer: bool = False,
     num_crops: int = 1,
     pin_memory: bool = False,
     cancel: Callable[[], None] = lambda: None,
@@ -79,6 +98,8 @@ def stream(
             size, 3)` uint8.
         image_size: Height and width of the pictures in pixels.
         num_threads: Number of decoding threads.
+        can_be_fewer: Decode with fewer threads where more would wait for each other: with as many
+            as the time of the first pictures tells.
         num_crops: Number of crops of each picture, which lie one under the other.
         pin_memory: Allocate page-locked memory, from which copies to a GPU run in the background.
         cancel: Called when the iterator ends, before it waits for its threads.
@@ -88,34 +109,57 @@ def stream(
     """
     # Each picture belongs to one thread; OpenCV's own threads would fight ours.
     cv2.setNumThreads(0)
-    with ThreadPoolExecutor(num_threads, thread_name_prefix="places-decode") as pool:
+    batches = _open_all(plan, open_batch, (num_crops * image_size, image_size, 3), pin_memory)
+    pool = _threads(1 if can_be_fewer else num_threads)
 
-        def start(ids: Ids) -> tuple[torch.Tensor, list[Future[list[Sample]]]]:
-            shape = (len(ids), num_crops * image_size, image_size, 3)
-            if pin_memory:  # PyTorch keeps page-locked memory for the next batch itself
-                images = torch.empty(shape, dtype=torch.uint8, pin_memory=True)
-            else:
-                images = torch.from_numpy(_memory(shape))
-            load, pixels = open_batch(ids), images.numpy()
-            rows, num_rows = range(len(ids)), len(ids) // (_TASKS_PER_THREAD * num_threads)
-            num_rows = min(max(num_rows, _ROWS_PER_TASK), _MOST_ROWS_PER_TASK)
-            parts = [rows[i : i + num_rows] for i in range(0, len(ids), num_rows)]
-            return images, [pool.submit(_load, load, part, ids, pixels) for part in parts]
+    def start(batch: _Opened, first_row: int = 0) -> _Started:
+        num_rows = len(batch.ids) // (_TASKS_PER_THREAD * num_threads)
+        num_rows = min(max(num_rows, _ROWS_PER_TASK), _MOST_ROWS_PER_TASK)
+        rows = range(first_row, len(batch.ids))
+        parts = [rows[i : i + num_rows] for i in range(0, len(rows), num_rows)]
+        return batch.images, [pool.submit(_load, batch, part) for part in parts]
 
-        ids_of_batches = iter(plan)
-        try:
-            num_ahead = _BATCHES_AHEAD if num_crops == 1 else _BATCHES_AHEAD_OF_CROPS
-            pending = deque(map(start, islice(ids_of_batches, num_ahead)))
-            while pending:
-                images, tasks = pending.popleft()
-                # To wake up for each task would take Python's lock from the threads that decode.
-                wait(tasks, return_when=FIRST_EXCEPTION)
-                samples = [sample for task in tasks for sample in task.result()]
-                pending.extend(map(start, islice(ids_of_batches, 1)))
-                yield batch_of(images, samples)
-        finally:
-            cancel()
-            pool.shutdown(cancel_futures=True)
+    done: list[Sample] = []  # of the batch that comes next
+    pending: deque[_Started] = deque()
+    try:
+        if can_be_fewer and (first := next(batches, None)) is not None:
+            # In a thread, as all others, so that an interruption finds this one waiting.
+            timed = pool.submit(_load_some, first)
+            wait([timed])
+            done, picture_s = timed.result()
+            pool.shutdown()
+            num_threads = min(num_threads, math.ceil(picture_s / _LOCKED_S))
+            pool = _threads(num_threads)
+            pending.append(start(first, len(done)))
+            del first  # its memory is to be used again
+        num_ahead = _BATCHES_AHEAD if num_crops == 1 else _BATCHES_AHEAD_OF_CROPS
+        pending.extend(map(start, islice(batches, num_ahead - len(pending))))
+        while pending:
+            images, tasks = pending.popleft()
+            # To wake up for each task would take Python's lock from the threads that decode.
+            wait(tasks, return_when=FIRST_EXCEPTION)
+            samples = [*done, *(sample for task in tasks for sample in task.result())]
+            done = []
+            pending.extend(map(start, islice(batches, 1)))
+            yield batch_of(images, samples)
+    finally:
+        cancel()
+        pool.shutdown(cancel_futures=True)
+
+
+def _threads(num_threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(num_threads, thread_name_prefix="places-decode")
+
+
+def _open_all(
+    plan: Iterable[Ids], open_batch: OpenBatch, shape: tuple[int, int, int], pin_memory: bool
+) -> Iterator[_Opened]:
+    for ids in plan:
+        if pin_memory:  # PyTorch keeps page-locked memory for the next batch itself
+            images = torch.empty((len(ids), *shape), dtype=torch.uint8, pin_memory=True)
+        else:
+            images = torch.from_numpy(_memory((len(ids), *shape)))
+        yield _Opened(ids, images, open_batch(ids))
 
 
 def _memory(shape: tuple[int, ...]) -> Pixels:
@@ -135,15 +179,27 @@ def _memory(shape: tuple[int, ...]) -> Pixels:
     return view
 
 
-def _load(load: LoadRow, rows: range, ids: Ids, pixels: Pixels) -> list[Sample]:
-    samples = []
+def _load(batch: _Opened, rows: Iterable[int]) -> list[Sample]:
+    samples, pixels = [], batch.images.numpy()
     for row in rows:
-        if ids[row] == PADDING:
+        if batch.ids[row] == PADDING:
             pixels[row] = 0
             samples.append(Sample(key=""))
         else:
-            samples.append(load(row, pixels[row]))
+            samples.append(batch.load(row, pixels[row]))
     return samples
+
+
+def _load_some(batch: _Opened) -> tuple[list[Sample], float]:
+    """Load the first rows of a batch, and return the seconds that one of them takes, too."""
+    samples, times_s = list[Sample](), list[float]()
+    for row in range(min(len(batch.ids), _MOST_TIMED)):
+        start_s = time.perf_counter()
+        samples += _load(batch, [row])
+        times_s.append(time.perf_counter() - start_s)
+        if sum(times_s) > _MOST_TIMED_S:
+            break
+    return samples, statistics.median(times_s)
 
 
 def padding_batch(num_rows: int, shape: tuple[int, int]) -> Batch:
