@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[1]
 MEASURED, PICTURES = ROOT / "docs" / "measured", ROOT / "docs" / "pictures"
 BEGIN, END = "<!-- measured: begin, by scripts/runtime_tables.py -->", "<!-- measured: end -->"
 DEVICES = {
-    "On a processor": ("variants-cpu", "ways-cpu"),
+    "On a processor": ("variants-cpu", "repvgg-cpu", "ways-cpu"),
     "On a GPU": (
         "networks-gpu",
         "networks-gpu-compiled",
@@ -35,7 +35,7 @@ DEVICES = {
 WORKS = ("inference", "training")
 RESNET, VGG = "resnet50", "vgg16_bn"
 NAMES = {RESNET: "ResNet-50", VGG: "VGG-16 with batch norm"}
-BUSY = 0.5  # of the cores: load before the measurement from which on a machine was shared
+BUSY = 0.5  # of the cores: load before the measurement from which on a machine may be shared
 PAID, LOST = 1.05, 0.95
 
 
@@ -128,10 +128,9 @@ def _warning(contents: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         load = max(h["load_before"] for h in busy)
         yield "!!! warning"
         yield (
-            f"    The machine was shared while this was measured: a load of {load:.1f} on "
-            f"{busy[0]['num_cores']} cores. Speeds are far below those of a quiet machine; ratios "
-            "are of the same turns, and still noisy. To measure anew:  "
-            "`scripts/benchmarks/study_cpu.sh`\n"
+            f"    When this began there was a load of {load:.1f} on {busy[0]['num_cores']} cores. "
+            "If what made it went on, speeds are below those of a quiet machine; ratios are of the "
+            "same turns. To measure anew:  `scripts/benchmarks/study_cpu.sh`\n"
         )
 
 
@@ -140,7 +139,7 @@ def _circumstances(content: Mapping[str, Any]) -> str:
     hardware, networks = content["hardware"], counted(len(content["networks"]), "network")
     threads = counted(hardware["num_threads"], "thread")
     where = f"On {threads}" if hardware["device"] == "cpu" else "On the card"
-    busy = ", on a machine that others used" if list(_warning([content])) else ""
+    busy = ", after other work on the machine" if list(_warning([content])) else ""
     return f"{where}, {networks}{busy}"
 
 

@@ -50,6 +50,18 @@ class Convolutional(nn.Sequential):
         super().__init__(nn.Conv2d(3, num_classes, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
 
 
+class Strided(nn.Sequential):
+    """A network that PyTorch cannot train with the channels last on a processor."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__(
+            nn.Conv2d(3, 8, 1, stride=2),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            nn.Linear(8, num_classes),
+        )
+
+
 class Dropping(nn.Sequential):
     """A network whose training depends on random numbers that nobody saves."""
 

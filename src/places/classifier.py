@@ -17,12 +17,13 @@ from places.categories import load_categories, load_settings
 from places.checkpoints.stored_arguments import stored_arguments
 from places.config.num_classes import call_with_num_classes
 from places.config.ranges import check_range
-from places.console import counted
+from places.console import counted, first_few, say
 from places.data.image_files import ImageFiles
 from places.data.places365 import Places365
 from places.errors import ConfigError
 from places.lightning_internals import data_module, log_every_n_steps
 from places.models import ResNet
+from places.models.channels_last import overwriting_layers
 from places.models.inference import Inference
 from places.models.weights import load_weights
 from places.training.augment import Augment, Draws
@@ -188,6 +189,8 @@ class SceneClassifier(LightningModule):
 
         `predict` compiles a copy without batch norms, see `on_predict_start`.
         """
+        if self.trainer.training and self.trainer.strategy.root_device.type == "cpu":
+            self._keep_channels_first_where_they_must()
         is_due = bool(self._compile) and not self._is_compiled and not self.trainer.predicting
         for net in [self.net] if self.average is None else [self.net, self.average]:
             net.to(memory_format=self._memory_format)
@@ -195,6 +198,15 @@ class SceneClassifier(LightningModule):
                 torch.compiler.config.recompile_limit = _RECOMPILE_LIMIT
                 net.compile(dynamic=False)
         self._is_compiled |= is_due
+
+    def _keep_channels_first_where_they_must(self) -> None:
+        layers = overwriting_layers(self.net)
+        if layers and self._memory_format == torch.channels_last:
+            self._memory_format = torch.contiguous_format
+            say(
+                "the channels stay first in memory, as with --model.channels_last false: PyTorch "
+                f"cannot train {first_few(layers)} otherwise on a processor (oneDNN issue 6035)"
+            )
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Return the optimizer and its scheduler, which is stepped after each optimizer step."""

@@ -17,6 +17,7 @@ _STAGES: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
     "A1": ((2, 4, 14, 1), (64, 128, 256, 1280)),
     "B0": ((4, 6, 16, 1), (64, 128, 256, 1280)),
 }
+_COLOURS = 3
 
 
 class RepVGG(nn.Module):
@@ -53,7 +54,7 @@ class RepVGG(nn.Module):
             raise ValueError(f"variant must be one of {', '.join(_STAGES)}, not {variant}")
         self._checkpoint_gradients = checkpoint_gradients
         depths, channels = _STAGES[variant]
-        self.stem = RepVGGBlock(3, channels[0], stride=2)
+        self.stem = RepVGGBlock(_COLOURS, channels[0], stride=2)
         self.stages = nn.Sequential()
         for depth, (inputs, outputs) in zip(
             depths, pairwise((channels[0], *channels)), strict=True
@@ -98,12 +99,16 @@ class RepVGGBlock(Branches):
         keeps_shape = inputs == outputs and stride == 1
         self.identity = nn.BatchNorm2d(outputs) if keeps_shape else None
         self.conv_kxk = _normalised(nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False))
-        self.conv_1x1 = _normalised(nn.Conv2d(inputs, outputs, 1, stride, bias=False))
+        # It takes the pixels that it sees: with a stride, three channels would train wrongly on
+        # processors, see `places.models.channels_last`.
+        self.step = stride if inputs == _COLOURS else 1
+        self.conv_1x1 = _normalised(nn.Conv2d(inputs, outputs, 1, stride // self.step, bias=False))
         self.act = nn.ReLU(inplace=True)
 
     def forward(self, maps: Tensor) -> Tensor:
         """Return the maps after the block."""
-        total = self.conv_1x1(maps) + self.conv_kxk(maps)
+        seen = maps[:, :, :: self.step, :: self.step]
+        total = self.conv_1x1(seen) + self.conv_kxk(maps)
         if self.identity is not None:
             total += self.identity(maps)
         result: Tensor = self.act(total)

@@ -41,7 +41,8 @@ def waiting_figure(
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("decoding threads", color=SOFT)
     axes.set_ylabel("time that the GPU waits", color=SOFT)
-    axes.set_title(f"{verdict}\n{title}", loc="left", fontsize="medium", color=INK)
+    headline = verdict[:1].upper() + verdict[1:]
+    axes.set_title(f"{headline}\n{title}", loc="left", fontsize="medium", color=INK)
     axes.grid(axis="y", color=LINE, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.tick_params(colors=SOFT, labelsize="small", length=0)

@@ -13,6 +13,7 @@ from torch.optim import SGD
 
 from places.bench.study.choice import unknown_word
 from places.errors import ConfigError
+from places.models.channels_last import overwriting_layers
 from places.models.compiling import frozen_weights, without_words
 from places.models.folded import folded
 
@@ -168,7 +169,13 @@ def training_step(net: nn.Module, way: Way, images: Tensor, labels: Tensor) -> C
         way: What to do to it.
         images: `(N, 3, H, W)` float32.
         labels: `(N,)` int64.
+
+    Raises:
+        RuntimeError: It cannot be trained in this way; the reason is in its first line.
     """
+    is_last = way.memory_format == torch.channels_last
+    if is_last and images.device.type == "cpu" and (layers := overwriting_layers(net)):
+        raise RuntimeError(f"PyTorch cannot train {layers[0]} so (oneDNN issue 6035)")
     net.train().to(memory_format=way.memory_format)
     images = images.contiguous(memory_format=way.memory_format)
     optimizer = SGD(net.parameters(), lr=_LR, momentum=_MOMENTUM)
