@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[1]
 MEASURED, PICTURES = ROOT / "docs" / "measured", ROOT / "docs" / "pictures"
 BEGIN, END = "<!-- measured: begin, by scripts/runtime_tables.py -->", "<!-- measured: end -->"
 DEVICES = {
-    "On a processor": ("variants-cpu", "repvgg-cpu", "ways-cpu"),
+    "On a processor": ("variants-cpu", "ways-cpu"),
     "On a GPU": (
         "networks-gpu",
         "networks-gpu-compiled",
