@@ -174,10 +174,21 @@ class SceneClassifier(LightningModule):
                 f"the data have {num_categories}",
                 f"type:  --model.num_classes {num_categories}, or leave it out",
             )
+        if stage == "fit" and self.trainer.strategy.root_device.type == "cpu":
+            self._keep_channels_first_where_they_must()
         # From it `--trainer.enable_model_summary true` counts operations; else it shows none.
         crop = getattr(data, "eval_crop", getattr(data, "crop", None))
         size = getattr(crop, "image_size", 224)
         self.example_input_array = {"image": torch.zeros((1, 3, size, size), dtype=torch.uint8)}
+
+    def _keep_channels_first_where_they_must(self) -> None:
+        layers = overwriting_layers(self.net)
+        if layers and self._memory_format == torch.channels_last:
+            self._memory_format = torch.contiguous_format  # before `configure_model` takes it
+            say(
+                "the channels stay first in memory, as with --model.channels_last false: PyTorch "
+                f"cannot train {first_few(layers)} otherwise on a processor (oneDNN issue 6035)"
+            )
 
     def on_fit_start(self) -> None:
         """Say what is trained, if that is not everything."""
@@ -189,8 +200,6 @@ class SceneClassifier(LightningModule):
 
         `predict` compiles a copy without batch norms, see `on_predict_start`.
         """
-        if self.trainer.training and self.trainer.strategy.root_device.type == "cpu":
-            self._keep_channels_first_where_they_must()
         is_due = bool(self._compile) and not self._is_compiled and not self.trainer.predicting
         for net in [self.net] if self.average is None else [self.net, self.average]:
             net.to(memory_format=self._memory_format)
@@ -198,15 +207,6 @@ class SceneClassifier(LightningModule):
                 torch.compiler.config.recompile_limit = _RECOMPILE_LIMIT
                 net.compile(dynamic=False)
         self._is_compiled |= is_due
-
-    def _keep_channels_first_where_they_must(self) -> None:
-        layers = overwriting_layers(self.net)
-        if layers and self._memory_format == torch.channels_last:
-            self._memory_format = torch.contiguous_format
-            say(
-                "the channels stay first in memory, as with --model.channels_last false: PyTorch "
-                f"cannot train {first_few(layers)} otherwise on a processor (oneDNN issue 6035)"
-            )
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Return the optimizer and its scheduler, which is stepped after each optimizer step."""
