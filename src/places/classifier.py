@@ -186,8 +186,9 @@ class SceneClassifier(LightningModule):
         if layers and self._memory_format == torch.channels_last:
             self._memory_format = torch.contiguous_format  # before `configure_model` takes it
             say(
-                "the channels stay first in memory, as with --model.channels_last false: PyTorch "
-                f"cannot train {first_few(layers)} otherwise on a processor (oneDNN issue 6035)"
+                "the channels stay first in memory, as with --model.channels_last false: else "
+                "PyTorch cannot train these layers on a processor (oneDNN issue 6035): "
+                f"{first_few(layers)}"
             )
 
     def on_fit_start(self) -> None:

@@ -80,5 +80,5 @@ def test_the_study_has_a_row_with_the_reason(capsys: pytest.CaptureFixture[str])
     words = ["--work", "training", "--train_batch_size", "2", "--ways", "eager,channels_last"]
     words += ["--image_size", "32", "--num_classes", "5", "--runs", "1", "--turn_s", "0.01"]
     assert main(["bench", "networks", "tests.networks.Strided", "--no-memory", *words]) == 0
-    assert "PyTorch cannot train 0 so (oneDNN issue 6035)" in capsys.readouterr().out
+    assert "PyTorch cannot train layer 0 so (oneDNN issue 6035)" in capsys.readouterr().out
     assert overwriting_layers(Strided(5)) == ["0"]

@@ -101,13 +101,13 @@ class RepVGGBlock(Branches):
         self.conv_kxk = _normalised(nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False))
         # It takes the pixels that it sees: with a stride, three channels would train wrongly on
         # processors, see `places.models.channels_last`.
-        self.step = stride if inputs == _COLOURS else 1
-        self.conv_1x1 = _normalised(nn.Conv2d(inputs, outputs, 1, stride // self.step, bias=False))
+        self._step = stride if inputs == _COLOURS else 1
+        self.conv_1x1 = _normalised(nn.Conv2d(inputs, outputs, 1, stride // self._step, bias=False))
         self.act = nn.ReLU(inplace=True)
 
     def forward(self, maps: Tensor) -> Tensor:
         """Return the maps after the block."""
-        seen = maps[:, :, :: self.step, :: self.step]
+        seen = maps[:, :, :: self._step, :: self._step]
         total = self.conv_1x1(seen) + self.conv_kxk(maps)
         if self.identity is not None:
             total += self.identity(maps)

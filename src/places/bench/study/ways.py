@@ -175,7 +175,7 @@ def training_step(net: nn.Module, way: Way, images: Tensor, labels: Tensor) -> C
     """
     is_last = way.memory_format == torch.channels_last
     if is_last and images.device.type == "cpu" and (layers := overwriting_layers(net)):
-        raise RuntimeError(f"PyTorch cannot train {layers[0]} so (oneDNN issue 6035)")
+        raise RuntimeError(f"PyTorch cannot train layer {layers[0]} so (oneDNN issue 6035)")
     net.train().to(memory_format=way.memory_format)
     images = images.contiguous(memory_format=way.memory_format)
     optimizer = SGD(net.parameters(), lr=_LR, momentum=_MOMENTUM)
