@@ -133,6 +133,7 @@ class Clock:
         (400e-6, 16, True, 7),
         (200e-6, 16, True, 4),
         (1e-6, 16, True, 1),
+        (0.0, 16, True, 1),  # a coarse clock
         (5e-3, 16, True, 16),
         (50e-3, 16, True, 16),
         (400e-6, 3, True, 3),

@@ -128,7 +128,7 @@ def stream(
             wait([timed])
             done, picture_s = timed.result()
             pool.shutdown()
-            num_threads = min(num_threads, math.ceil(picture_s / _LOCKED_S))
+            num_threads = max(1, min(num_threads, math.ceil(picture_s / _LOCKED_S)))
             pool = _threads(num_threads)
             pending.append(start(first, len(done)))
             del first  # its memory is to be used again
