@@ -8,6 +8,8 @@ from hypothesis import settings
 
 # In all processes alike: torch rounds sums differently with another number of threads.
 os.environ["OMP_NUM_THREADS"] = "1"
+# The default, but set: so commands that run in a process of pytest do not keep its memory.
+os.environ.setdefault("MALLOC_ARENA_TEST", "8")
 os.environ.setdefault("WANDB_MODE", "offline")
 os.environ.setdefault("WANDB_SILENT", "true")
 

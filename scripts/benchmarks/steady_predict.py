@@ -10,6 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from places.classifier import SceneClassifier
 from places.data.image_files import ImageFiles
+from places.freed_memory import keep_freed_memory
 
 _NUM_SKIPPED = 2  # batches at the start of each round, until all is warm
 _NUM_ROUNDS, _NUM_ALONE = 3, 6
@@ -49,6 +50,7 @@ class Times(Callback):
 
 def print_share(photos: Path) -> None:
     """Classify some pictures and print how fast that is, and how fast the network alone is."""
+    keep_freed_memory()  # as the command does
     times, model = Times(), SceneClassifier(compile=False)
     alone_s: list[float] = []
     for _ in range(_NUM_ROUNDS):

@@ -71,13 +71,13 @@ def _run(net: nn.Module, choice: bool | None, num_batches: float, sizes: list[in
 def test_it_compiles_where_many_pictures_wait(
     compilations: list[torch.Size], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _run(Slow(), None, 10_000, [1, *[4] * 6, 3, 4, 2])
+    _run(Slow(), None, 40_000, [1, *[4] * 6, 3, 4, 2])
     # Once, after two batches of a size; batches of other sizes run as before.
     assert compilations == [(4, 3, 8, 8)]
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 3
     # It rests, as if other programs had the cores: then compiling takes longer, too.
-    assert "compiling the network, about 16 s, pays: the 39,988 pictures left take" in lines[0]
+    assert "compiling the network, about 16 s, pays: the 159,988 pictures left take" in lines[0]
     assert "--model.compile false" in lines[0]
     assert "compiled in" in lines[1]
     assert "pictures a second instead of" in lines[2]

@@ -20,6 +20,7 @@ from places.data.image_files import ImageFiles
 from places.data.places365 import Places365
 from places.endings.family import mark_children, watch
 from places.errors import PlacesError, with_prefix
+from places.freed_memory import keep_freed_memory
 from places.lightning_internals import is_trial, watch_processes
 from places.reports.page.command import report_at_end
 from places.reports.predictions import Predictions
@@ -46,6 +47,8 @@ def run_stage(words: Sequence[str]) -> int:
     mark_children()
     watch_processes(watch)
     quieten()
+    if words[0] != "fit":
+        keep_freed_memory()
     torch.set_float32_matmul_precision("high")
     try:
         words = without_signature(words)

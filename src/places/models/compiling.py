@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from places.console import printable, say
 
-# Measured on two cores with ResNet-50: a compiled network takes 0.76 of the time, and compiling
-# takes 7 to 12 s, the longer the more layers there are. Both are taken to be a bit worse here.
-_SAVED = 0.2
+# Measured on two cores: compiled, ResNet-50 takes 0.94 of the time (0.76 where freed memory is not
+# kept, see `places.freed_memory`) and other networks 0.86 to 1.0; compiling ResNet-50 takes 7 to
+# 12 s, and the more layers there are, the longer. Both are taken to be a bit worse here.
+_SAVED = 0.05
 _COMPILE_S, _COMPILE_S_PER_LAYER = 3.0, 0.12
 _LEAST_SHARE = 0.2  # of the cores, where other programs take the rest: so much longer it takes
 _NUM_TIMED = 2  # batches before the decision, and after it
