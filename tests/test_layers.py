@@ -10,7 +10,15 @@ SOURCE = Path(__file__).parents[1] / "src" / "places"
 # The floors, from the bottom up: a module may import from lower floors and from its own room.
 FLOORS = [
     {"__init__", "errors"},
-    {"categories", "console", "files", "hashing", "processes", "lightning_internals"},
+    {
+        "categories",
+        "console",
+        "files",
+        "freed_memory",
+        "hashing",
+        "processes",
+        "lightning_internals",
+    },
     {"endings"},
     {"config"},
     {"data.shards", "models"},
