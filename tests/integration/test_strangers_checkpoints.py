@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-from tests.audited import audited
 from tests.integration.stages import fit_in, run
+from tests.started import started
 
 from places.checkpoints.contents import FORMAT_VERSION
 
@@ -78,7 +78,7 @@ def test_nothing_that_a_checkpoint_names_runs_or_leads_elsewhere(
 ) -> None:
     Path("recipe.yaml").write_text("class_path: tests.networks.Tiny\n")
     path, before = _changed(trained, change), set(tmp_path.rglob("*"))
-    with audited() as started:
+    with started() as calls:
         assert run(stage, "--data.root", sample, "--ckpt_path", path) == 2
     error = capsys.readouterr().err
     assert error.startswith("places: error: ")
@@ -86,7 +86,7 @@ def test_nothing_that_a_checkpoint_names_runs_or_leads_elsewhere(
     assert "x.ckpt" in error
     assert error.isascii()
     assert "\x1b" not in error
-    assert not started
+    assert not calls
     assert "antigravity" not in sys.modules
     assert {path for path in before ^ set(tmp_path.rglob("*")) if path.name != "x.ckpt"} == set()
 

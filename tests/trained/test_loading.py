@@ -16,10 +16,10 @@ import torch
 import torchvision
 from PIL import Image
 from safetensors.torch import save_file
-from tests.audited import audited
 from tests.data.drawn import drawn_picture
 from tests.integration.stages import fit_in, run
 from tests.networks import Tiny
+from tests.started import started
 from tests.trained.reference import net_in
 from torch import nn
 
@@ -250,11 +250,11 @@ def test_an_exported_network_brings_all_it_needs() -> None:
 def test_a_description_that_is_wrong_is_refused(change: Any, said: str) -> None:  # noqa: ANN401  # any
     wrong = change if isinstance(change, str) else {**DESCRIPTION, **change}
     path = exported("net.safetensors", wrong, nn.Linear(1, 1))
-    with audited() as started, pytest.raises(CheckpointError, match=said) as caught:
+    with started() as calls, pytest.raises(CheckpointError, match=said) as caught:
         load(path)
     assert "net.safetensors" in str(caught.value)
     assert len(str(caught.value).splitlines()) <= 4
-    assert not started
+    assert not calls
 
 
 def test_files_of_weights_are_answered_with_the_network_to_name() -> None:
@@ -350,9 +350,9 @@ def test_nothing_that_a_checkpoint_names_runs(
     for net in (spec, name, nested, {"class_path": "torch.nn.Sequential", "init_args": spec}):
         path = changed(content, lambda c, net=net: model_of(c).update(net=net))  # type: ignore[misc]  # mypy cannot tell
         before = set(sys.modules)
-        with audited() as started, pytest.raises(CheckpointError):
+        with started() as calls, pytest.raises(CheckpointError):
             load(path)
-        assert not started
+        assert not calls
         assert not {module for module in set(sys.modules) - before if "antigravity" in module}
     assert [file.name for file in tmp_path.iterdir()] == ["x.ckpt"]
 
