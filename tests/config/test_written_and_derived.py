@@ -13,6 +13,7 @@ from places.config.changes.change import Side, compare_sides
 from places.config.changes.derived import derived_numbers
 from places.config.changes.leaves import leaves
 from places.config.config_hash import config_hash
+from places.config.recipes import read_config
 from places.config.written import Place, Written, place_of, written_keys
 
 MERGED = """\
@@ -127,3 +128,43 @@ def test_a_recipe_with_a_zero_byte_is_refused_with_its_line(
     assert capsys.readouterr().err.startswith(
         "places: error: recipe.yaml has a NUL character in line 3: no value has one"
     )
+
+
+@pytest.mark.parametrize(
+    ("written", "said", "hint"),
+    [
+        (
+            "017",
+            "YAML reads 017 as 15, by base 8",
+            'leave out the first 0, or write 15 if that is meant, or "017"',
+        ),
+        ("-017", "YAML reads -017 as -15, by base 8", 'write -15 if that is meant, or "-017"'),
+        ("1:30", "YAML reads 1:30 as 90, by base 60", 'write 90 if that is meant, or "1:30"'),
+        ("1:30.5", "YAML reads 1:30.5 as 90.5, by base 60", "write 90.5 if"),
+        ("[1, {a: 0_17}]", "YAML reads 0_17 as 15, by base 8", "write 15 if"),
+        (
+            "0" + "7" * 9000,
+            f"YAML reads 0{'7' * 19}... as another number, by base 8",
+            "write another number",
+        ),
+        ("1" + ":1" * 9000, "as another number, by base 60", "write another number"),
+    ],
+)
+def test_numbers_that_yaml_reads_by_another_base_are_refused_with_their_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, written: str, said: str, hint: str
+) -> None:
+    (tmp_path / "recipe.yaml").write_text(f"trainer:\n  max_epochs: {written}\n")
+    for command in (("config", "check"), ("config", "show")):
+        assert main([*command, "recipe.yaml"])
+        lines = "".join(capsys.readouterr()).splitlines()
+        assert "recipe.yaml" in lines[0]
+        assert said in lines[0]
+        assert hint in lines[1]
+        assert all(len(line) < 120 for line in lines)
+
+
+@pytest.mark.parametrize("written", ["0", "0.5", '"017"', "'1:30'", "00:12:00:00", "0x1f", "1_000"])
+def test_other_numbers_and_texts_are_left_as_they_are(tmp_path: Path, written: str) -> None:
+    (tmp_path / "recipe.yaml").write_text(f"trainer:\n  max_time: {written}\n")
+    value = read_config(tmp_path / "recipe.yaml")["trainer"]["max_time"]
+    assert value == yaml.safe_load(written)

@@ -1,5 +1,6 @@
 """Recipes: where a name leads to, and what a nested config looks like as flat keys."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ _FLAGS = ("-c", "--config")
 _MAX_SIZE_BYTES = 2**20
 _MAX_NODES = 10_000  # values and keys
 _MAX_DEPTH = 50
+_MAX_DIGITS = 20  # of a number that is shown
 
 
 def recipe_folders() -> list[Path]:
@@ -166,9 +168,8 @@ def _check_nodes(root: yaml.Node | None, path: Path) -> None:
         for node in layer:
             if isinstance(node, yaml.MappingNode):
                 _check_class(node, path)
-            if isinstance(node, yaml.ScalarNode) and "\0" in node.value:
-                line = node.start_mark.line + 1
-                raise ConfigError(f"{path} has a NUL character in line {line}: no value has one")
+            if isinstance(node, yaml.ScalarNode):
+                _check_scalar(node, path)
         inner = [node.value for node in layer if isinstance(node, yaml.CollectionNode)]
         parts = [part for value in inner for part in value]
         layer = [node for part in parts for node in (part if isinstance(part, tuple) else [part])]
@@ -178,6 +179,24 @@ def _check_nodes(root: yaml.Node | None, path: Path) -> None:
         _check_keys(root, path)
 
 
+def _check_scalar(node: yaml.ScalarNode, path: Path) -> None:
+    """Refuse what no value has, and numbers that YAML 1.1 reads as nobody means them."""
+    line, text = node.start_mark.line + 1, str(node.value)
+    if "\0" in text:
+        raise ConfigError(f"{path} has a NUL character in line {line}: no value has one")
+    is_octal = _OCTAL.fullmatch(text) is not None
+    if node.tag.endswith((":int", ":float")) and (is_octal or _BASE_60.fullmatch(text)):
+        shown = text if len(text) <= _MAX_DIGITS else f"{text[:_MAX_DIGITS]}..."
+        value = yaml.safe_load(text) if len(text) <= _MAX_DIGITS else "another number"
+        first = "leave out the first 0, or " if is_octal else ""
+        raise ConfigError(
+            f"{path}, line {line}: YAML reads {shown} as {value}, by base {8 if is_octal else 60}",
+            f'{first}write {value} if that is meant, or "{shown}" for a text',
+        )
+
+
+_OCTAL = re.compile(r"[-+]?0[0-7_]+")
+_BASE_60 = re.compile(r"[-+]?\d[\d_]*(:[0-5]?\d)+(\.[\d_]*)?", re.ASCII)
 _KINDS = {"bool": "true or false", "int": "a number", "float": "a number", "null": "null"}
 _OF_CLASS = {"class_path", "init_args", "dict_kwargs", "<<"}
 
