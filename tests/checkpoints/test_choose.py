@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from places.checkpoints.choose import choose_last
+from places.cli.main import main
 from places.errors import CheckpointError
 
 
@@ -152,6 +153,27 @@ def test_before_the_first_checkpoint_there_is_none(
 ) -> None:
     assert choose_last(tmp_path, "demo") is None
     assert f"no checkpoint in {tmp_path}/demo yet" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("stage", ["validate", "test", "predict"])
+def test_what_scores_begins_no_run_where_there_is_no_last(
+    stage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pictures = ["photos"] if stage == "predict" else []
+    assert main([stage, *pictures, "--ckpt_path", "last"]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        "places: error: no checkpoint in runs yet, so none is the last",
+        "  name a file or a run:  --ckpt_path PATH",
+    ]
+
+
+def test_what_scores_does_not_say_that_it_resumes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    last = _save(tmp_path / "demo/0/checkpoints/last.ckpt", 5)
+    assert choose_last(tmp_path, "demo", is_resumed=False) == last
+    assert capsys.readouterr().err == f"places: the last checkpoint is {last}, step 5\n"
 
 
 def test_files_of_killed_processes_are_removed(tmp_path: Path) -> None:

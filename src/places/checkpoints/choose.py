@@ -18,7 +18,11 @@ LAST = "last"
 
 
 def choose_checkpoint(
-    asked: str | None, root: Path, recipe: str, timeout_s: float | None = None
+    asked: str | None,
+    root: Path,
+    recipe: str,
+    timeout_s: float | None = None,
+    is_resumed: bool = True,
 ) -> Path | None:
     """Return the file that `--ckpt_path` stands for, or `None` if there is none to load.
 
@@ -30,34 +34,40 @@ def choose_checkpoint(
         root: Folder of the runs of all recipes.
         recipe: Name of the recipe, or an empty string.
         timeout_s: How long to be patient with a URL, see `fetch_checkpoint`.
+        is_resumed: Whether training goes on from it, or begins where there is none.
 
     Raises:
         CheckpointError: There is no such checkpoint, or it is damaged.
         ConfigError: No such URL can be read, or a package is missing for it.
     """
     if asked == LAST:
-        return choose_last(root, recipe)
+        return choose_last(root, recipe, is_resumed)
     if asked and is_url(asked):
         return fetch_checkpoint(asked, root / "downloads", timeout_s)
     return find_checkpoint(Path(asked)) if asked else None
 
 
-def choose_last(root: Path, recipe: str) -> Path | None:
-    """Return the file that `--ckpt_path last` stands for, or `None` if there is none yet.
+def choose_last(root: Path, recipe: str, is_resumed: bool = True) -> Path | None:
+    """Return the file that `--ckpt_path last` stands for, or `None` if training begins.
 
     Without the name of a recipe it is one of whichever ran last.
 
     Raises:
-        CheckpointError: There are checkpoints, but none of them is whole.
+        CheckpointError: None of the checkpoints is whole; or there is none, and training does not
+            begin.
     """
     runs = _runs(root, recipe)
     for run in runs:
         rank_zero_only(remove_strays)(run)
     chosen = None if not any(map(_checkpoints, runs)) else _newest_whole(runs)
-    if chosen is None:
+    if chosen is not None:
+        what = "resuming from" if is_resumed else "the last checkpoint is"
+        say(f"{what} {chosen}, step {read_checkpoint(chosen)['global_step']}")
+    elif is_resumed:
         say(f"no checkpoint in {root / recipe} yet: a new run starts")
     else:
-        say(f"resuming from {chosen}, step {read_checkpoint(chosen)['global_step']}")
+        hint = "name a file or a run:  --ckpt_path PATH"
+        raise CheckpointError(f"no checkpoint in {root / recipe} yet, so none is the last", hint)
     return chosen
 
 

@@ -223,7 +223,9 @@ class PlacesCLI(LightningCLI):
         check_trusted(first.trust)
         timeout_s = first.get("data.init_args.timeout_s")
         root = Path(first.trainer.default_root_dir)
-        checkpoint = choose_checkpoint(first.ckpt_path, root, recipe, timeout_s)
+        checkpoint = choose_checkpoint(
+            first.ckpt_path, root, recipe, timeout_s, is_resumed=stage == "fit"
+        )
         defaults: dict[str, Any] = {}
         if checkpoint is not None:
             trusted = {*first.trust, *named_packages(words, self._recipes)}

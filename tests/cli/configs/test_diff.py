@@ -107,7 +107,7 @@ def test_defaults_and_forms(capsys: pytest.CaptureFixture[str], tmp_path: Path) 
 
 def test_trouble_is_2(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["config", "diff", "demo.yaml"]) == 2
-    assert "config diff takes 2 configs, 1 were given" in capsys.readouterr().err
+    assert "config diff takes 2 configs, not 1" in capsys.readouterr().err
     assert main(["config", "sow", "demo.yaml"]) == 2
     assert capsys.readouterr().err.splitlines() == [
         "places: error: config has no part 'sow'",

@@ -58,7 +58,7 @@ def diff(
     """
     if base is None and len(operands) != 2:
         raise ConfigError(
-            f"config diff takes 2 configs, {len(operands)} were given",
+            f"config diff takes 2 configs, not {len(operands)}",
             "type:  places config diff resnet50.yaml vgg16.yaml",
             "or:    places config diff --base origin/main",
         )
