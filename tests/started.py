@@ -19,13 +19,13 @@ from typing import Any
 from unittest.mock import patch
 
 _IN_OS = ("system", "execv", "execve", "fork", "forkpty", "posix_spawn", "posix_spawnp")
-_DOORS: list[tuple[Any, str]] = [
-    *((module, name) for module in (os, posix) for name in _IN_OS),
-    (_posixsubprocess, "fork_exec"),
-    (subprocess.Popen, "__init__"),
-    (socket.socket, "connect"),
-    (socket.socket, "connect_ex"),
-]
+_DOORS: dict[str, tuple[Any, str]] = {
+    **{f"{module.__name__}.{name}": (module, name) for module in (os, posix) for name in _IN_OS},
+    "_posixsubprocess.fork_exec": (_posixsubprocess, "fork_exec"),
+    "subprocess.Popen": (subprocess.Popen, "__init__"),
+    "socket.socket.connect": (socket.socket, "connect"),
+    "socket.socket.connect_ex": (socket.socket, "connect_ex"),
+}
 
 
 @contextmanager
@@ -40,11 +40,11 @@ def started(is_expected: Callable[[str], bool] = lambda _: False) -> Iterator[li
     """
     calls: list[str] = []
 
-    def noted(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+    def noted(door: str, function: Callable[..., Any], is_method: bool) -> Callable[..., Any]:
         @wraps(function)
         def call(*args: object, **options: object) -> object:
-            words = args if name.startswith(("os", "posix", "_posix")) else args[1:]  # no self
-            said = f"{name}({', '.join(map(repr, (*words, *options.values())))})"
+            words = args[1:] if is_method else args
+            said = f"{door}({', '.join(map(repr, (*words, *options.values())))})"
             if not is_expected(said):
                 calls.append(said[:200])
             return function(*args, **options)
@@ -52,8 +52,7 @@ def started(is_expected: Callable[[str], bool] = lambda _: False) -> Iterator[li
         return call
 
     with ExitStack() as stack:
-        for owner, name in _DOORS:
-            where = f"{owner.__module__}.{owner.__name__}" if isinstance(owner, type) else None
-            known_as = (where or owner.__name__) + ("" if name == "__init__" else f".{name}")
-            stack.enter_context(patch.object(owner, name, noted(getattr(owner, name), known_as)))
+        for door, (owner, name) in _DOORS.items():
+            replacement = noted(door, getattr(owner, name), isinstance(owner, type))
+            stack.enter_context(patch.object(owner, name, replacement))
         yield calls

@@ -163,7 +163,10 @@ def test_numbers_that_yaml_reads_by_another_base_are_refused_with_their_line(
         assert all(len(line) < 120 for line in lines)
 
 
-@pytest.mark.parametrize("written", ["0", "0.5", '"017"', "'1:30'", "00:12:00:00", "0x1f", "1_000"])
+@pytest.mark.parametrize(
+    "written",
+    ["0", "00", "07", "-0_7", "0.5", "00.5", '"017"', "'1:30'", "00:12:00:00", "0x1f", "1_000"],
+)
 def test_other_numbers_and_texts_are_left_as_they_are(tmp_path: Path, written: str) -> None:
     (tmp_path / "recipe.yaml").write_text(f"trainer:\n  max_time: {written}\n")
     value = read_config(tmp_path / "recipe.yaml")["trainer"]["max_time"]

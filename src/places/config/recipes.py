@@ -195,7 +195,7 @@ def _check_scalar(node: yaml.ScalarNode, path: Path) -> None:
         )
 
 
-_OCTAL = re.compile(r"[-+]?0[0-7_]+")
+_OCTAL = re.compile(r"[-+]?0[0_]*[1-7]_*[0-7][0-7_]*")  # 07 is 7 by any base
 _BASE_60 = re.compile(r"[-+]?\d[\d_]*(:[0-5]?\d)+(\.[\d_]*)?", re.ASCII)
 _KINDS = {"bool": "true or false", "int": "a number", "float": "a number", "null": "null"}
 _OF_CLASS = {"class_path", "init_args", "dict_kwargs", "<<"}
